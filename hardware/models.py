@@ -1,0 +1,129 @@
+"""What each integer neuron model is made of: its states, coefficients, shifts and named options.
+
+This is data, not arithmetic. The arithmetic stands in ``hardware.neurons`` (arrays) and ``hardware.reference`` (one neuron at a time); every
+other engine (Lava, ONNX, torch) and the Program's own validation read the same tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+STATE_BITS = 24
+STATE_MAX = 2 ** (STATE_BITS - 1) - 1
+"""Largest magnitude of a neuron state; saturation is symmetric, ``[-STATE_MAX, STATE_MAX]``."""
+
+MAX_COEFFICIENT_BITS = 16
+MAX_SHIFT = 31
+
+
+@dataclass(frozen=True)
+class ParameterSpec:
+    """Admissible range of one per-neuron integer parameter.
+
+    Attributes:
+        low: smallest value allowed.
+        high: largest value allowed; None stands for ``2**coefficient_bits`` of the layer (a decay of exactly 1 is ``2**K``).
+        meaning: one line for error messages and reports.
+    """
+
+    low: int
+    high: int | None
+    meaning: str
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Static description of a neuron model.
+
+    Attributes:
+        name: identifier used in Program files.
+        states: state names in the order in which one step updates them.
+        spiking: False for a leaky-integrator readout, whose output is its first state.
+        parameters: per-neuron integer parameters, each an int32 array (N,).
+        shifts: names of the per-layer shift counts (fraction bits of coefficients, guard bits).
+        options: named options and their admissible values; the first is the default.
+    """
+
+    name: str
+    states: tuple[str, ...]
+    spiking: bool
+    parameters: Mapping[str, ParameterSpec]
+    shifts: tuple[str, ...]
+    options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+_DECAY = ParameterSpec(0, None, "decay factor times 2^K")
+_THRESHOLD = ParameterSpec(0, STATE_MAX, "threshold in state units")
+
+MODELS: Mapping[str, ModelSpec] = {
+    spec.name: spec
+    for spec in (
+        ModelSpec(
+            name="brf",
+            states=("u", "v", "q"),
+            spiking=True,
+            parameters={
+                "C": ParameterSpec(0, None, "undamped diagonal of the rotation times 2^K"),
+                "S": ParameterSpec(0, None, "off-diagonal dt*omega of the rotation times 2^K"),
+                "D": ParameterSpec(0, 2**MAX_COEFFICIENT_BITS, "damping per unit of q times 2^(K+Kd)"),
+                "R": ParameterSpec(0, 2**MAX_COEFFICIENT_BITS, "refractory decay times 2^KR"),
+                "TH": _THRESHOLD,
+                "J": ParameterSpec(0, STATE_MAX, "increment of q per spike in state units"),
+            },
+            shifts=("K", "Kd", "KR"),
+        ),
+        ModelSpec(
+            name="se_adlif",
+            states=("u", "w"),
+            spiking=True,
+            parameters={
+                "A": _DECAY,
+                "Be": _DECAY,
+                "At": ParameterSpec(0, 2**MAX_COEFFICIENT_BITS, "membrane-to-adaptation coupling times 2^Ka"),
+                "Bt": ParameterSpec(0, STATE_MAX, "adaptation increment per spike in units of w"),
+                "TH": _THRESHOLD,
+            },
+            shifts=("K", "Ka", "g"),
+            options={"adaptation_spike": ("current", "previous")},
+        ),
+        ModelSpec(
+            name="alif",
+            states=("a", "u"),
+            spiking=True,
+            parameters={
+                "A": _DECAY,
+                "Rho": _DECAY,
+                "Ja": ParameterSpec(0, STATE_MAX, "threshold increment per spike in state units"),
+                "B0": _THRESHOLD,
+            },
+            shifts=("K",),
+        ),
+        ModelSpec(
+            name="lif",
+            states=("u",),
+            spiking=True,
+            parameters={"A": _DECAY, "TH": _THRESHOLD},
+            shifts=("K",),
+            options={"reset": ("zero", "subtract")},
+        ),
+        ModelSpec(
+            name="cuba_lif",
+            states=("u", "v"),
+            spiking=True,
+            parameters={
+                "du": ParameterSpec(-1, 4095, "current decay as Lava's LIF takes it (factor 4096 - (du + 1))"),
+                "dv": ParameterSpec(0, 4096, "voltage decay (factor 4096 - dv)"),
+                "vth": ParameterSpec(0, 2**17 - 1, "threshold mantissa (compared as vth << 6)"),
+            },
+            shifts=(),
+        ),
+        ModelSpec(
+            name="li",
+            states=("u",),
+            spiking=False,
+            parameters={"A": _DECAY},
+            shifts=("K",),
+        ),
+    )
+}
