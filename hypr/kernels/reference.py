@@ -1,0 +1,143 @@
+"""The three operations of a layer in plain torch: the clear form, and the oracle of every compiled kernel.
+
+Time-major throughout; see :mod:`hypr.kernels.types` for shapes and :class:`hypr.neurons.jacobians.Jacobians` for the letters A to F.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from hypr.kernels.types import Eligibility, LayerCredit, LayerTrajectory, Mode
+from hypr.neurons.base import Neuron
+from hypr.neurons.jacobians import Jacobians
+
+
+def run_layer(layer: Neuron, pre: Tensor, state: Tensor, spikes: Tensor) -> LayerTrajectory:
+    """S-stage of one window: the layer's dynamics forward, recorded. Differentiable where gradients are enabled.
+
+    Args:
+        layer: the neuron layer.
+        pre: (T, B, n_in).
+        state: (B, d, N), s at the window's start.
+        spikes: (B, N), z at the window's start.
+    """
+    parameters = layer.effective()
+    drive = pre @ layer.weight.T
+    if layer.bias_in_current:
+        drive = drive + layer.bias
+    states, outputs, currents = [state], [spikes], []
+    now, z = state.unbind(1), spikes
+    for t in range(pre.shape[0]):
+        current = drive[t] if layer.recurrent_weight is None else drive[t] + z @ layer.recurrent_weight.T
+        now, z = layer.step(now, z, current, parameters)
+        states.append(torch.stack(now, 1))
+        outputs.append(z)
+        currents.append(current)
+    return LayerTrajectory(pre, torch.stack(states), torch.stack(outputs), torch.stack(currents))
+
+
+@torch.no_grad()
+def credit_layer(
+    layer: Neuron, trajectory: LayerTrajectory, dz: Tensor, mode: Mode = "detached", adjoint_end: Tensor | None = None
+) -> LayerCredit:
+    """P-stage of one window: the reverse scan ``m^{t-1} = A^T m^t + C g^t``, ``dL/dI^t = B . m^t + D g^t``.
+
+    Args:
+        layer: the neuron layer.
+        trajectory: recorded by the S-stage.
+        dz: (T, B, N), the error dL/dz^t that reaches the layer from above at step t.
+        mode: ``detached`` holds z^{t-1} constant; ``full`` adds the paths through it (recurrent weights, reset, z*) to g.
+        adjoint_end: (B, d, N), dL/ds at the window's end; None is zero.
+    """
+    jac = _jacobians(layer, trajectory)
+    adjoint = torch.zeros_like(trajectory.states[0]) if adjoint_end is None else adjoint_end
+    later = torch.zeros_like(dz[0])
+    adjoints, errors, d_current = torch.empty_like(trajectory.states[1:]), torch.empty_like(dz), torch.empty_like(dz)
+    for t in reversed(range(trajectory.steps)):
+        error = dz[t] + later
+        adjoints[t], errors[t] = adjoint, error
+        d_current[t] = (jac.B[t] * adjoint).sum(1) + jac.D[t] * error
+        if mode == "full":
+            later = (jac.E[t] * adjoint).sum(1) + jac.F[t] * error
+            if layer.recurrent_weight is not None:
+                later = later + d_current[t] @ layer.recurrent_weight
+        adjoint = (jac.A[t] * adjoint[:, :, None]).sum(1) + jac.C[t] * error[:, None]
+    d_parameters = {
+        name: (jac.states[name] * adjoints).sum((0, 1, 2)) + (jac.spikes[name] * errors).sum((0, 1)) for name in jac.states
+    }
+    detached = mode == "detached"
+    return LayerCredit(d_current, jac.D * errors if detached else None, d_parameters, adjoint, None if detached else later)
+
+
+def start_eligibility(layer: Neuron, batch: int, extra: int = 0) -> Eligibility:
+    """Zero eligibilities of ``batch`` samples, with ``extra`` components beyond the layer's own states (see :func:`carry_eligibility`)."""
+    d = len(layer.state_names) + extra
+    zeros = layer.weight.new_zeros
+    return Eligibility(
+        weight=zeros(batch, d, layer.n, layer.n_in),
+        recurrent=None if layer.recurrent_weight is None else zeros(batch, d, layer.n, layer.n),
+        bias=zeros(batch, d, layer.n) if layer.bias_in_current else None,
+        parameters={name: zeros(batch, d, layer.n) for name in layer.effective()},
+    )
+
+
+@torch.no_grad()
+def carry_eligibility(
+    layer: Neuron, trajectory: LayerTrajectory, eligibility: Eligibility, spike_filter: float | None = None
+) -> Eligibility:
+    """Eligibility after the window: ``e = (prod A) e^0 + sum_t (prod_{t' > t} A^{t'}) B^t pre^t``, spikes of earlier steps constant.
+
+    Args:
+        layer: the neuron layer.
+        trajectory: the window.
+        eligibility: at the window's start.
+        spike_filter: None, or kappa in [0, 1): the eligibility then has one component more, the low-pass filtered eligibility of the spike,
+            ``f^t = kappa f^{t-1} + (1 - kappa) dz^t/dtheta``. With 0 that is the eligibility of the last spike itself.
+    """
+    jac = _jacobians(layer, trajectory)
+    if spike_filter is not None:
+        jac = _with_filtered_spike(jac, spike_filter)
+    onward = torch.eye(jac.B.shape[2], dtype=jac.B.dtype, device=jac.B.device)[None, :, :, None].expand_as(jac.A[0])
+    gains = torch.empty_like(jac.B)  # (prod_{t' > t} A^{t'}) B^t
+    own = {name: torch.empty_like(value) for name, value in jac.states.items()}
+    for t in reversed(range(trajectory.steps)):
+        gains[t] = _apply(onward, jac.B[t])
+        for name, value in jac.states.items():
+            own[name][t] = _apply(onward, value[t])
+        onward = torch.einsum("bikn,bkjn->bijn", onward, jac.A[t])
+    recurrent = None
+    if eligibility.recurrent is not None:
+        recurrent = torch.einsum("bijn,bjnm->binm", onward, eligibility.recurrent)
+        recurrent = recurrent + torch.einsum("tbin,tbm->binm", gains, trajectory.spikes[:-1])
+    weight = torch.einsum("bijn,bjnm->binm", onward, eligibility.weight) + torch.einsum("tbin,tbm->binm", gains, trajectory.pre)
+    bias = None if eligibility.bias is None else _apply(onward, eligibility.bias) + gains.sum(0)
+    return Eligibility(
+        weight, recurrent, bias, {name: _apply(onward, e) + own[name].sum(0) for name, e in eligibility.parameters.items()}
+    )
+
+
+def _jacobians(layer: Neuron, trajectory: LayerTrajectory) -> Jacobians:
+    with torch.no_grad():
+        return layer.jacobians(trajectory.states[:-1], trajectory.spikes[:-1], trajectory.current, layer.effective())
+
+
+def _apply(matrix: Tensor, vector: Tensor) -> Tensor:
+    """(B, d, d, N) times (B, d, N)."""
+    return (matrix * vector[:, None]).sum(2)
+
+
+def _with_filtered_spike(jac: Jacobians, kappa: float) -> Jacobians:
+    """Jacobians of the state extended by ``f^t = kappa f^{t-1} + (1 - kappa) z^t``."""
+    gain = 1.0 - kappa
+    right = torch.zeros_like(jac.B)[:, :, :, None]
+    corner = torch.full_like(jac.D, kappa)[:, :, None, None]
+    below = torch.cat([gain * jac.C[:, :, None], corner], 3)
+    return replace(
+        jac,
+        A=torch.cat([torch.cat([jac.A, right], 3), below], 2),
+        B=torch.cat([jac.B, gain * jac.D[:, :, None]], 2),
+        states={name: torch.cat([value, gain * jac.spikes[name][:, :, None]], 2) for name, value in jac.states.items()},
+    )

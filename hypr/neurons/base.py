@@ -1,0 +1,257 @@
+"""What every neuron layer shares: synapses, trainable per-neuron parameters and their ranges, and the contract of ``step``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hypr.errors import HyprError
+from hypr.neurons.jacobians import Jacobians, forward_mode
+from hypr.surrogate import Surrogate, describe, spike, surrogate
+
+KINDS: dict[str, type[Neuron]] = {}
+"""Neuron classes by their ``kind``; a subclass enters when it is defined."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """Where a per-neuron parameter starts and where it is kept.
+
+    Attributes:
+        start: two numbers: bounds of the initial distribution, or mean and standard deviation for ``normal``.
+        low: smallest value kept by ``constrain_``.
+        high: largest value kept by ``constrain_``.
+        distribution: of the initial values; ``log_uniform`` is uniform in the logarithm.
+    """
+
+    start: tuple[float, float]
+    low: float = -math.inf
+    high: float = math.inf
+    distribution: Literal["uniform", "log_uniform", "normal"] = "uniform"
+
+    def __post_init__(self) -> None:
+        a, b = self.start
+        if not (math.isfinite(a) and math.isfinite(b)) or (self.distribution != "normal" and a > b):
+            raise HyprError(f"range {self.start}: needs two finite numbers, the first not above the second")
+        if self.distribution == "log_uniform" and a <= 0:
+            raise HyprError(f"range {self.start}: a log-uniform range needs positive bounds")
+
+    def sample(self, n: int, generator: torch.Generator | None) -> Tensor:
+        """(n,) initial values in the default dtype, clipped to [low, high]."""
+        a, b = self.start
+        if self.distribution == "normal":
+            values = a + b * torch.randn(n, generator=generator)
+        elif self.distribution == "log_uniform":
+            values = torch.exp(math.log(a) + (math.log(b) - math.log(a)) * torch.rand(n, generator=generator))
+        else:
+            values = a + (b - a) * torch.rand(n, generator=generator)
+        return values.clamp(self.low, self.high)
+
+
+class Neuron(nn.Module):
+    """A layer of N neurons with dense input and, if wanted, dense recurrent synapses.
+
+    ``I^t = W pre^t + b + R z^{t-1}``, then ``(s^t, z^t) = step(s^{t-1}, z^{t-1}, I^t, parameters)``, elementwise per neuron (HYPR, section 3).
+    A neuron of your own needs ``state_names``, ``trainable`` and ``step``; its Jacobians then come from forward-mode differentiation.
+
+    Args:
+        n_in: inputs, at least 1.
+        n: neurons, at least 1.
+        recurrent: whether z^{t-1} of the layer comes back through ``recurrent_weight``.
+        surrogate: name in ``hypr.surrogate.NAMED`` or an object with ``psi``.
+        generator: random source of the initial values; None is torch's global one.
+
+    Attributes:
+        weight: (N, n_in), uniform in +-sqrt(6 / (fan_in + N)), fan_in = n_in + N for a recurrent layer (the authors' Xavier variant).
+        bias: (N,), starts at 0.
+        recurrent_weight: (N, N), column = presynaptic neuron; None without recurrence.
+        ranges: raw parameter name -> :class:`Range`; each such parameter is an attribute (N,).
+    """
+
+    kind: ClassVar[str] = ""
+    state_names: ClassVar[tuple[str, ...]] = ()
+    spiking: ClassVar[bool] = True
+    bias_in_current: ClassVar[bool] = True
+    trainable: ClassVar[Mapping[str, Range]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "kind" not in cls.__dict__:
+            cls.kind = cls.__name__.lower()
+        KINDS[cls.kind] = cls
+
+    def __init__(
+        self,
+        n_in: int,
+        n: int,
+        recurrent: bool = True,
+        surrogate: str | Surrogate | dict[str, Any] = "slayer",
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        for name, value in (("n_in", n_in), ("n", n)):
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise HyprError(f"{type(self).__name__}: {name} is {value!r}, must be a whole number of at least 1")
+        self.n_in, self.n, self.recurrent = n_in, n, bool(recurrent)
+        self.surrogate = _surrogate(surrogate)
+        self.ranges: dict[str, Range] = {}
+        bound = math.sqrt(6.0 / (n_in + (n if recurrent else 0) + n))
+        self.weight = nn.Parameter((2 * torch.rand(n, n_in, generator=generator) - 1) * bound)
+        self.bias = nn.Parameter(torch.zeros(n))
+        self.recurrent_weight = nn.Parameter((2 * torch.rand(n, n, generator=generator) - 1) * bound) if recurrent else None
+        for name, limits in self.trainable.items():
+            self._declare(name, limits, generator)
+
+    def _declare(self, name: str, limits: Range, generator: torch.Generator | None) -> None:
+        self.ranges[name] = limits
+        self.register_parameter(name, nn.Parameter(limits.sample(self.n, generator)))
+
+    # ---- the neuron -------------------------------------------------------------------------------------------------------------------
+
+    def step(
+        self, state: tuple[Tensor, ...], z: Tensor, current: Tensor, parameters: Mapping[str, Tensor]
+    ) -> tuple[tuple[Tensor, ...], Tensor]:
+        """One step, elementwise over any common shape.
+
+        Args:
+            state: s^{t-1}, one tensor per name in ``state_names``.
+            z: z^{t-1}.
+            current: I^t.
+            parameters: effective values, as returned by :meth:`effective`.
+
+        Returns:
+            s^t in the same order, and z^t (through :meth:`spike`).
+        """
+        raise NotImplementedError(f"{type(self).__name__} needs a step(state, z, current, parameters)")
+
+    def spike(self, x: Tensor) -> Tensor:
+        """1 where x > 0, else 0, with the layer's surrogate derivative."""
+        return spike(x, self.surrogate)
+
+    def effective(self) -> dict[str, Tensor]:
+        """Effective parameters (N,) that enter the step, differentiable functions of the raw trainable ones. Default: the raw ones."""
+        return {name: self.get_parameter(name) for name in self.ranges}
+
+    def jacobians(self, state: Tensor, spikes: Tensor, current: Tensor, parameters: Mapping[str, Tensor]) -> Jacobians:
+        """Derivatives of the step; arguments as in :func:`hypr.neurons.jacobians.forward_mode`, which is the default.
+
+        They depend on s^{t-1}, z^{t-1} and I^t only, never on a recorded s^t, so any S-stage may have produced the trajectory.
+        """
+        return forward_mode(self, state, spikes, current, parameters)
+
+    # ---- parameters -------------------------------------------------------------------------------------------------------------------
+
+    def pull_back(self, effective_gradients: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Chain rule from gradients of the effective parameters (N,) to gradients of the raw ones (N,)."""
+        with torch.enable_grad():
+            raw = {name: parameter.detach().requires_grad_() for name, parameter in self._raw().items()}
+            values = torch.func.functional_call(_Effective(self), {f"layer.{k}": v for k, v in raw.items()}, ())
+            names = [name for name in effective_gradients if values[name].requires_grad]
+            grads = torch.autograd.grad(
+                [values[name] for name in names], list(raw.values()), [effective_gradients[name] for name in names], allow_unused=True
+            )
+        return {name: torch.zeros_like(raw[name]) if g is None else g for name, g in zip(raw, grads, strict=True)}
+
+    def _raw(self) -> dict[str, nn.Parameter]:
+        raw = {name: self.get_parameter(name) for name in self.ranges}
+        return raw if self.bias_in_current else {**raw, "bias": self.bias}
+
+    @torch.no_grad()
+    def constrain_(self) -> None:
+        """Clip the per-neuron parameters to their ranges, in place; call it after each update."""
+        for name, limits in self.ranges.items():
+            self.get_parameter(name).clamp_(limits.low, limits.high)
+
+    # ---- descriptions -----------------------------------------------------------------------------------------------------------------
+
+    def constants(self) -> dict[str, float]:
+        """Numbers of the step that are not trained, by their names in the difference equations."""
+        return {}
+
+    def options(self) -> dict[str, str]:
+        """Named options of the step, as export names them."""
+        return {}
+
+    def settings(self) -> dict[str, Any]:
+        """Keyword arguments beyond n_in, n, recurrent and surrogate that build this layer again."""
+        return {}
+
+    def structure(self) -> dict[str, Any]:
+        """Plain dictionary (strings, numbers, lists) from which ``Network.from_structure`` builds the layer again, weights excepted."""
+        base: dict[str, Any] = {"kind": self.kind, "n_in": self.n_in, "n": self.n}
+        if self.spiking:
+            base |= {"recurrent": self.recurrent, "surrogate": describe(self.surrogate)}
+        return base | self.settings()
+
+    def to_arrays(self) -> dict[str, Any]:
+        """The layer for export: effective values as float64 arrays, names as in the difference equations of ``export.source``."""
+        values = {name: value for name, value in self.effective().items() if name != "bias"}
+        return {
+            "kind": self.kind,
+            "weight": _array(self.weight),
+            "bias": _array(self.bias),
+            "recurrent_weight": None if self.recurrent_weight is None else _array(self.recurrent_weight),
+            "parameters": {name: _array(value) for name, value in values.items()}
+            | {name: np.full(self.n, value) for name, value in self.constants().items()},
+            "options": self.options(),
+        }
+
+    def after_reset(self, states: Tensor, spikes: Tensor) -> Tensor:
+        """States (..., d, N) as an integer engine records them, where the reset is part of the step that spiked; spikes (..., N).
+
+        In the float step the reset of SE-adLIF, LIF and CubaLIF is applied by the next step through z^{t-1}.
+        """
+        return states
+
+    def extra_repr(self) -> str:
+        return f"{self.n_in}, {self.n}, recurrent={self.recurrent}"
+
+
+class _Effective(nn.Module):
+    """Gives ``functional_call`` a forward that returns a layer's effective parameters."""
+
+    def __init__(self, layer: Neuron) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self) -> dict[str, Tensor]:
+        return self.layer.effective()
+
+
+def _surrogate(choice: str | Surrogate | dict[str, Any]) -> Surrogate:
+    return surrogate(choice)
+
+
+def _array(value: Tensor) -> np.ndarray:
+    return value.detach().to("cpu", torch.float64).numpy().copy()
+
+
+def one_of(layer: str, name: str, value: str, allowed: tuple[str, ...]) -> str:
+    """``value`` if it is allowed, else a one-line error."""
+    if value not in allowed:
+        raise HyprError(f"{layer}: {name} is {value!r}; allowed: {', '.join(allowed)}")
+    return value
+
+
+def pair(layer: str, name: str, value: Any) -> tuple[float, float]:
+    """Two finite numbers, the first not above the second."""
+    try:
+        low, high = (float(v) for v in value)
+    except (TypeError, ValueError):
+        raise HyprError(f"{layer}: {name} is {value!r}; give two numbers, low and high") from None
+    if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+        raise HyprError(f"{layer}: {name} is {value!r}; both must be finite and the first not above the second")
+    return low, high
+
+
+def positive(layer: str, **values: float) -> None:
+    """Raise unless every value is a finite positive number."""
+    for name, value in values.items():
+        if not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
+            raise HyprError(f"{layer}: {name} is {value!r}, must be a positive number")
