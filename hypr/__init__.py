@@ -13,7 +13,13 @@ _HOME = {
     "Neuron": "hypr.neurons.base",
     "Range": "hypr.neurons.base",
     "BRF": "hypr.neurons.brf",
+    "ALIF": "hypr.neurons.alif",
+    "SEAdLIF": "hypr.neurons.se_adlif",
+    "EProp": "hypr.learning.eprop",
     "LI": "hypr.neurons.li",
+    "BPTT": "hypr.learning.windows",
+    "HYPR": "hypr.learning.windows",
+    "HYPRWindow": "hypr.learning.windows",
     "HyprError": "hypr.errors",
 }
 

@@ -86,7 +86,7 @@ def start_eligibility(layer: Neuron, batch: int, extra: int = 0) -> Eligibility:
 
 @torch.no_grad()
 def carry_eligibility(
-    layer: Neuron, trajectory: LayerTrajectory, eligibility: Eligibility, spike_filter: float | None = None
+    layer: Neuron, trajectory: LayerTrajectory, eligibility: Eligibility, spike_filters: tuple[float, ...] = ()
 ) -> Eligibility:
     """Eligibility after the window: ``e = (prod A) e^0 + sum_t (prod_{t' > t} A^{t'}) B^t pre^t``, spikes of earlier steps constant.
 
@@ -94,12 +94,11 @@ def carry_eligibility(
         layer: the neuron layer.
         trajectory: the window.
         eligibility: at the window's start.
-        spike_filter: None, or kappa in [0, 1): the eligibility then has one component more, the low-pass filtered eligibility of the spike,
-            ``f^t = kappa f^{t-1} + (1 - kappa) dz^t/dtheta``. With 0 that is the eligibility of the last spike itself.
+        spike_filters: kappas in [0, 1); the eligibility then has one component more for each, the low-pass filtered eligibility of the
+            spike, ``f^t = kappa f^{t-1} + (1 - kappa) dz^t/dtheta``. With 0 that is the eligibility of the last spike itself.
     """
     jac = _jacobians(layer, trajectory)
-    if spike_filter is not None:
-        jac = _with_filtered_spike(jac, spike_filter)
+    jac = _with_filtered_spikes(jac, spike_filters)
     onward = torch.eye(jac.B.shape[2], dtype=jac.B.dtype, device=jac.B.device)[None, :, :, None].expand_as(jac.A[0])
     gains = torch.empty_like(jac.B)  # (prod_{t' > t} A^{t'}) B^t
     own = {name: torch.empty_like(value) for name, value in jac.states.items()}
@@ -129,15 +128,19 @@ def _apply(matrix: Tensor, vector: Tensor) -> Tensor:
     return (matrix * vector[:, None]).sum(2)
 
 
-def _with_filtered_spike(jac: Jacobians, kappa: float) -> Jacobians:
-    """Jacobians of the state extended by ``f^t = kappa f^{t-1} + (1 - kappa) z^t``."""
-    gain = 1.0 - kappa
-    right = torch.zeros_like(jac.B)[:, :, :, None]
-    corner = torch.full_like(jac.D, kappa)[:, :, None, None]
-    below = torch.cat([gain * jac.C[:, :, None], corner], 3)
-    return replace(
-        jac,
-        A=torch.cat([torch.cat([jac.A, right], 3), below], 2),
-        B=torch.cat([jac.B, gain * jac.D[:, :, None]], 2),
-        states={name: torch.cat([value, gain * jac.spikes[name][:, :, None]], 2) for name, value in jac.states.items()},
-    )
+def _with_filtered_spikes(jac: Jacobians, kappas: tuple[float, ...]) -> Jacobians:
+    """Jacobians of the state extended by ``f^t = kappa f^{t-1} + (1 - kappa) z^t`` for each kappa."""
+    plain = jac
+    for kappa in kappas:
+        gain, d = 1.0 - kappa, jac.B.shape[2]
+        right = torch.zeros_like(jac.B)[:, :, :, None]
+        below = torch.zeros_like(jac.A[:, :, :1, :1]).repeat(1, 1, 1, d + 1, 1)
+        below[:, :, 0, : plain.C.shape[2]] = gain * plain.C
+        below[:, :, 0, d] = kappa
+        jac = replace(
+            jac,
+            A=torch.cat([torch.cat([jac.A, right], 3), below], 2),
+            B=torch.cat([jac.B, gain * plain.D[:, :, None]], 2),
+            states={name: torch.cat([value, gain * plain.spikes[name][:, :, None]], 2) for name, value in jac.states.items()},
+        )
+    return jac

@@ -1,0 +1,95 @@
+"""The one place that decides which implementation runs an operation of a layer.
+
+``HYPR_KERNELS`` or :func:`use` choose: ``auto`` (compiled where they support the layer, else the reference), ``reference``, ``compiled``
+(an error where nothing compiled supports the layer; for benchmarks and tests).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from types import ModuleType
+
+import torch
+from torch import Tensor
+
+from hypr.errors import HyprError
+from hypr.kernels import reference
+from hypr.kernels.types import Eligibility, LayerCredit, LayerTrajectory, Mode
+from hypr.neurons.base import Neuron
+
+CHOICES = ("auto", "reference", "compiled")
+_MODULES = {"cpu": "hypr.kernels.cpu", "cuda": "hypr.kernels.gpu"}
+_choice: ContextVar[str | None] = ContextVar("hypr_kernels", default=None)
+
+
+@contextmanager
+def use(choice: str) -> Iterator[None]:
+    """Force a choice of :data:`CHOICES` inside a ``with`` block (this thread)."""
+    token = _choice.set(_checked(choice, "hypr.kernels.dispatch.use"))
+    try:
+        yield
+    finally:
+        _choice.reset(token)
+
+
+def run_layer(layer: Neuron, pre: Tensor, state: Tensor, spikes: Tensor) -> LayerTrajectory:
+    """See :func:`hypr.kernels.reference.run_layer`; always the reference where gradients are recorded."""
+    if torch.is_grad_enabled() and any(p.requires_grad for p in (*layer.parameters(), pre, state)):
+        return reference.run_layer(layer, pre, state, spikes)
+    return _kernels(layer).run_layer(layer, pre, state, spikes)
+
+
+def credit_layer(
+    layer: Neuron, trajectory: LayerTrajectory, dz: Tensor, mode: Mode = "detached", adjoint_end: Tensor | None = None
+) -> LayerCredit:
+    """See :func:`hypr.kernels.reference.credit_layer`."""
+    return _kernels(layer).credit_layer(layer, trajectory, dz, mode, adjoint_end)
+
+
+def carry_eligibility(
+    layer: Neuron, trajectory: LayerTrajectory, eligibility: Eligibility, spike_filters: tuple[float, ...] = ()
+) -> Eligibility:
+    """See :func:`hypr.kernels.reference.carry_eligibility`."""
+    return _kernels(layer).carry_eligibility(layer, trajectory, eligibility, spike_filters)
+
+
+def kernel_name(layer: Neuron) -> str:
+    """Which implementation runs this layer now: ``reference``, ``cpu`` or ``gpu``."""
+    return _kernels(layer).__name__.rsplit(".", 1)[-1]
+
+
+def _kernels(layer: Neuron) -> ModuleType:
+    choice = _choice.get() or _checked(os.environ.get("HYPR_KERNELS") or "auto", "HYPR_KERNELS")
+    if choice == "reference":
+        return reference
+    compiled = _compiled(layer.weight.device.type)
+    if compiled is not None and compiled.supports(layer, layer.weight.dtype):
+        return compiled
+    if choice == "compiled":
+        raise HyprError(f"no compiled kernel for a {layer.kind} layer in {layer.weight.dtype} on {layer.weight.device.type}; use 'auto'")
+    return reference
+
+
+@cache
+def _compiled(device: str) -> ModuleType | None:
+    """Compiled kernels of a device, None where their optional packages (numba, triton) are absent."""
+    import importlib
+    import importlib.util
+
+    name = _MODULES.get(device)
+    if name is None or importlib.util.find_spec(name) is None:
+        return None
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None
+
+
+def _checked(choice: str, where: str) -> str:
+    if choice not in CHOICES:
+        raise HyprError(f"{where} is {choice!r}; allowed: {', '.join(CHOICES)}")
+    return choice

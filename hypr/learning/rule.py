@@ -1,0 +1,130 @@
+"""What all learning rules share: checks of a batch, the weight of each step in the loss, and gradients on their way to ``.grad``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from hypr.errors import HyprError
+from hypr.kernels.types import Eligibility, LayerCredit, LayerTrajectory
+from hypr.losses import Loss, check_target, loss_function
+from hypr.network import Network
+from hypr.neurons import Neuron
+
+
+class Rule:
+    """A learning rule bound to a network.
+
+    Args:
+        net: the network.
+        loss: name in ``hypr.losses.NAMED`` or a loss object.
+
+    Attributes:
+        output: (B, T, C), the outputs of the last ``backward``, None before.
+        rates: layer name -> (N,), mean output per step of each neuron (firing rate per step for a spiking layer) in the last ``backward``.
+    """
+
+    def __init__(self, net: Network, loss: str | Loss = "cross_entropy") -> None:
+        if not isinstance(net, Network):
+            raise HyprError(f"{type(self).__name__}: net is a {type(net).__name__}, must be a hypr.Network")
+        self.net = net
+        self.loss = loss_function(loss)
+        self.output: Tensor | None = None
+        self.rates: dict[str, Tensor] = {}
+
+    def backward(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Adds the gradient of the loss to ``.grad`` of every parameter, as ``loss.backward()`` would.
+
+        The loss is averaged over the unmasked steps of each sample, then over the batch; sequences of mixed length are padded and masked.
+
+        Args:
+            x: (B, T, n_in), from zero states.
+            y: class indices (B,) or (B, T) int64, or values (B, C) or (B, T, C) float (one-hot, soft, or real for ``mse``).
+            mask: (B, T), nonzero where a step counts; None: all.
+
+        Returns:
+            scalar tensor, the loss.
+
+        Raises:
+            HyprError: x, y or mask of a wrong shape, type or value; nothing is changed then.
+        """
+        raise NotImplementedError
+
+    def _batch(self, x: Tensor, y: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Checked time-major (pre (T, B, n_in), target, weight (T, B))."""
+        pre = self.net.prepare(x)
+        steps, batch = pre.shape[:2]
+        target = check_target(y, batch, steps, self.net.n_out, self.loss, pre.dtype, pre.device)
+        used = _mask(mask, batch, steps, pre)
+        count = used.sum(0)
+        if not bool((count > 0).any()):
+            raise HyprError("mask leaves no step in any sample; at least one step must count")
+        return pre, target, used / (count.clamp(min=1e-300 if pre.dtype == torch.float64 else 1e-30) * batch)
+
+
+class Gradients:
+    """Sums of gradients per layer, in effective parameters, until :meth:`add_to` hands them to the parameters."""
+
+    def __init__(self, net: Network) -> None:
+        self._net = net
+        self._sums: list[dict[str, Tensor]] = [{} for _ in net.layers]
+
+    def add_window(self, index: int, trajectory: LayerTrajectory, credit: LayerCredit) -> None:
+        """Gradient of one window: one matrix product of dL/dI with what came in."""
+        layer = self._net.layers[index]
+        error = credit.d_current.flatten(0, 1)
+        self._add(index, "weight", error.T @ trajectory.pre.flatten(0, 1))
+        if layer.recurrent_weight is not None:
+            self._add(index, "recurrent_weight", error.T @ trajectory.spikes[:-1].flatten(0, 1))
+        if layer.bias_in_current:
+            self._add(index, "bias", error.sum(0))
+        for name, value in credit.d_parameters.items():
+            self._add(index, f"effective/{name}", value)
+
+    def add_boundary(self, index: int, adjoint: Tensor, eligibility: Eligibility) -> None:
+        """Gradient through the state at a window's start: ``m^0 . e^0``, adjoint (B, d, N) over the eligibility's components."""
+        self._add(index, "weight", torch.einsum("bdn,bdnm->nm", adjoint, eligibility.weight))
+        if eligibility.recurrent is not None:
+            self._add(index, "recurrent_weight", torch.einsum("bdn,bdnm->nm", adjoint, eligibility.recurrent))
+        if eligibility.bias is not None:
+            self._add(index, "bias", (adjoint * eligibility.bias).sum((0, 1)))
+        for name, value in eligibility.parameters.items():
+            self._add(index, f"effective/{name}", (adjoint * value).sum((0, 1)))
+
+    def add_to(self, net: Network) -> None:
+        """Chain rule to the raw parameters, then ``parameter.grad += gradient``."""
+        for layer, sums in zip(net.layers, self._sums, strict=True):
+            raw = {name: value for name, value in sums.items() if "/" not in name}
+            raw |= layer.pull_back({name.split("/", 1)[1]: value for name, value in sums.items() if "/" in name})
+            for name, value in raw.items():
+                _accumulate(layer, name, value)
+
+    def _add(self, index: int, name: str, value: Tensor) -> None:
+        sums = self._sums[index]
+        sums[name] = sums[name] + value if name in sums else value
+
+
+def output_rates(names: tuple[str, ...], sums: list[Tensor], steps: int) -> Mapping[str, Tensor]:
+    """Mean output per step from sums over steps and batch means."""
+    return {name: total / steps for name, total in zip(names, sums, strict=True)}
+
+
+def _accumulate(layer: Neuron, name: str, value: Tensor) -> None:
+    parameter = layer.get_parameter(name)
+    if parameter.requires_grad:
+        parameter.grad = value.clone() if parameter.grad is None else parameter.grad.add_(value)
+
+
+def _mask(mask: Tensor | None, batch: int, steps: int, like: Tensor) -> Tensor:
+    """(T, B) of 0. and 1."""
+    if mask is None:
+        return like.new_ones(steps, batch)
+    if not isinstance(mask, Tensor) or tuple(mask.shape) != (batch, steps):
+        shape = tuple(mask.shape) if isinstance(mask, Tensor) else type(mask).__name__
+        raise HyprError(f"mask has shape {shape}, must be ({batch}, {steps}): one value per sample and step")
+    used = mask.to(like.device).T
+    if not bool(((used == 0) | (used == 1)).all()):
+        raise HyprError("mask holds values other than 0 and 1; use 1 for steps that count, 0 for the others")
+    return used.to(like.dtype)

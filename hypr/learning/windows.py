@@ -1,0 +1,206 @@
+"""The two-stage rules: run a window forward, credit it backward, carry eligibilities to the next.
+
+``HYPR`` holds spikes of earlier steps constant (arXiv 2506.14464), ``HYPRWindow`` uses the full gradient inside a window, ``BPTT`` is one
+window over the whole sequence. All go through the same three operations of a layer (:mod:`hypr.kernels`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from hypr.errors import HyprError
+from hypr.kernels import dispatch
+from hypr.kernels.reference import start_eligibility
+from hypr.kernels.types import Eligibility, LayerTrajectory, Mode
+from hypr.learning.rule import Gradients, Rule
+from hypr.losses import Loss, window_of
+from hypr.network import LayerState, Network, end_state
+from hypr.neurons import LI
+
+
+@dataclass
+class Carry:
+    """What goes from one window to the next: states, and eligibilities (None where nothing has been carried yet: they are zero)."""
+
+    states: list[LayerState]
+    eligibilities: list[Eligibility | None]
+
+
+class WindowedRule(Rule):
+    """Window by window: S-stage, loss, P-stage, carry.
+
+    Args:
+        net, loss: see :class:`Rule`.
+        window: steps per window, at least 1; None is the whole sequence. Memory grows with it, the gradient of ``HYPR`` does not change.
+    """
+
+    mode: ClassVar[Mode] = "detached"
+
+    def __init__(self, net: Network, loss: str | Loss = "cross_entropy", window: int | None = None) -> None:
+        super().__init__(net, loss)
+        if window is not None and (not isinstance(window, int) or isinstance(window, bool) or window < 1):
+            raise HyprError(f"{type(self).__name__}: window is {window!r}, must be a whole number of steps, at least 1, or None")
+        self.window = window
+        self.readout_memory = False
+        self.boundary_spike = False
+        self.carried = True
+
+    @torch.no_grad()
+    def backward(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
+        pre, target, weight = self._batch(x, y, mask)
+        gradients, carry = Gradients(self.net), self.start(pre.shape[1])
+        value, output, sums = self.process(pre, target, weight, carry, gradients, endless=False)
+        gradients.add_to(self.net)
+        self._record(output, sums)
+        return value
+
+    def start(self, batch: int) -> Carry:
+        """Carry before the first window."""
+        return Carry(self.net.initial_state(batch), [None] * len(self.net.layers))
+
+    def process(
+        self, pre: Tensor, target: Tensor, weight: Tensor, carry: Carry, gradients: Gradients, endless: bool
+    ) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """All windows of one checked, time-major piece; changes ``carry`` and ``gradients``.
+
+        Returns:
+            loss, outputs (T, B, C), and per layer the sum over steps of the batch's mean output (N,).
+        """
+        steps = pre.shape[0]
+        window = steps if self.window is None else self.window
+        whole = None
+        if not self.loss.per_step and steps > window:
+            # Prediction from the whole sequence: its error needs all outputs, so the dynamics run twice and memory stays bounded.
+            whole = self.loss(self._outputs(pre, carry.states, window), target, weight)
+        value, outputs = pre.new_zeros(()), []
+        sums = [pre.new_zeros(layer.n) for layer in self.net.layers]
+        for start in range(0, steps, window):
+            stop = min(start + window, steps)
+            trajectories = self.net.run(pre[start:stop], carry.states)
+            output = trajectories[-1].spikes[1:]
+            if whole is None:
+                part, error = self.loss(output, window_of(target, start, stop), weight[start:stop])
+            else:
+                part, error = (whole[0] if start == 0 else 0.0), whole[1][start:stop]
+            value = value + part
+            self._credit(trajectories, error, carry, gradients)
+            if endless or stop < steps:
+                self._carry(trajectories, carry)
+            outputs.append(output)
+            sums = [s + t.spikes[1:].sum(0).mean(0) for s, t in zip(sums, trajectories, strict=True)]
+        return value, torch.cat(outputs), sums
+
+    def _credit(self, trajectories: list[LayerTrajectory], error: Tensor, carry: Carry, gradients: Gradients) -> None:
+        """P-stage of one window, from the output down."""
+        dz, from_readout = error, None
+        for index in reversed(range(len(trajectories))):
+            layer, trajectory = self.net.layers[index], trajectories[index]
+            credit = dispatch.credit_layer(layer, trajectory, dz, self.mode)
+            gradients.add_window(index, trajectory, credit)
+            eligibility = carry.eligibilities[index]
+            if eligibility is not None:
+                extra = [credit.dz_start] if self._spike_boundary(index) else []
+                extra += [from_readout] if self._readout_filter(index) is not None else []
+                adjoint = torch.cat([credit.adjoint_start, *(e[:, None] for e in extra)], 1) if extra else credit.adjoint_start
+                gradients.add_boundary(index, adjoint, eligibility)
+            if index == 0:
+                return
+            whole = self.mode == "full" or (self.readout_memory and index == len(trajectories) - 1)
+            dz = (credit.d_current if whole else credit.d_direct) @ layer.weight
+            from_readout = credit.adjoint_start[:, 0] @ layer.weight
+
+    def _carry(self, trajectories: list[LayerTrajectory], carry: Carry) -> None:
+        """States and eligibilities after the window."""
+        carry.states = end_state(trajectories)
+        if not self.carried:
+            return
+        for index, (layer, trajectory) in enumerate(zip(self.net.layers, trajectories, strict=True)):
+            filters = self._filters(index)
+            eligibility = carry.eligibilities[index] or start_eligibility(layer, trajectory.pre.shape[1], len(filters))
+            carry.eligibilities[index] = dispatch.carry_eligibility(layer, trajectory, eligibility, filters)
+
+    def _filters(self, index: int) -> tuple[float, ...]:
+        """Filters of the spike's eligibility that are carried for a layer, in the order used by ``_credit``."""
+        readout = self._readout_filter(index)
+        return ((0.0,) if self._spike_boundary(index) else ()) + (() if readout is None else (readout,))
+
+    def _spike_boundary(self, index: int) -> bool:
+        return self.boundary_spike and self.net.layers[index].spiking
+
+    def _readout_filter(self, index: int) -> float | None:
+        """Mean kappa of the leaky readout above layer ``index``, where its memory is to cross windows, else None."""
+        if not self.readout_memory or index != len(self.net.layers) - 2 or not isinstance(self.net.layers[-1], LI):
+            return None
+        return float(self.net.layers[-1].effective()["kappa"].mean())
+
+    def _outputs(self, pre: Tensor, states: list[LayerState], window: int) -> Tensor:
+        outputs = []
+        for part in pre.split(window):
+            trajectories = self.net.run(part, states)
+            states = end_state(trajectories)
+            outputs.append(trajectories[-1].spikes[1:])
+        return torch.cat(outputs)
+
+    def _record(self, output: Tensor, sums: list[Tensor]) -> None:
+        self.output = output.transpose(0, 1)
+        self.rates = {name: total / output.shape[0] for name, total in zip(self.net.layer_names(), sums, strict=True)}
+
+
+class HYPR(WindowedRule):
+    """Hybrid propagation (rule ``hypr``): exact in the neuron's own state over all time, spikes of earlier steps held constant.
+
+    Args:
+        net, loss, window: see :class:`WindowedRule`; the gradient does not depend on the window (to rounding), memory and time do.
+        readout_memory: let the error of a step reach spikes that the leaky readout still holds, instead of those of the same step only.
+            Across windows the eligibility of a spike is carried filtered by the mean kappa: exact where all outputs share one kappa,
+            an approximation of the part before the window otherwise.
+    """
+
+    def __init__(
+        self, net: Network, loss: str | Loss = "cross_entropy", window: int | None = None, readout_memory: bool = False
+    ) -> None:
+        super().__init__(net, loss, window)
+        self.readout_memory = bool(readout_memory)
+
+
+class HYPRWindow(WindowedRule):
+    """Exact windows (rule ``hypr-window``): the full surrogate gradient inside a window, and at its start the adjoint of the boundary
+    state times the carried eligibility. One window over the whole sequence is BPTT; without the carry it is truncated BPTT.
+
+    Args:
+        net, loss, window: see :class:`WindowedRule`.
+        carry: carry eligibilities from window to window; False is truncated BPTT.
+        boundary_spike: carry the eligibility of the last spike too, through which the recurrent weights of the next window see the past.
+        readout_memory: carry it filtered by the readout's mean kappa as well, through which outputs see spikes before the window.
+    """
+
+    mode = "full"
+
+    def __init__(
+        self,
+        net: Network,
+        loss: str | Loss = "cross_entropy",
+        window: int | None = None,
+        carry: bool = True,
+        boundary_spike: bool = False,
+        readout_memory: bool = False,
+    ) -> None:
+        super().__init__(net, loss, window)
+        self.carried, self.boundary_spike, self.readout_memory = bool(carry), bool(boundary_spike), bool(readout_memory)
+
+
+class BPTT(WindowedRule):
+    """Backpropagation through time over the whole sequence (rule ``bptt``), surrogate gradients, memory grows with T.
+
+    Args:
+        net, loss: see :class:`Rule`.
+    """
+
+    mode = "full"
+
+    def __init__(self, net: Network, loss: str | Loss = "cross_entropy") -> None:
+        super().__init__(net, loss, None)

@@ -1,0 +1,112 @@
+"""Adaptive leaky integrate-and-fire neuron with a moving threshold (Yin et al. 2021), as HYPR uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from hypr.errors import HyprError
+from hypr.neurons.base import Neuron, Range, positive
+from hypr.neurons.jacobians import Jacobians, column, stack
+from hypr.surrogate import Surrogate
+
+
+class ALIF(Neuron):
+    """States u, a (``'`` = previous step; alpha = exp(-1/tau_u), r = exp(-1/tau_a))::
+
+        a = r a' + (1 - r) z';  A = b0 + beta a
+        u = alpha u' + (1 - alpha) I - A z';  z = H(u - A)
+
+    Args:
+        n_in, n, recurrent, surrogate, generator: see :class:`Neuron`.
+        beta: threshold per unit of a.
+        b0: resting threshold.
+        tau_u, tau_a: (mean, standard deviation) of the initial time constants in steps, normal.
+        tau_u_least, tau_a_least: values that training does not go below.
+    """
+
+    kind = "alif"
+    state_names: ClassVar[tuple[str, ...]] = ("u", "a")
+
+    def __init__(
+        self,
+        n_in: int,
+        n: int,
+        recurrent: bool = True,
+        beta: float = 1.8,
+        b0: float = 0.01,
+        tau_u: tuple[float, float] = (20.0, 5.0),
+        tau_a: tuple[float, float] = (100.0, 20.0),
+        tau_u_least: float = 10.0,
+        tau_a_least: float = 100.0,
+        surrogate: str | Surrogate | dict[str, Any] = "slayer_narrow",
+        generator: torch.Generator | None = None,
+    ) -> None:
+        positive("ALIF", tau_u_least=tau_u_least, tau_a_least=tau_a_least)
+        if beta < 0 or b0 < 0:
+            raise HyprError(f"ALIF: beta is {beta}, b0 is {b0}; neither may be negative")
+        super().__init__(n_in, n, recurrent, surrogate, generator)
+        self.beta, self.b0 = float(beta), float(b0)
+        self._declare("tau_u", Range(_two("tau_u", tau_u), tau_u_least, distribution="normal"), generator)
+        self._declare("tau_a", Range(_two("tau_a", tau_a), tau_a_least, distribution="normal"), generator)
+
+    def effective(self) -> dict[str, Tensor]:
+        return {"alpha": torch.exp(-1.0 / self.tau_u), "rho": torch.exp(-1.0 / self.tau_a)}
+
+    def step(
+        self, state: tuple[Tensor, ...], z: Tensor, current: Tensor, parameters: Mapping[str, Tensor]
+    ) -> tuple[tuple[Tensor, ...], Tensor]:
+        u, a = state
+        alpha, rho = parameters["alpha"], parameters["rho"]
+        a = rho * a + (1.0 - rho) * z
+        threshold = self.b0 + self.beta * a
+        u = alpha * u + (1.0 - alpha) * current - threshold * z
+        return (u, a), self.spike(u - threshold)
+
+    def jacobians(self, state: Tensor, spikes: Tensor, current: Tensor, parameters: Mapping[str, Tensor]) -> Jacobians:
+        u, a = state.unbind(2)
+        alpha, rho, beta = parameters["alpha"], parameters["rho"], self.beta
+        threshold = self.b0 + beta * (rho * a + (1.0 - rho) * spikes)
+        new_u = alpha * u + (1.0 - alpha) * current - threshold * spikes
+        psi = self.surrogate.psi(new_u - threshold)
+        pull = -beta * spikes  # du/da of the new a
+        moving = pull - beta  # dx/da of the new a, x = u - threshold
+        by_spike, a_rho, u_alpha = (1.0 - rho), a - spikes, u - current
+        u_spike = pull * by_spike - threshold
+        return Jacobians(
+            A=stack([[alpha, pull * rho], [0.0, rho]], u),
+            B=column([1.0 - alpha, 0.0], u),
+            C=column([psi * alpha, psi * moving * rho], u),
+            D=psi * (1.0 - alpha),
+            E=column([u_spike, by_spike], u),
+            F=psi * (u_spike - beta * by_spike),
+            states={"alpha": column([u_alpha, 0.0], u), "rho": column([pull * a_rho, a_rho], u)},
+            spikes={"alpha": psi * u_alpha, "rho": psi * moving * a_rho},
+        )
+
+    def constants(self) -> dict[str, float]:
+        return {"beta": self.beta, "b0": self.b0}
+
+    def settings(self) -> dict[str, Any]:
+        u, a = self.ranges["tau_u"], self.ranges["tau_a"]
+        return {
+            "beta": self.beta,
+            "b0": self.b0,
+            "tau_u": list(u.start),
+            "tau_a": list(a.start),
+            "tau_u_least": u.low,
+            "tau_a_least": a.low,
+        }
+
+
+def _two(name: str, value: Any) -> tuple[float, float]:
+    try:
+        mean, deviation = (float(v) for v in value)
+    except (TypeError, ValueError):
+        raise HyprError(f"ALIF: {name} is {value!r}; give mean and standard deviation") from None
+    if mean <= 0 or deviation < 0:
+        raise HyprError(f"ALIF: {name} is {value!r}; the mean must be positive, the standard deviation at least 0")
+    return mean, deviation
