@@ -1,0 +1,74 @@
+# Everything happens in .venv (and, for Lava, in a Python 3.10 runtime that `hypr lava install` manages). A fresh clone needs nothing done before:
+#   make demo    train, quantize, export, run every engine, verify bit by bit, write a report
+#   make test    the test suite
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VENV    ?= .venv
+PYTHON  ?=
+DEMO    ?= runs/demo
+PYTEST  ?=
+STAMP   := $(VENV)/.stamp
+BIN     := $(abspath $(VENV))/bin
+
+# Data, golden values and foreign networks for tests lie beside the checkout on some machines; tests that need them skip elsewhere.
+ifneq ($(wildcard ../shared/data),)
+export HYPR_DATA   ?= $(abspath ../shared/data)
+endif
+ifneq ($(wildcard ../shared/golden),)
+export HYPR_GOLDEN ?= $(abspath ../shared/golden)
+endif
+ifneq ($(wildcard ../shared/cases),)
+export HYPR_CASES  ?= $(abspath ../shared/cases)
+endif
+
+.PHONY: help setup lava demo test test-slow lint format bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## create .venv and install everything into it
+
+# The first interpreter that really runs and is new enough; a shim that only names a version does not count.
+$(STAMP): pyproject.toml constraints.txt
+	@python=""; \
+	for candidate in "$(PYTHON)" python3 python3.13 python3.12 python3.11 "$$HOME"/.pyenv/versions/3.1[1-3]*/bin/python3; do \
+	  [ -n "$$candidate" ] || continue; \
+	  if "$$candidate" -c 'import sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2])' >/dev/null 2>&1; then python="$$candidate"; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then echo "make: no Python >= 3.11 found; install one (for example: pyenv install 3.11) or pass PYTHON=/path/to/python3" >&2; exit 3; fi; \
+	if ! "$(BIN)/python" -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11))' >/dev/null 2>&1; then \
+	  echo "creating $(VENV) with $$("$$python" -V)"; "$$python" -m venv --clear "$(VENV)"; \
+	fi
+	@echo "installing into $(VENV) (a few minutes the first time)"
+	@"$(BIN)/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,notebook]'
+	@touch $@
+
+lava: $(STAMP) ## create the Python 3.10 runtime that holds Lava
+	@"$(BIN)/hypr" lava install || { rc=$$?; [ $$rc -eq 3 ] && echo "going on without Lava: its engine and tests are left out"; }
+
+demo: $(STAMP) lava ## train on digits, quantize, export, verify on every engine, report (5 minutes at most)
+	@"$(BIN)/hypr" demo --out $(DEMO)
+
+test: $(STAMP) lava ## the test suite
+	@"$(BIN)/python" -m pytest -m "not slow" $(PYTEST)
+
+test-slow: $(STAMP) lava ## everything, the long runs too
+	@"$(BIN)/python" -m pytest $(PYTEST)
+
+lint: $(STAMP) ## ruff and mypy over the whole tree
+	@"$(BIN)/ruff" check .
+	@"$(BIN)/ruff" format --check .
+	@"$(BIN)/mypy"
+
+format: $(STAMP) ## let ruff rewrite what it can
+	@"$(BIN)/ruff" check --fix-only --quiet .
+	@"$(BIN)/ruff" format .
+
+bench: $(STAMP) ## side-by-side speed and memory ratios
+	@"$(BIN)/hypr" bench
+
+clean: ## remove environments, runs and caches
+	rm -rf $(VENV) runs bundles build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
