@@ -1,0 +1,207 @@
+"""The engines that run a Program, by name: what each is, whether it runs here, and how to install it if not.
+
+All engines take ``run(program, inputs (T, B, N_in), record) -> Trace`` and must return the same integers. A user's own engine is any object with
+such a ``run``; see :func:`get`. Engines are imported when they are first used. (The float network is not one of them: it has other numbers.)
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.metadata
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from export.errors import ExportError
+from hardware.errors import RuntimeMissing
+from hardware.program import Program
+from hardware.trace import Trace
+
+Record = tuple[str, ...] | str
+Run = Callable[[Program, np.ndarray, Record], Trace]
+Step = Callable[[Program, np.ndarray, Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
+"""``step(program, inputs (R, N_in), previous)``: one step of R independent rows from given spikes and states (R, N), by trace name."""
+
+
+class Runner(Protocol):
+    """A user's own engine; it may also have a ``name``."""
+
+    def run(self, program: Program, inputs: np.ndarray, record: Record) -> Trace: ...
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One engine.
+
+    Attributes:
+        name: as on the command line and in certificates.
+        run: ``run(program, inputs, record) -> Trace``.
+        description: one line.
+        install: what to type where it is missing.
+        packages: distributions whose versions belong into a certificate.
+        probe: returns None where the engine runs here, else one line that says why not.
+        step: a single step from given values, where the engine can do that.
+        extra_versions: versions that package metadata of this interpreter cannot give (a runtime of its own).
+    """
+
+    name: str
+    run: Run
+    description: str = ""
+    install: str = ""
+    packages: tuple[str, ...] = ()
+    probe: Callable[[], str | None] = lambda: None
+    step: Step | None = None
+    extra_versions: Callable[[], Mapping[str, str]] = field(default=dict)
+
+    def problem(self) -> str | None:
+        """None where the engine runs here, else why not."""
+        return self.probe()
+
+    def require(self) -> Engine:
+        """This engine, if it runs here.
+
+        Raises:
+            RuntimeMissing: it does not; the message ends with the line that installs it.
+        """
+        problem = self.problem()
+        if problem is not None:
+            raise RuntimeMissing(f"engine '{self.name}' cannot run here: {problem}; install it with: {self.install}")
+        return self
+
+    def versions(self) -> dict[str, str]:
+        """Package name -> installed version, of what the engine computes with."""
+        found = {name: _version(name) for name in self.packages}
+        return {**found, **self.extra_versions()}
+
+
+def get(engine: str | Engine | Runner) -> Engine:
+    """The engine of that name, or the given object as an engine.
+
+    Raises:
+        ExportError: unknown name (the message has the nearest one), or an object without ``run``.
+    """
+    if isinstance(engine, Engine):
+        return engine
+    if isinstance(engine, str):
+        if engine not in ENGINES:
+            near = difflib.get_close_matches(engine, ENGINES, n=1)
+            hint = f"did you mean '{near[0]}'? " if near else ""
+            raise ExportError(f"unknown engine '{engine}'; {hint}engines are {', '.join(ENGINES)}")
+        return ENGINES[engine]
+    if not callable(getattr(engine, "run", None)):
+        raise ExportError(f"a {type(engine).__name__} is no engine: it has no run(program, inputs, record); give a name or such an object")
+    name = str(getattr(engine, "name", type(engine).__name__))
+    return Engine(name=name, run=engine.run, description="supplied by the caller")
+
+
+def status() -> list[dict[str, Any]]:
+    """One row per engine: name, description, available, problem, install line and versions."""
+    rows = []
+    for engine in ENGINES.values():
+        problem = engine.problem()
+        rows.append(
+            {
+                "name": engine.name,
+                "description": engine.description,
+                "available": problem is None,
+                "problem": problem,
+                "install": engine.install,
+                "versions": engine.versions() if problem is None else {},
+            }
+        )
+    return rows
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _needs(*modules: str) -> Callable[[], str | None]:
+    def probe() -> str | None:
+        for module in modules:
+            try:
+                importlib.import_module(module)
+            except ImportError as error:
+                return f"module {module} cannot be imported ({error})"
+        return None
+
+    return probe
+
+
+def _reference(program: Program, inputs: np.ndarray, record: Record) -> Trace:
+    from hardware import reference
+
+    return reference.run(program, inputs, record)
+
+
+def _emulator(program: Program, inputs: np.ndarray, record: Record) -> Trace:
+    from hardware import emulator
+
+    return emulator.emulate(program, inputs, record)
+
+
+def _onnx(program: Program, inputs: np.ndarray, record: Record) -> Trace:
+    from export import onnx
+
+    return onnx.run(program, inputs, record, threads=1)  # a second thread gains nothing on operands this small
+
+
+def _onnx_step(program: Program, inputs: np.ndarray, previous: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+    from export import onnx
+
+    return onnx.OnnxNetwork.open(program, "step", threads=1).step(inputs, previous)
+
+
+def _lava(program: Program, inputs: np.ndarray, record: Record) -> Trace:
+    from hardware.lava import runtime
+
+    return runtime.run(program, inputs, record)
+
+
+def _lava_problem() -> str | None:
+    try:
+        from hardware.lava import environment
+    except ImportError as error:
+        return f"its launcher cannot be imported ({error})"
+    found = environment.status()
+    return None if found.installed else f"its runtime is not installed in {found.folder}"
+
+
+def _lava_versions() -> Mapping[str, str]:
+    from hardware.lava import environment
+
+    return environment.status().versions
+
+
+ENGINES: Mapping[str, Engine] = {
+    engine.name: engine
+    for engine in (
+        Engine("reference", _reference, "scalar oracle in plain Python, one neuron at a time", "", ("numpy",)),
+        Engine("emulator", _emulator, "batched integer emulator", "", ("numpy", "numba")),
+        Engine(
+            "onnx",
+            _onnx,
+            "integer ONNX graph in ONNX Runtime",
+            "pip install onnx onnxruntime",
+            ("onnxruntime", "onnx"),
+            _needs("onnx", "onnxruntime"),
+            _onnx_step,
+        ),
+        Engine(
+            "lava",
+            _lava,
+            "Lava processes, fixed-point CPU models",
+            "hypr lava install",
+            (),
+            _lava_problem,
+            None,
+            _lava_versions,
+        ),
+    )
+}

@@ -1,0 +1,314 @@
+"""Verification: the same Program and inputs through several engines, every integer of every step compared.
+
+Each engine is compared with a baseline (the emulator), and the baseline with the scalar oracle on a few samples, so that all of them are tied to
+the specification. Samples are independent of each other: they are run in parts that fit into memory, on as many processes as asked for.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import multiprocessing
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+
+import numpy as np
+
+from export import engines as engine_registry
+from export.engines import Engine, Runner
+from export.errors import ExportError
+from hardware.compare import Divergence, compare
+from hardware.inputs import check_inputs
+from hardware.program import Program
+from hardware.program_file import content_hash
+
+DEFAULT_LIMITS: Mapping[str, int] = {"reference": 2, "lava": 16}
+"""How many samples the slow engines run, unless told otherwise."""
+
+MEMORY_BYTES = 2**29
+"""Traces held at one time by one process."""
+
+Progress = Callable[[int, int, str], None]
+"""``progress(done, total, label)``: sample runs finished, sample runs in all, what finished last."""
+
+
+@dataclass(frozen=True)
+class PairResult:
+    """One engine against the baseline.
+
+    Attributes:
+        engine: name of the engine. baseline: name of what it was compared with.
+        samples: indices of the sequences that both ran. steps: length of each.
+        compared: number of integers compared (outputs, spikes, states). differing: how many were not equal.
+        seconds: time the engine took. baseline_seconds: time the baseline took on the same samples.
+        first_divergence: the earliest difference (by step, then layer), or None.
+    """
+
+    engine: str
+    baseline: str
+    samples: tuple[int, ...]
+    steps: int
+    compared: int
+    differing: int
+    seconds: float
+    baseline_seconds: float
+    first_divergence: Divergence | None
+
+    @property
+    def equal(self) -> bool:
+        return self.differing == 0 and self.compared > 0
+
+
+@dataclass(frozen=True)
+class VerificationResult:
+    """What :func:`verify` found.
+
+    Attributes:
+        pairs: one entry per engine compared with the baseline.
+        program_sha256: content hash of the Program. spec_version: specification it follows.
+        inputs_sha256: hash over shape and int32 values of the inputs. inputs_shape: (T, B, N_in).
+        teacher_forced: True where each step started from the baseline's states, not from the engine's own.
+        versions: engine name -> package -> version.
+        seconds: of the whole verification.
+    """
+
+    pairs: tuple[PairResult, ...]
+    program_sha256: str
+    spec_version: str
+    inputs_sha256: str
+    inputs_shape: tuple[int, int, int]
+    teacher_forced: bool
+    versions: Mapping[str, Mapping[str, str]]
+    seconds: float
+
+    @property
+    def equal(self) -> bool:
+        """True where every engine returned the very integers of the baseline."""
+        return bool(self.pairs) and all(pair.equal for pair in self.pairs)
+
+    @property
+    def first_divergence(self) -> tuple[PairResult, Divergence] | None:
+        """The earliest difference of all pairs, with its pair."""
+        found = [(pair, pair.first_divergence) for pair in self.pairs if pair.first_divergence is not None]
+        return min(found, key=lambda item: item[1].step, default=None)
+
+    def rows(self) -> list[dict[str, object]]:
+        """Table rows as plain data, one per pair."""
+        return [
+            {
+                "engine": pair.engine,
+                "against": pair.baseline,
+                "samples": len(pair.samples),
+                "steps": pair.steps,
+                "integers": pair.compared,
+                "differing": pair.differing,
+                "seconds": pair.seconds,
+                "first_divergence": describe(pair),
+            }
+            for pair in self.pairs
+        ]
+
+
+@dataclass(frozen=True)
+class _Task:
+    """Some engines on some samples, against one run of the baseline; what one process does at a time."""
+
+    engines: tuple[Engine, ...]
+    samples: tuple[int, ...]
+
+
+def verify(
+    program: Program,
+    inputs: np.ndarray,
+    engines: Sequence[str | Engine | Runner] = ("emulator", "onnx", "lava"),
+    baseline: str | Engine | Runner = "emulator",
+    *,
+    teacher_forced: bool = False,
+    sample_limits: Mapping[str, int] | None = None,
+    jobs: int = 1,
+    memory_bytes: int = MEMORY_BYTES,
+    progress: Progress | None = None,
+) -> VerificationResult:
+    """Run all engines on the same inputs and compare every spike and state at every step.
+
+    Args:
+        inputs: (T, B, N_in) integers or bool within the Program's input format.
+        engines: names, or objects with ``run(program, inputs, record) -> Trace``. The oracle ``reference`` is added unless its limit is 0.
+        baseline: what the others are compared with.
+        teacher_forced: start every step from the baseline's states instead of the engine's own (engines that can take a single step).
+        sample_limits: engine name -> most samples, spread evenly over the batch; default :data:`DEFAULT_LIMITS`.
+        jobs: processes; a caller's own engine objects must then be picklable.
+        memory_bytes: bound on traces held per process; decides how many samples run at once.
+        progress: see :data:`Progress`.
+
+    Raises:
+        ExportError: unknown engine, nothing to compare. RuntimeMissing: an engine is not installed. InputError: unfit inputs.
+    """
+    started = time.perf_counter()
+    inputs = check_inputs(program.input, inputs)
+    if 0 in inputs.shape:
+        raise ExportError(f"inputs have shape {inputs.shape}; verification needs at least one step and one sample")
+    if jobs < 1:
+        raise ExportError(f"jobs is {jobs}; it must be at least 1")
+    base = engine_registry.get(baseline).require()
+    limits = {**DEFAULT_LIMITS, **(sample_limits or {})}
+    compared = _compared_engines(engines, base, limits)
+    plan = list(_plan(program, inputs, compared, limits, jobs, memory_bytes))
+    pairs = _run_plan(program, inputs, base, plan, teacher_forced, jobs, progress)
+    return VerificationResult(
+        pairs=tuple(_merge(program, [p for p in pairs if p.engine == engine.name]) for engine in compared),
+        program_sha256=content_hash(program),
+        spec_version=program.spec_version,
+        inputs_sha256=inputs_hash(inputs),
+        inputs_shape=inputs.shape,
+        teacher_forced=teacher_forced,
+        versions={engine.name: engine.versions() for engine in (base, *compared)},
+        seconds=time.perf_counter() - started,
+    )
+
+
+def describe(pair: PairResult) -> str | None:
+    """The first difference of a pair in one line, or None."""
+    d = pair.first_divergence
+    if d is None:
+        return None
+    return (
+        f"step {d.step}, layer {d.layer}, {d.state}, neuron {d.neuron}, sample {d.sample}: "
+        f"{pair.baseline} {d.value_a}, {pair.engine} {d.value_b} ({d.clause})"
+    )
+
+
+def inputs_hash(inputs: np.ndarray) -> str:
+    """SHA-256 over the shape and the little-endian int32 values of inputs (T, B, N_in)."""
+    digest = hashlib.sha256(repr(tuple(int(n) for n in inputs.shape)).encode())
+    digest.update(np.ascontiguousarray(inputs, dtype="<i4").tobytes())
+    return digest.hexdigest()
+
+
+def _compared_engines(engines: Sequence[str | Engine | Runner], base: Engine, limits: Mapping[str, int]) -> list[Engine]:
+    named = {engine.name: engine for engine in map(engine_registry.get, engines)}
+    if limits.get("reference", 0) > 0:
+        named.setdefault("reference", engine_registry.get("reference"))
+    named.pop(base.name, None)
+    chosen = [engine for name, engine in named.items() if limits.get(name, 1) > 0]
+    if not chosen:
+        raise ExportError(f"nothing to compare '{base.name}' with; name another engine or allow a sample of 'reference'")
+    return [engine.require() for engine in chosen]
+
+
+def _plan(
+    program: Program, inputs: np.ndarray, engines: Sequence[Engine], limits: Mapping[str, int], jobs: int, memory_bytes: int
+) -> Iterator[_Task]:
+    """Slow engines first, each on its own few samples; then all others together, so that they share the baseline's run."""
+    steps, batch = inputs.shape[:2]
+    fit = max(1, memory_bytes // (2 * steps * _bytes_per_step(program)))
+    everything = tuple(range(batch))
+    for engine in engines:
+        if engine.name in limits:
+            chosen = _spread(batch, limits[engine.name])
+            # One start of Lava's runtime serves all samples; the oracle gains from being split.
+            size = min(fit, 1 if engine.name == "reference" else batch)
+            yield from (_Task((engine,), part) for part in _parts(chosen, size))
+    unlimited = tuple(engine for engine in engines if engine.name not in limits)
+    if unlimited:
+        size = min(fit, -(-batch // jobs))
+        yield from (_Task(unlimited, part) for part in _parts(everything, size))
+
+
+def _spread(batch: int, limit: int) -> tuple[int, ...]:
+    """`limit` sample indices, evenly over the batch, first and last included."""
+    return tuple(sorted({round(i) for i in np.linspace(0, batch - 1, min(batch, limit))}))
+
+
+def _parts(samples: tuple[int, ...], size: int) -> Iterator[tuple[int, ...]]:
+    return (samples[i : i + size] for i in range(0, len(samples), size))
+
+
+def _bytes_per_step(program: Program) -> int:
+    """Bytes of a full trace per step and sample."""
+    neurons = sum(layer.size * (4 * len(layer.spec.states) + 1) for layer in program.layers)
+    return neurons + 4 * program.output.size
+
+
+def _run_plan(
+    program: Program,
+    inputs: np.ndarray,
+    base: Engine,
+    plan: Sequence[_Task],
+    teacher_forced: bool,
+    jobs: int,
+    progress: Progress | None,
+) -> list[PairResult]:
+    total = sum(len(task.samples) * len(task.engines) for task in plan)
+    done, results = 0, []
+
+    def finished(pairs: list[PairResult]) -> None:
+        nonlocal done
+        results.extend(pairs)
+        done += sum(len(pair.samples) for pair in pairs)
+        if progress is not None:
+            progress(done, total, ", ".join(pair.engine for pair in pairs))
+
+    if jobs == 1 or len(plan) == 1:
+        for task in plan:
+            finished(_run_task(program, inputs[:, task.samples], base, task, teacher_forced))
+        return results
+    # A fresh interpreter per process: forking one that has run threads (ONNX Runtime, BLAS) can deadlock.
+    with ProcessPoolExecutor(min(jobs, len(plan)), mp_context=multiprocessing.get_context("spawn")) as pool:
+        waiting = [pool.submit(_run_task, program, inputs[:, task.samples], base, task, teacher_forced) for task in plan]
+        for future in as_completed(waiting):
+            finished(future.result())
+    return results
+
+
+def _run_task(program: Program, inputs: np.ndarray, base: Engine, task: _Task, teacher_forced: bool) -> list[PairResult]:
+    expected, base_seconds = _timed(lambda: base.run(program, inputs, "all"))
+    pairs = []
+    for engine in task.engines:
+        if teacher_forced:
+            from export.verify_steps import run_forced
+
+            actual, seconds = _timed(lambda e=engine: run_forced(e, program, inputs, expected))
+        else:
+            actual, seconds = _timed(lambda e=engine: e.run(program, inputs, "all"))
+        found = compare(expected, actual, program)
+        first = found.first_divergence
+        if first is not None:
+            first = dataclasses.replace(first, sample=task.samples[first.sample])
+        pairs.append(
+            PairResult(
+                engine=engine.name,
+                baseline=base.name,
+                samples=task.samples,
+                steps=inputs.shape[0],
+                compared=found.compared,
+                differing=found.differing,
+                seconds=seconds,
+                baseline_seconds=base_seconds,
+                first_divergence=first,
+            )
+        )
+    return pairs
+
+
+def _timed(work: Callable[[], object]) -> tuple[object, float]:
+    started = time.perf_counter()
+    result = work()
+    return result, time.perf_counter() - started
+
+
+def _merge(program: Program, parts: Sequence[PairResult]) -> PairResult:
+    """The parts of one engine as one result."""
+    order = {layer.name: index for index, layer in enumerate(program.layers)}
+    divergences = [part.first_divergence for part in parts if part.first_divergence is not None]
+    return dataclasses.replace(
+        parts[0],
+        samples=tuple(sorted(sample for part in parts for sample in part.samples)),
+        compared=sum(part.compared for part in parts),
+        differing=sum(part.differing for part in parts),
+        seconds=sum(part.seconds for part in parts),
+        baseline_seconds=sum(part.baseline_seconds for part in parts),
+        first_divergence=min(divergences, key=lambda d: (d.step, order.get(d.layer, 0), d.sample, d.neuron), default=None),
+    )
