@@ -1,0 +1,175 @@
+"""The managed Lava runtime: a Python 3.10 virtual environment that holds lava-nc, NumPy 1.26 and what they import.
+
+It lies in ``$HYPR_HOME`` or the user's cache folder, in a folder named after the hash of the pinned requirements, so
+that every checkout of a user shares it and a change of pins makes a new one. A file that is written last marks it as
+complete.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from hardware.errors import RuntimeMissing
+from hardware.lava.interpreter import find_interpreter
+
+REQUIREMENTS = Path(__file__).with_name("requirements.txt")
+INSTALL_COMMAND = "hypr lava install"
+_STAMP = "complete.json"
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class RuntimeStatus:
+    """What is known of the runtime without starting it.
+
+    Attributes:
+        installed: whether it is complete.
+        folder: where it lies or would lie.
+        python: its interpreter, or None.
+        versions: package -> version, as checked at installation.
+    """
+
+    installed: bool
+    folder: Path
+    python: Path | None
+    versions: dict[str, str]
+
+
+def default_folder() -> Path:
+    """``$HYPR_HOME`` or the platform's cache folder, and the hash of the requirements."""
+    if os.environ.get("HYPR_HOME"):
+        base = Path(os.environ["HYPR_HOME"]).expanduser()
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches" / "hypr"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hypr"
+    return base.absolute() / f"lava-runtime-{hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:12]}"
+
+
+def status(folder: Path | None = None) -> RuntimeStatus:
+    """Whether the runtime is there; reads one small file."""
+    folder = folder or default_folder()
+    try:
+        stamp = json.loads((folder / _STAMP).read_text())
+        versions = {str(k): str(v) for k, v in stamp["versions"].items()}
+    except (OSError, ValueError, KeyError, AttributeError):
+        return RuntimeStatus(False, folder, None, {})
+    python = folder / "bin" / "python"
+    if not os.access(python, os.X_OK):  # its base interpreter was removed
+        return RuntimeStatus(False, folder, None, {})
+    return RuntimeStatus(True, folder, python, versions)
+
+
+def python_path() -> Path:
+    """Interpreter of the installed runtime.
+
+    Raises:
+        RuntimeMissing: it is not installed; the message is the line to type.
+    """
+    found = status()
+    if not found.installed or found.python is None:
+        raise RuntimeMissing(f"the Lava runtime is not installed in {found.folder}; run '{INSTALL_COMMAND}'")
+    return found.python
+
+
+def install(target: Path | None = None, progress: Report | None = None) -> Path:
+    """Make the runtime unless it is there; returns its interpreter. Two installations at once wait for each other.
+
+    Args:
+        target: folder; :func:`default_folder` if None.
+        progress: called with one line per stage.
+
+    Raises: RuntimeMissing: no Python 3.10, no network or a failing check; the message says which, and nothing
+        half-made counts as installed.
+    """
+    folder = (target or default_folder()).absolute()
+    report = progress or (lambda line: None)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(folder.with_name(f".{folder.name}.lock"), report):
+        found = status(folder)
+        if found.installed and found.python is not None:
+            report(f"Lava runtime: ready in {folder}")
+            return found.python
+        shutil.rmtree(folder, ignore_errors=True)
+        base = find_interpreter(report)
+        report(f"Lava runtime: making {folder} with {base}")
+        _command([str(base), "-m", "venv", str(folder)], "making the virtual environment")
+        python = folder / "bin" / "python"
+        report(f"Lava runtime: installing {', '.join(REQUIREMENTS.read_text().split())}")
+        # Without dependencies: lava-nc also asks for scikit-learn, which nothing that is used here imports.
+        pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--quiet", "--no-deps"]
+        _command([*pip, "-r", str(REQUIREMENTS)], "installing packages")
+        report("Lava runtime: checking it with a short run")
+        _check_run(python)
+        stamp = {"versions": _pins(), "base": str(base)}
+        temporary = folder / f".{_STAMP}"
+        temporary.write_text(json.dumps(stamp))
+        temporary.replace(folder / _STAMP)
+        report("Lava runtime: ready")
+    return python
+
+
+def _pins() -> dict[str, str]:
+    return dict(line.split("==") for line in REQUIREMENTS.read_text().split())
+
+
+@contextmanager
+def _locked(path: Path, report: Report) -> Iterator[None]:
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            report("Lava runtime: another process is installing it, waiting")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _command(arguments: list[str], what: str) -> None:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL_ENV"))}
+    done = subprocess.run(arguments, capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL)
+    if done.returncode != 0:
+        lines = (done.stderr or done.stdout).strip().splitlines() or [f"exit code {done.returncode}"]
+        errors = [line for line in lines if line.startswith("ERROR")] or lines
+        raise RuntimeMissing(f"Lava runtime: {what} failed: {errors[-1]}; fix this and run '{INSTALL_COMMAND}' again")
+
+
+def _check_run(python: Path) -> None:
+    """Three steps of a leaky integrator with decay 1/2 through Lava's own Dense, against the values worked out by
+    hand.
+    """
+    import numpy as np
+
+    from hardware.lava.job import Task
+    from hardware.lava.request import LavaError
+    from hardware.lava.runtime import run_many
+    from hardware.program import InputFormat, Layer, Program, Synapses
+
+    readout = Layer(
+        name="readout",
+        model="li",
+        input=Synapses(np.array([[3]], dtype=np.int8), exponent=1),
+        recurrent=None,
+        bias=np.array([-1], dtype=np.int32),
+        parameters={"A": np.array([2048], dtype=np.int32)},
+        shifts={"K": 12},
+    )
+    inputs = np.array([1, 0, 1], dtype=np.int32).reshape(3, 1, 1)
+    try:
+        trace = run_many([Task(Program((readout,), InputFormat(1)), inputs, connections="dense")], python=python)[
+            0
+        ].trace
+    except LavaError as error:
+        raise RuntimeMissing(f"Lava runtime: its check failed: {error}; run '{INSTALL_COMMAND}' again") from error
+    if trace.output.ravel().tolist() != [5, 1, 5]:
+        raise RuntimeMissing(f"Lava runtime: its check gave {trace.output.ravel().tolist()}, expected [5, 1, 5]")

@@ -1,0 +1,3 @@
+"""Lava Processes, one file per neuron model or connection. Nothing else may stand here: Lava's compiler executes every
+file of this folder.
+"""

@@ -1,0 +1,61 @@
+"""Leaky integrate-and-fire neuron without a synaptic current of its own (FP-3.4)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hardware.fixed_point import mulsh, sat
+from hardware.lava.neuron import FloatNeuronModel, NeuronModel, NeuronProcess
+from lava.magma.core.decorator import implements, requires, tag
+from lava.magma.core.model.py.type import LavaPyType
+from lava.magma.core.process.variable import Var
+from lava.magma.core.resources import CPU
+from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
+
+
+class LeakyLIF(NeuronProcess):
+    """State u; parameters A, TH; shift K; option reset (zero or subtract)."""
+
+    def __init__(self, *, shape: tuple[int, ...], **arguments: Any) -> None:
+        super().__init__(shape=shape, **arguments)
+        self.u = Var(shape=shape, init=0)
+
+
+@implements(proc=LeakyLIF, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("fixed_pt")
+class PyLeakyLIFFixed(NeuronModel):
+    """Integer dynamics, FP-3.4."""
+
+    u: np.ndarray = LavaPyType(np.ndarray, np.int64, precision=24)
+    A: np.ndarray = LavaPyType(np.ndarray, np.int64, precision=17)
+    TH: np.ndarray = LavaPyType(np.ndarray, np.int64, precision=24)
+    states = ("u",)
+
+    def step(self, current: np.ndarray) -> np.ndarray:
+        u = sat(mulsh(self.u, self.A, self.shifts["K"]) + current)
+        z = u > self.TH
+        after_spike = 0 if self.options["reset"] == "zero" else sat(u - self.TH)
+        self.u[:] = np.where(z, after_spike, u)
+        return z
+
+
+@implements(proc=LeakyLIF, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("floating_pt")
+class PyLeakyLIFFloat(FloatNeuronModel):
+    """The same equation in real arithmetic."""
+
+    u: np.ndarray = LavaPyType(np.ndarray, float)
+    A: np.ndarray = LavaPyType(np.ndarray, float)
+    TH: np.ndarray = LavaPyType(np.ndarray, float)
+    states = ("u",)
+
+    def step(self, current: np.ndarray) -> np.ndarray:
+        u = self.u * self.A / 2.0 ** self.shifts["K"] + current
+        z = u > self.TH
+        after_spike = 0.0 if self.options["reset"] == "zero" else u - self.TH
+        self.u[:] = np.where(z, after_spike, u)
+        return z

@@ -1,0 +1,187 @@
+"""Run Programs on Lava from any interpreter: a worker process in the managed Python 3.10 runtime does it, this module
+starts and watches it.
+
+Lava is not imported here. The worker gets a process group of its own and a time-out on progress, not on total time; on
+any failure the whole group is killed and its shared memory removed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from hardware.lava import job
+from hardware.lava.environment import python_path
+from hardware.lava.job import Task, TaskResult
+from hardware.lava.process_group import end_group
+from hardware.lava.request import LavaError, check_inputs, dense_samples, recorded_states
+from hardware.lava.synapses import check_fits_dense, lif_bias
+from hardware.program import Program
+from hardware.trace import Trace
+
+Progress = Callable[[int, int, int], None]
+"""Called with (task, finished Lava steps, total Lava steps of that task)."""
+
+GRACE_S = 10.0
+"""The worker itself gives up after ``timeout_s`` without a step and says why; this is how much longer it gets to say
+so.
+"""
+
+_POLL_S = 0.02
+_TAIL_CHARS = 4000
+
+
+def run(
+    program: Program,
+    inputs: np.ndarray,
+    record: Sequence[str] | str = (),
+    *,
+    connections: str = "auto",
+    timeout_s: float = 60.0,
+    progress: Progress | None = None,
+) -> Trace:
+    """Run a Program on Lava's CPU backend with its fixed-point models.
+
+    Args:
+        program: what to run.
+        inputs: integers (T, B, N_in) within the Program's input range.
+        record: states to keep: names (``"u"``: of every layer that has it), ``"u/hidden0"``, or ``"all"``.
+        connections: ``"dense"``: Lava's own Dense between all neurons, one sample after another (about 0.7 ms per step
+            and sample); ``"batched"``: a connection Process for 64 samples at once; ``"auto"``: the first samples, up
+            to 24,000 steps, through Lava's own Dense and the rest batched. ``Trace.engine`` says what was used, for
+            example ``lava[dense 18, batched 123]``.
+        timeout_s: seconds without a finished step after which the run is given up.
+        progress: called with (task, finished steps, total steps).
+
+    Raises:
+        RuntimeMissing: the managed runtime is not installed.
+        ProgramError, InputError: what Lava cannot run, or inputs that do not fit; before anything is started.
+        LavaError: the run failed; everything it started is gone.
+    """
+    task = Task(program, inputs, record, connections)
+    return run_many([task], timeout_s=timeout_s, progress=progress)[0].trace
+
+
+def run_many(
+    tasks: Sequence[Task], *, timeout_s: float = 60.0, progress: Progress | None = None, python: Path | None = None
+) -> list[TaskResult]:
+    """Run several tasks in one worker; saves the start of an interpreter for each.
+
+    Args:
+        python: interpreter of the runtime; the managed one if None.
+
+    Raises:
+        As :func:`run`.
+    """
+    for task in tasks:
+        _check(task)
+    python = python or python_path()
+    with tempfile.TemporaryDirectory(prefix="hypr-lava-") as name:
+        folder = Path(name)
+        _write_job(folder, tasks, timeout_s)
+        worker = _start(python, folder)
+        try:
+            _watch(worker, folder, timeout_s + GRACE_S, progress)
+        finally:  # also when it is interrupted from the keyboard
+            end_group(worker)
+        return [job.read_result(folder / f"task{index}") for index in range(len(tasks))]
+
+
+def _check(task: Task) -> None:
+    """What the worker would refuse is refused here, as the caller's own error."""
+    inputs = check_inputs(task.program, task.inputs)
+    recorded_states(task.program, task.record)
+    dense_samples(task.program, inputs.shape, task.connections)
+    if task.connections == "dense":
+        check_fits_dense(task.program)
+    for layer in task.program.layers:
+        if layer.model == "cuba_lif":
+            lif_bias(layer)
+
+
+def _write_job(folder: Path, tasks: Sequence[Task], timeout_s: float) -> None:
+    package = folder / "package"
+    package.mkdir()
+    (package / "hardware").symlink_to(Path(__file__).resolve().parent.parent, target_is_directory=True)
+    for index, task in enumerate(tasks):
+        job.write_task(folder / f"task{index}", task)
+    job.write_json(folder / job.JOB, {"tasks": len(tasks), "timeout_s": timeout_s})
+
+
+def _start(python: Path, folder: Path) -> subprocess.Popen[bytes]:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL_ENV"))}
+    # One thread per Lava process: there are more processes than cores already.
+    environment.update({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"})
+    environment["PYTHONDONTWRITEBYTECODE"] = "1"
+    with (folder / job.OUTPUT).open("wb") as output:
+        return subprocess.Popen(
+            [str(python), "-s", "-m", "hardware.lava.worker", str(folder)],
+            cwd=folder / "package",
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def _watch(worker: subprocess.Popen[bytes], folder: Path, limit_s: float, progress: Progress | None) -> None:
+    """Return when every task has its result; raise when the worker fails, dies or stands still."""
+    read, moved = 0, time.monotonic()
+    while True:
+        ended = worker.poll() is not None
+        text = _new_lines(folder / job.PROGRESS, read)
+        if text:
+            read, moved = read + len(text), time.monotonic()
+            if progress is not None:
+                last = json.loads(text.splitlines()[-1])
+                progress(last["task"], last["step"], last["of"])
+        if ended:
+            break
+        if time.monotonic() - moved > limit_s:
+            raise LavaError(
+                f"the Lava worker stood still for {limit_s:g} s ({_where(folder, read)}) and was ended; "
+                f"raise timeout_s if the machine is busy{_printed(folder)}"
+            )
+        time.sleep(_POLL_S)
+    if worker.returncode != 0:
+        raise _failure(worker.returncode, folder, read)
+
+
+def _new_lines(path: Path, start: int) -> bytes:
+    """Complete lines of the progress file from byte ``start`` on."""
+    try:
+        with path.open("rb") as stream:
+            stream.seek(start)
+            text = stream.read()
+    except FileNotFoundError:
+        return b""
+    return text[: text.rfind(b"\n") + 1]
+
+
+def _where(folder: Path, read: int) -> str:
+    lines = _new_lines(folder / job.PROGRESS, 0)[:read].splitlines()
+    if not lines:
+        return "it never started"
+    last = json.loads(lines[-1])
+    return f"task {last['task']}, step {last['step']} of {last['of']}"
+
+
+def _failure(code: int, folder: Path, read: int) -> LavaError:
+    try:
+        report = json.loads((folder / job.ERROR).read_text())
+    except (OSError, ValueError):
+        return LavaError(f"the Lava worker ended with exit code {code} ({_where(folder, read)}){_printed(folder)}")
+    return LavaError(f"Lava worker, task {report['task']}: {report['message']}", report["traceback"])
+
+
+def _printed(folder: Path) -> str:
+    text = (folder / job.OUTPUT).read_text(errors="replace").strip()
+    return f"; it printed last: {text[-_TAIL_CHARS:].splitlines()[-1]}" if text else ""

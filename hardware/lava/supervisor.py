@@ -1,0 +1,106 @@
+"""Runs a compiled Lava network without Lava's hazards.
+
+Lava's own ``run()`` waits for ever when one of its processes fails, and its ``stop()`` waits for processes that are
+gone. Here the run is started without blocking and watched: exceptions that the processes sent, processes that died,
+and time without progress. On any of them every process of the network is killed, its shared memory is removed, and one
+error is raised.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from hardware.lava.request import LavaError
+from lava.magma.core.process.process import AbstractProcess
+from lava.magma.core.run_conditions import RunSteps
+from lava.magma.core.run_configs import RunConfig
+
+POLL_S = 0.005
+
+
+class Supervisor:
+    """One run of one network: :meth:`start`, then :meth:`run`, which also stops it.
+
+    Args:
+        process: any Process of the network; Lava finds the others.
+        config: how Lava selects ProcessModels.
+        progress: shared array whose first element is the last finished Lava step.
+    """
+
+    def __init__(self, process: AbstractProcess, config: RunConfig, progress: np.ndarray) -> None:
+        self._process, self._config, self._progress = process, config, progress
+        self._runtime: Any = None
+
+    def start(self) -> None:
+        """Compile and fork the processes.
+
+        Raises:
+            LavaError: a process could not be built.
+        """
+        try:
+            self._process.create_runtime(run_cfg=self._config)
+            self._runtime = self._process.runtime
+        except BaseException:
+            self._runtime = self._process.runtime
+            self._kill()
+            raise
+
+    def run(self, condition: RunSteps, total: int, stall_s: float, report: Callable[[int, int], None] | None) -> None:
+        """Run to the end and stop.
+
+        Raises:
+            LavaError: see the module's description.
+        """
+        try:
+            self._runtime.start(condition)
+            self._watch(total, stall_s, report)
+            self._runtime.wait()
+        except BaseException:
+            self._kill()
+            raise
+        self._process.stop()
+
+    def _watch(self, total: int, stall_s: float, report: Callable[[int, int], None] | None) -> None:
+        done, moved = -1, time.monotonic()
+        while not all(port.probe() for port in self._runtime.service_to_runtime):
+            time.sleep(POLL_S)
+            now = time.monotonic()
+            if self._progress[0] != done:
+                done, moved = int(self._progress[0]), now
+                if report is not None:
+                    report(min(done, total), total)
+            self._raise_failure()
+            if now - moved > stall_s:
+                raise LavaError(
+                    f"no time step finished for {stall_s:g} s (at step {max(done, 0)} of {total}); the run was stopped"
+                )
+        self._raise_failure()
+
+    def _raise_failure(self) -> None:
+        for actor in self._actors():
+            if actor.exception is not None:
+                error, trace = actor.exception
+                raise LavaError(f"a Lava process failed: {type(error).__name__}: {error}", trace)
+        for actor in self._actors():
+            if not actor.is_alive():
+                raise LavaError(f"a Lava process died with exit code {actor.exitcode} in the middle of the run")
+
+    def _actors(self) -> list[Any]:
+        return self._runtime._messaging_infrastructure.actors
+
+    def _kill(self) -> None:
+        runtime = self._runtime
+        if runtime is None or runtime._messaging_infrastructure is None:
+            return
+        for actor in self._actors():
+            if actor.is_alive():
+                os.kill(actor.pid, signal.SIGKILL)
+        runtime._is_started = runtime._is_running = False  # or Lava's destructor would wait for the dead
+        runtime._messaging_infrastructure.stop()  # joins the processes and unlinks the shared memory
+        runtime._watchdog_manager.stop()
