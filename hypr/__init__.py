@@ -16,6 +16,8 @@ _HOME = {
     "ALIF": "hypr.neurons.alif",
     "SEAdLIF": "hypr.neurons.se_adlif",
     "EProp": "hypr.learning.eprop",
+    "LIF": "hypr.neurons.lif",
+    "CubaLIF": "hypr.neurons.cuba_lif",
     "LI": "hypr.neurons.li",
     "BPTT": "hypr.learning.windows",
     "HYPR": "hypr.learning.windows",

@@ -4,12 +4,12 @@ A loss is a frozen object called as ``value, d_output = loss(output, target, wei
 
 * output (T, B, C);
 * target: class indices (B,) or (T, B) int64, or values (B, C) or (T, B, C) float;
-* weight (T, B), >= 0: the mask of the step divided by (number of unmasked steps of the sample x batch), so that a plain sum over a
-  per-step term is "mean over unmasked steps, then mean over the batch";
+* weight (T, B), >= 0: the mask of the step divided by (number of unmasked steps of the sample x batch), so that a plain
+  sum over a per-step term is "mean over unmasked steps, then mean over the batch";
 * value: scalar tensor; d_output (T, B, C).
 
-``per_step`` says that the value is a sum over steps: such a loss may be taken window by window and on endless streams. The others
-(prediction from a whole sequence) are given all outputs of the sequence at once.
+``per_step`` says that the value is a sum over steps: such a loss may be taken window by window and on endless streams.
+The others (prediction from a whole sequence) are given all outputs of the sequence at once.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ class Loss(Protocol):
 
 @dataclass(frozen=True)
 class CrossEntropy:
-    """``sum_t w^t CE(softmax(o^t), y^t)``: masked cross entropy per step. A soft target that sums to 0 (no label) adds nothing."""
+    """``sum_t w^t CE(softmax(o^t), y^t)``: masked cross entropy per step. A soft target that sums to 0 (no label) adds
+    nothing.
+    """
 
     per_step: ClassVar[bool] = True
     classes: ClassVar[bool] = True
@@ -74,7 +76,9 @@ class SumSoftmaxCrossEntropy:
         value, gradient = _cross_entropy((used * chance).sum(0), target)
         present = used.amax(0)
         through = gradient * present / batch
-        return (value * present[:, 0]).sum() / batch, used * chance * (through - (chance * through).sum(-1, keepdim=True))
+        return (value * present[:, 0]).sum() / batch, used * chance * (
+            through - (chance * through).sum(-1, keepdim=True)
+        )
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,9 @@ def predict(output: Tensor, mask: Tensor | None = None, rule: str = "per_step") 
     return values.sum(1).argmax(-1)
 
 
-def check_target(y: Tensor, batch: int, steps: int, n_out: int, loss: Loss, dtype: torch.dtype, device: torch.device) -> Tensor:
+def check_target(
+    y: Tensor, batch: int, steps: int, n_out: int, loss: Loss, dtype: torch.dtype, device: torch.device
+) -> Tensor:
     """Checked, time-major target: (B,) or (T, B) int64, or (B, C) or (T, B, C) in ``dtype``.
 
     Raises:
@@ -145,7 +151,9 @@ def check_target(y: Tensor, batch: int, steps: int, n_out: int, loss: Loss, dtyp
     shape = tuple(y.shape)
     if y.is_floating_point():
         if shape not in ((batch, n_out), (batch, steps, n_out)):
-            raise HyprError(f"y has shape {shape}, must be ({batch}, {n_out}) or ({batch}, {steps}, {n_out}) for a float target")
+            raise HyprError(
+                f"y has shape {shape}, must be ({batch}, {n_out}) or ({batch}, {steps}, {n_out}) for a float target"
+            )
         if not torch.isfinite(y).all():
             raise HyprError("y holds values that are not finite; mask those steps and put 0 there")
         y = y.to(device, dtype)
@@ -155,7 +163,10 @@ def check_target(y: Tensor, batch: int, steps: int, n_out: int, loss: Loss, dtyp
         if y.is_complex() or y.dtype == torch.bool:
             raise HyprError(f"y is {y.dtype}; give class indices as int64, or one-hot values as float")
         if shape not in ((batch,), (batch, steps)):
-            raise HyprError(f"y has shape {shape}, must be ({batch},) or ({batch}, {steps}) for class indices; one-hot targets must be float")
+            raise HyprError(
+                f"y has shape {shape}, must be ({batch},) or ({batch}, {steps}) for class indices; "
+                "one-hot targets must be float"
+            )
         y = y.to(device, torch.int64)
         if int(y.min()) < 0 or int(y.max()) >= n_out:
             bad = int(y.min()) if int(y.min()) < 0 else int(y.max())
@@ -174,7 +185,10 @@ def _per_step(target: Tensor) -> bool:
 
 def _one_per_sequence(target: Tensor, name: str) -> None:
     if _per_step(target):
-        raise HyprError(f"y has a value per step, but {name} takes one class per sequence: give y as (B,) or (B, C), or use 'cross_entropy'")
+        raise HyprError(
+            f"y has a value per step, but {name} takes one class per sequence: give y as (B,) or (B, C), "
+            "or use 'cross_entropy'"
+        )
 
 
 def _cross_entropy(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

@@ -25,13 +25,17 @@ class Network(nn.Module):
 
     Args:
         layers: neuron layers, each with as many inputs as the layer below has neurons.
-        input_scale: power of two by which every input is multiplied (1/16 for integer payloads 0..16), so that export folds it exactly.
+        input_scale: power of two by which every input is multiplied (1/16 for integer payloads 0..16), so that export
+            folds it exactly.
         input_format: (low, high), the range of the integers that the deployed network is fed with.
-        decision: how a class is read from the outputs, ``{"rule": "per_step" | "sum" | "spike_count", "ignore_first": steps}``.
+        decision: how a class is read from the outputs, ``{"rule": "per_step" | "sum" | "spike_count", "ignore_first":
+            steps}``.
 
     Raises:
         HyprError: no layers, layers that do not fit, a scale that is no power of two.
     """
+
+    layers: Sequence[Neuron]
 
     def __init__(
         self,
@@ -48,11 +52,12 @@ class Network(nn.Module):
                 raise HyprError(f"Network: layer {index} is a {type(layer).__name__}, not a hypr.Neuron")
             if index and layer.n_in != layers[index - 1].n:
                 raise HyprError(
-                    f"Network: layer {index} takes {layer.n_in} inputs but layer {index - 1} has {layers[index - 1].n} neurons; make them equal"
+                    f"Network: layer {index} takes {layer.n_in} inputs but layer {index - 1} has {layers[index - 1].n} neurons; "
+                    "make them equal"
                 )
         if not (math.isfinite(input_scale) and input_scale > 0 and math.frexp(input_scale)[0] == 0.5):
             raise HyprError(f"Network: input_scale is {input_scale!r}, must be a power of two such as 1/16")
-        self.layers = nn.ModuleList(layers)
+        self.layers = nn.ModuleList(layers)  # type: ignore[assignment]  # a ModuleList of Neurons
         self.input_scale = float(input_scale)
         self.input_format = (int(input_format[0]), int(input_format[1]))
         self.decision = {"rule": "per_step", "ignore_first": 0} | dict(decision or {})
@@ -75,9 +80,9 @@ class Network(nn.Module):
 
     def layer_names(self) -> tuple[str, ...]:
         """``hidden0``, ``hidden1``, ..., and ``readout`` for the last layer."""
-        return tuple(f"hidden{i}" for i in range(len(self.layers) - 1)) + ("readout",)
+        return (*(f"hidden{i}" for i in range(len(self.layers) - 1)), "readout")
 
-    # ---- running ----------------------------------------------------------------------------------------------------------------------
+    # ---- running
 
     def forward(self, x: Tensor) -> Tensor:
         """Outputs of a batch from zero states; differentiable by autograd where gradients are enabled.
@@ -121,7 +126,8 @@ class Network(nn.Module):
     def initial_state(self, batch: int) -> list[LayerState]:
         """Zero states and no spikes for ``batch`` samples."""
         return [
-            (layer.weight.new_zeros(batch, len(layer.state_names), layer.n), layer.weight.new_zeros(batch, layer.n)) for layer in self.layers
+            (layer.weight.new_zeros(batch, len(layer.state_names), layer.n), layer.weight.new_zeros(batch, layer.n))
+            for layer in self.layers
         ]
 
     def prepare(self, x: Tensor) -> Tensor:
@@ -133,16 +139,21 @@ class Network(nn.Module):
         if not isinstance(x, Tensor):
             raise HyprError(f"x is a {type(x).__name__}, must be a torch.Tensor (B, T, {self.n_in})")
         if x.ndim != 3 or x.shape[2] != self.n_in or 0 in x.shape:
-            raise HyprError(f"x has shape {tuple(x.shape)}, must be (batch, steps, {self.n_in}) with at least one sample and step")
+            raise HyprError(
+                f"x has shape {tuple(x.shape)}, must be (batch, steps, {self.n_in}) with at least one sample and step"
+            )
         if x.is_complex():
             raise HyprError("x is complex, must be real: spikes 0/1 or integer payloads")
         pre = x.detach().to(self.device, self.dtype).transpose(0, 1).contiguous()
         if not torch.isfinite(pre).all():
             t, b, i = (int(v) for v in torch.nonzero(~torch.isfinite(pre))[0])
-            raise HyprError(f"x is {float(pre[t, b, i])} at sample {b}, step {t}, input {i}; all inputs must be finite: mask or repair them")
+            raise HyprError(
+                f"x is {float(pre[t, b, i])} at sample {b}, step {t}, input {i}; all inputs must be finite: "
+                "replace such values"
+            )
         return pre if self.input_scale == 1.0 else pre * self.input_scale
 
-    # ---- parameters and descriptions --------------------------------------------------------------------------------------------------
+    # ---- parameters and descriptions
 
     def constrain_(self) -> None:
         """Clip the neurons' parameters to their ranges, in place; call it after each update."""
@@ -150,7 +161,9 @@ class Network(nn.Module):
             layer.constrain_()
 
     def structure(self) -> dict[str, Any]:
-        """Plain dictionary (JSON and TOML compatible) from which :meth:`from_structure` builds the network again, weights excepted."""
+        """Plain dictionary (JSON and TOML compatible) from which :meth:`from_structure` builds the network again,
+        weights excepted.
+        """
         return {
             "input_scale": self.input_scale,
             "input_format": list(self.input_format),

@@ -1,7 +1,8 @@
 """Spikes and their surrogate derivatives.
 
-``z = H(x)`` with ``H(x) = 1 if x > 0 else 0``; every derivative of z uses ``psi(x)`` in place of the Dirac pulse, and psi itself is never
-differentiated. Sources: HYPR (arXiv 2506.14464), the SLAYER pulse, and the double Gaussian of Yin et al. 2021.
+``z = H(x)`` with ``H(x) = 1 if x > 0 else 0``; every derivative of z uses ``psi(x)`` in place of the Dirac pulse, and
+psi itself is never differentiated. Sources: HYPR (arXiv 2506.14464), the SLAYER pulse, and the double Gaussian of Yin
+et al. 2021.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ class Slayer:
 
 @dataclass(frozen=True)
 class DoubleGaussian:
-    """``psi(x) = scale ((1 + height) N(x; 0, width) - 2 height N(x; 0, wide))`` with densities N of standard deviations width and wide.
+    """``psi(x) = scale ((1 + height) N(x; 0, width) - 2 height N(x; 0, wide))`` with densities N of standard deviations
+    width and wide.
 
     The defaults give ``0.5 (1.15 N(x; 0, 0.5) - 0.3 N(x; 0, 3))``.
     """
@@ -76,14 +78,17 @@ NAMED: dict[str, Surrogate] = {
 
 
 def surrogate(choice: str | Surrogate | dict[str, Any]) -> Surrogate:
-    """Surrogate object from a name in :data:`NAMED`, an object with ``psi``, or a dictionary written by :func:`describe`.
+    """Surrogate object from a name in :data:`NAMED`, an object with ``psi``, or a dictionary written by
+    :func:`describe`.
 
     Raises:
         HyprError: unknown name or field.
     """
     if isinstance(choice, str):
         if choice not in NAMED:
-            raise HyprError(f"surrogate '{choice}' is unknown; choose one of {', '.join(NAMED)} or pass an object with psi(x)")
+            raise HyprError(
+                f"surrogate '{choice}' is unknown; choose one of {', '.join(NAMED)} or pass an object with psi(x)"
+            )
         return NAMED[choice]
     if isinstance(choice, dict):
         kinds = {"slayer": Slayer, "double_gaussian": DoubleGaussian}
@@ -113,7 +118,9 @@ def describe(choice: Surrogate) -> str | dict[str, Any]:
         return {"kind": "slayer", **asdict(choice)}
     if isinstance(choice, DoubleGaussian):
         return {"kind": "double_gaussian", **asdict(choice)}
-    raise HyprError(f"surrogate of type {type(choice).__name__} cannot be written to a file; use one of {', '.join(NAMED)}")
+    raise HyprError(
+        f"surrogate of type {type(choice).__name__} cannot be written to a file; use one of {', '.join(NAMED)}"
+    )
 
 
 class _Spike(torch.autograd.Function):

@@ -1,8 +1,9 @@
 """Compare the learning rules with golden gradients: ``python -m tests.golden_gradients FILE.npz ...``
 
-Each file holds one case: hyper-parameters (``hyper_json``), parameters (``param/P``), inputs ``x``, targets ``y``, ``mask`` and reference
-gradients. ``autodiff_z/P`` is the target of rule ``hypr`` (windows of T, T/4 and 1 steps) and ``eprop``, ``bptt/P`` that of ``bptt`` and of
-``hypr-window`` with one window. One line per case and rule; exit 1 where a relative difference max|a - b| / max|b| exceeds 1e-10, 2 for a bad file.
+Each file holds one case: hyper-parameters (``hyper_json``), parameters (``param/P``), inputs ``x``, targets ``y``,
+``mask`` and reference gradients. ``autodiff_z/P`` is the target of rule ``hypr`` (windows of T, T/4 and 1 steps) and
+``eprop``, ``bptt/P`` that of ``bptt`` and of ``hypr-window`` with one window. One line per case and rule; exit 1 where
+a relative difference max|a - b| / max|b| exceeds 1e-10, 2 for a bad file.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -51,8 +51,13 @@ class Case:
         except FileNotFoundError:
             raise HyprError(f"{path}: no such file") from None
         except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError, AttributeError, TypeError) as error:
-            raise HyprError(f"{path}: not a golden gradient file ({type(error).__name__}: {error}); it needs hyper_json, param/*, x, y, mask") from None
-        self.path, self.name = path, str(self.hyper.get("name", path.stem)) if isinstance(self.hyper, dict) else path.stem
+            raise HyprError(
+                f"{path}: not a golden gradient file ({type(error).__name__}: {error}); it needs hyper_json, param/*, x, y, mask"
+            ) from None
+        self.path, self.name = (
+            path,
+            str(self.hyper.get("name", path.stem)) if isinstance(self.hyper, dict) else path.stem,
+        )
         try:
             self.parameters = [str(name) for name in self.data["param_names"]]
             self.x = torch.from_numpy(self.data["x"].astype(np.float64))
@@ -77,12 +82,16 @@ class Case:
                 value = self.data[f"param/{prefix}.{self._golden_name(layer, name)}"].astype(np.float64)
                 value = torch.from_numpy(value.T.copy() if value.ndim == 2 else value)
                 if value.shape != parameter.shape:
-                    raise HyprError(f"parameter {prefix}.{name} has shape {tuple(value.shape)}, the network needs {tuple(parameter.shape)}")
+                    raise HyprError(
+                        f"parameter {prefix}.{name} has shape {tuple(value.shape)}, the network needs {tuple(parameter.shape)}"
+                    )
                 parameter.data = value
         return net
 
     def gradients(self, rule: Rule) -> dict[str, np.ndarray]:
-        """Gradients by golden parameter name, in the golden layout (kernels (in, out)); zeros for parameters that have none."""
+        """Gradients by golden parameter name, in the golden layout (kernels (in, out)); zeros for parameters that have
+        none.
+        """
         for parameter in rule.net.parameters():
             parameter.grad = None
         rule.backward(self.x, self.y, self.mask)
@@ -97,11 +106,18 @@ class Case:
         """Reference gradients ``target/*`` by parameter name; a parameter without an entry has none, which is zero."""
         if not any(key.startswith(f"{target}/") for key in self.data):
             raise HyprError(f"{self.path}: no reference gradients {target}/* in this file")
-        return {name: self.data.get(f"{target}/{name}", np.zeros_like(self.data[f"param/{name}"])) for name in self.parameters}
+        return {
+            name: self.data.get(f"{target}/{name}", np.zeros_like(self.data[f"param/{name}"]))
+            for name in self.parameters
+        }
 
     def _hidden(self, index: int) -> Neuron:
         hp, n = dict(self.hyper["hp"]), int(self.hyper["hidden"])
-        sizes = {"n_in": int(self.hyper["n_in"]) if index == 0 else n, "n": n, "recurrent": bool(self.hyper["recurrent"])}
+        sizes = {
+            "n_in": int(self.hyper["n_in"]) if index == 0 else n,
+            "n": n,
+            "recurrent": bool(self.hyper["recurrent"]),
+        }
         kind = self.hyper["cls"]
         if kind == "BRF":
             return BRF(
@@ -117,7 +133,9 @@ class Case:
             )
         if kind == "AdLIF":
             if np.any(self.data[f"param/layers.{index}.params.thr"] != hp["thr"]):
-                raise HyprError(f"layer {index} has thresholds that differ from thr = {hp['thr']}; one threshold per layer is supported")
+                raise HyprError(
+                    f"layer {index} has thresholds that differ from thr = {hp['thr']}; one threshold per layer is supported"
+                )
             ranges = {name: hp[name] for name in ("tau_u_range", "tau_w_range", "a_range", "b_range")}
             return SEAdLIF(**sizes, theta=hp["thr"], rho=hp["adapt_coeff"], adaptation_spike="previous", **ranges)
         if kind == "ALIF":
@@ -126,7 +144,12 @@ class Case:
 
     def _readout(self) -> LI:
         hp = self.hyper["ohp"]
-        return LI(int(self.hyper["hidden"]), int(self.hyper["n_out"]), tau_range=hp["tau_u_range"], interpolate=hp["interpolation_tau"])
+        return LI(
+            int(self.hyper["hidden"]),
+            int(self.hyper["n_out"]),
+            tau_range=hp["tau_u_range"],
+            interpolate=hp["interpolation_tau"],
+        )
 
     @staticmethod
     def _prefix(index: int, count: int) -> str:
@@ -141,7 +164,9 @@ class Case:
 
 
 def relative_difference(found: np.ndarray, expected: np.ndarray) -> float:
-    """max|found - expected| / max|expected|; where all expected are 0, 0 for equal and infinity for different values. NaN counts as infinite."""
+    """max|found - expected| / max|expected|; where all expected are 0, 0 for equal and infinity for different values.
+    NaN counts as infinite.
+    """
     difference, scale = float(np.max(np.abs(found - expected))), float(np.max(np.abs(expected)))
     if not np.isfinite(difference):
         return float("inf")
@@ -170,7 +195,11 @@ def compare(case: Case) -> Iterator[Difference]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m tests.golden_gradients", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.golden_gradients",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE.npz", help="golden gradient file")
     failed = False
     for path in parser.parse_args(arguments).files:

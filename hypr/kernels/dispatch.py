@@ -1,7 +1,7 @@
 """The one place that decides which implementation runs an operation of a layer.
 
-``HYPR_KERNELS`` or :func:`use` choose: ``auto`` (compiled where they support the layer, else the reference), ``reference``, ``compiled``
-(an error where nothing compiled supports the layer; for benchmarks and tests).
+``HYPR_KERNELS`` or :func:`use` choose: ``auto`` (compiled where they support the layer, else the reference),
+``reference``, ``compiled`` (an error where nothing compiled supports the layer; for benchmarks and tests).
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ def _kernels(layer: Neuron) -> ModuleType:
     if compiled is not None and compiled.supports(layer, layer.weight.dtype):
         return compiled
     if choice == "compiled":
-        raise HyprError(f"no compiled kernel for a {layer.kind} layer in {layer.weight.dtype} on {layer.weight.device.type}; use 'auto'")
+        where = f"{layer.weight.dtype} on {layer.weight.device.type}"
+        raise HyprError(f"no compiled kernel for a {layer.kind} layer in {where}; use 'auto'")
     return reference
 
 

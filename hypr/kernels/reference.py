@@ -1,6 +1,7 @@
 """The three operations of a layer in plain torch: the clear form, and the oracle of every compiled kernel.
 
-Time-major throughout; see :mod:`hypr.kernels.types` for shapes and :class:`hypr.neurons.jacobians.Jacobians` for the letters A to F.
+Time-major throughout; see :mod:`hypr.kernels.types` for shapes and :class:`hypr.neurons.jacobians.Jacobians` for the
+letters A to F.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ def credit_layer(
         layer: the neuron layer.
         trajectory: recorded by the S-stage.
         dz: (T, B, N), the error dL/dz^t that reaches the layer from above at step t.
-        mode: ``detached`` holds z^{t-1} constant; ``full`` adds the paths through it (recurrent weights, reset, z*) to g.
+        mode: ``detached`` holds z^{t-1} constant; ``full`` adds the paths through it (recurrent weights, reset, z*) to
+            g.
         adjoint_end: (B, d, N), dL/ds at the window's end; None is zero.
     """
     jac = _jacobians(layer, trajectory)
@@ -66,14 +68,19 @@ def credit_layer(
                 later = later + d_current[t] @ layer.recurrent_weight
         adjoint = (jac.A[t] * adjoint[:, :, None]).sum(1) + jac.C[t] * error[:, None]
     d_parameters = {
-        name: (jac.states[name] * adjoints).sum((0, 1, 2)) + (jac.spikes[name] * errors).sum((0, 1)) for name in jac.states
+        name: (jac.states[name] * adjoints).sum((0, 1, 2)) + (jac.spikes[name] * errors).sum((0, 1))
+        for name in jac.states
     }
     detached = mode == "detached"
-    return LayerCredit(d_current, jac.D * errors if detached else None, d_parameters, adjoint, None if detached else later)
+    return LayerCredit(
+        d_current, jac.D * errors if detached else None, d_parameters, adjoint, None if detached else later
+    )
 
 
 def start_eligibility(layer: Neuron, batch: int, extra: int = 0) -> Eligibility:
-    """Zero eligibilities of ``batch`` samples, with ``extra`` components beyond the layer's own states (see :func:`carry_eligibility`)."""
+    """Zero eligibilities of ``batch`` samples, with ``extra`` components beyond the layer's own states (see
+    :func:`carry_eligibility`).
+    """
     d = len(layer.state_names) + extra
     zeros = layer.weight.new_zeros
     return Eligibility(
@@ -88,14 +95,16 @@ def start_eligibility(layer: Neuron, batch: int, extra: int = 0) -> Eligibility:
 def carry_eligibility(
     layer: Neuron, trajectory: LayerTrajectory, eligibility: Eligibility, spike_filters: tuple[float, ...] = ()
 ) -> Eligibility:
-    """Eligibility after the window: ``e = (prod A) e^0 + sum_t (prod_{t' > t} A^{t'}) B^t pre^t``, spikes of earlier steps constant.
+    """Eligibility after the window: ``e = (prod A) e^0 + sum_t (prod_{t' > t} A^{t'}) B^t pre^t``, spikes of earlier
+    steps constant.
 
     Args:
         layer: the neuron layer.
         trajectory: the window.
         eligibility: at the window's start.
-        spike_filters: kappas in [0, 1); the eligibility then has one component more for each, the low-pass filtered eligibility of the
-            spike, ``f^t = kappa f^{t-1} + (1 - kappa) dz^t/dtheta``. With 0 that is the eligibility of the last spike itself.
+        spike_filters: kappas in [0, 1); the eligibility then has one component more for each, the low-pass filtered
+            eligibility of the spike, ``f^t = kappa f^{t-1} + (1 - kappa) dz^t/dtheta``. With 0 that is the eligibility
+            of the last spike itself.
     """
     jac = _jacobians(layer, trajectory)
     jac = _with_filtered_spikes(jac, spike_filters)
@@ -111,10 +120,15 @@ def carry_eligibility(
     if eligibility.recurrent is not None:
         recurrent = torch.einsum("bijn,bjnm->binm", onward, eligibility.recurrent)
         recurrent = recurrent + torch.einsum("tbin,tbm->binm", gains, trajectory.spikes[:-1])
-    weight = torch.einsum("bijn,bjnm->binm", onward, eligibility.weight) + torch.einsum("tbin,tbm->binm", gains, trajectory.pre)
+    weight = torch.einsum("bijn,bjnm->binm", onward, eligibility.weight) + torch.einsum(
+        "tbin,tbm->binm", gains, trajectory.pre
+    )
     bias = None if eligibility.bias is None else _apply(onward, eligibility.bias) + gains.sum(0)
     return Eligibility(
-        weight, recurrent, bias, {name: _apply(onward, e) + own[name].sum(0) for name, e in eligibility.parameters.items()}
+        weight,
+        recurrent,
+        bias,
+        {name: _apply(onward, e) + own[name].sum(0) for name, e in eligibility.parameters.items()},
     )
 
 
@@ -141,6 +155,8 @@ def _with_filtered_spikes(jac: Jacobians, kappas: tuple[float, ...]) -> Jacobian
             jac,
             A=torch.cat([torch.cat([jac.A, right], 3), below], 2),
             B=torch.cat([jac.B, gain * plain.D[:, :, None]], 2),
-            states={name: torch.cat([value, gain * plain.spikes[name][:, :, None]], 2) for name, value in jac.states.items()},
+            states={
+                name: torch.cat([value, gain * plain.spikes[name][:, :, None]], 2) for name, value in jac.states.items()
+            },
         )
     return jac

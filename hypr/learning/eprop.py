@@ -1,6 +1,8 @@
-"""Rule ``eprop``: step by step with full eligibilities, the slow equivalent of ``hypr`` and the plainest reading of its equations.
+"""Rule ``eprop``: step by step with full eligibilities, the slow equivalent of ``hypr`` and the plainest reading of its
+equations.
 
-``e^t = A^t e^{t-1} + B^t pre^t`` and ``sum_t g^t (C^t . e^{t-1} + D^t pre^t)`` for each synapse at each step (HYPR, section 3; Bellec et al. 2020).
+``e^t = A^t e^{t-1} + B^t pre^t`` and ``sum_t g^t (C^t . e^{t-1} + D^t pre^t)`` for each synapse at each step (HYPR,
+section 3; Bellec et al. 2020).
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from hypr.neurons import Neuron
 
 
 class EProp(WindowedRule):
-    """Eligibility propagation with exact eligibilities, one step at a time; same gradient as :class:`HYPR`, constant memory, slow.
+    """Eligibility propagation with exact eligibilities, one step at a time; same gradient as :class:`HYPR`, constant
+    memory, slow.
 
     Args:
         net, loss: see :class:`hypr.learning.rule.Rule`.
@@ -35,7 +38,9 @@ class EProp(WindowedRule):
             carry.eligibilities[index] = carry_eligibility(layer, trajectory, eligibility, spike_filters=(0.0,))
             spike = _spike_component(layer, carry.eligibilities[index])
             gradients.add_boundary(index, g[:, None], spike)
-            direct = layer.jacobians(trajectory.states[:-1], trajectory.spikes[:-1], trajectory.current, layer.effective()).D[0]
+            direct = layer.jacobians(
+                trajectory.states[:-1], trajectory.spikes[:-1], trajectory.current, layer.effective()
+            ).D[0]
             g = (direct * g) @ layer.weight
 
     def _carry(self, trajectories: list[LayerTrajectory], carry: Carry) -> None:

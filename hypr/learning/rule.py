@@ -1,8 +1,8 @@
-"""What all learning rules share: checks of a batch, the weight of each step in the loss, and gradients on their way to ``.grad``."""
+"""What all learning rules share: checks of a batch, the weight of each step in the loss, and gradients on their way to
+``.grad``.
+"""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -23,7 +23,8 @@ class Rule:
 
     Attributes:
         output: (B, T, C), the outputs of the last ``backward``, None before.
-        rates: layer name -> (N,), mean output per step of each neuron (firing rate per step for a spiking layer) in the last ``backward``.
+        rates: layer name -> (N,), mean output per step of each neuron (firing rate per step for a spiking layer) in the
+            last ``backward``.
     """
 
     def __init__(self, net: Network, loss: str | Loss = "cross_entropy") -> None:
@@ -37,11 +38,13 @@ class Rule:
     def backward(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
         """Adds the gradient of the loss to ``.grad`` of every parameter, as ``loss.backward()`` would.
 
-        The loss is averaged over the unmasked steps of each sample, then over the batch; sequences of mixed length are padded and masked.
+        The loss is averaged over the unmasked steps of each sample, then over the batch; sequences of mixed length are
+        padded and masked.
 
         Args:
             x: (B, T, n_in), from zero states.
-            y: class indices (B,) or (B, T) int64, or values (B, C) or (B, T, C) float (one-hot, soft, or real for ``mse``).
+            y: class indices (B,) or (B, T) int64, or values (B, C) or (B, T, C) float (one-hot, soft, or real for
+                ``mse``).
             mask: (B, T), nonzero where a step counts; None: all.
 
         Returns:
@@ -52,16 +55,20 @@ class Rule:
         """
         raise NotImplementedError
 
-    def _batch(self, x: Tensor, y: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Checked time-major (pre (T, B, n_in), target, weight (T, B))."""
+    def checked(self, x: Tensor, y: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Checked time-major (pre (T, B, n_in), target, used steps (T, B) of 0. and 1.)."""
         pre = self.net.prepare(x)
         steps, batch = pre.shape[:2]
         target = check_target(y, batch, steps, self.net.n_out, self.loss, pre.dtype, pre.device)
-        used = _mask(mask, batch, steps, pre)
+        return pre, target, _mask(mask, batch, steps, pre)
+
+    def _batch(self, x: Tensor, y: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Checked time-major (pre (T, B, n_in), target, weight (T, B) of each step in the loss)."""
+        pre, target, used = self.checked(x, y, mask)
         count = used.sum(0)
         if not bool((count > 0).any()):
             raise HyprError("mask leaves no step in any sample; at least one step must count")
-        return pre, target, used / (count.clamp(min=1e-300 if pre.dtype == torch.float64 else 1e-30) * batch)
+        return pre, target, used / (count.clamp(min=1.0) * used.shape[1])
 
 
 class Gradients:
@@ -84,7 +91,9 @@ class Gradients:
             self._add(index, f"effective/{name}", value)
 
     def add_boundary(self, index: int, adjoint: Tensor, eligibility: Eligibility) -> None:
-        """Gradient through the state at a window's start: ``m^0 . e^0``, adjoint (B, d, N) over the eligibility's components."""
+        """Gradient through the state at a window's start: ``m^0 . e^0``, adjoint (B, d, N) over the eligibility's
+        components.
+        """
         self._add(index, "weight", torch.einsum("bdn,bdnm->nm", adjoint, eligibility.weight))
         if eligibility.recurrent is not None:
             self._add(index, "recurrent_weight", torch.einsum("bdn,bdnm->nm", adjoint, eligibility.recurrent))
@@ -104,11 +113,6 @@ class Gradients:
     def _add(self, index: int, name: str, value: Tensor) -> None:
         sums = self._sums[index]
         sums[name] = sums[name] + value if name in sums else value
-
-
-def output_rates(names: tuple[str, ...], sums: list[Tensor], steps: int) -> Mapping[str, Tensor]:
-    """Mean output per step from sums over steps and batch means."""
-    return {name: total / steps for name, total in zip(names, sums, strict=True)}
 
 
 def _accumulate(layer: Neuron, name: str, value: Tensor) -> None:

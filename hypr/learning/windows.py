@@ -1,7 +1,8 @@
 """The two-stage rules: run a window forward, credit it backward, carry eligibilities to the next.
 
-``HYPR`` holds spikes of earlier steps constant (arXiv 2506.14464), ``HYPRWindow`` uses the full gradient inside a window, ``BPTT`` is one
-window over the whole sequence. All go through the same three operations of a layer (:mod:`hypr.kernels`).
+``HYPR`` holds spikes of earlier steps constant (arXiv 2506.14464), ``HYPRWindow`` uses the full gradient inside a
+window, ``BPTT`` is one window over the whole sequence. All go through the same three operations of a layer
+(:mod:`hypr.kernels`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from hypr.kernels import dispatch
 from hypr.kernels.reference import start_eligibility
 from hypr.kernels.types import Eligibility, LayerTrajectory, Mode
 from hypr.learning.rule import Gradients, Rule
+from hypr.learning.stream import Stream
 from hypr.losses import Loss, window_of
 from hypr.network import LayerState, Network, end_state
 from hypr.neurons import LI
@@ -24,10 +26,29 @@ from hypr.neurons import LI
 
 @dataclass
 class Carry:
-    """What goes from one window to the next: states, and eligibilities (None where nothing has been carried yet: they are zero)."""
+    """What goes from one window to the next: states, and eligibilities (None where nothing has been carried yet: they
+    are zero).
+    """
 
     states: list[LayerState]
     eligibilities: list[Eligibility | None]
+
+    def reset_(self, samples: Tensor) -> None:
+        """Zero the carry of the samples where ``samples`` (B,) bool is true, in place."""
+        for state in self.states:
+            for value in state:
+                value[samples] = 0.0
+        for eligibility in self.eligibilities:
+            if eligibility is not None:
+                tensors = (
+                    eligibility.weight,
+                    eligibility.recurrent,
+                    eligibility.bias,
+                    *eligibility.parameters.values(),
+                )
+                for tensor in tensors:
+                    if tensor is not None:
+                        tensor[samples] = 0.0
 
 
 class WindowedRule(Rule):
@@ -35,7 +56,8 @@ class WindowedRule(Rule):
 
     Args:
         net, loss: see :class:`Rule`.
-        window: steps per window, at least 1; None is the whole sequence. Memory grows with it, the gradient of ``HYPR`` does not change.
+        window: steps per window, at least 1; None is the whole sequence. Memory grows with it, the gradient of ``HYPR``
+            does not change.
     """
 
     mode: ClassVar[Mode] = "detached"
@@ -43,7 +65,9 @@ class WindowedRule(Rule):
     def __init__(self, net: Network, loss: str | Loss = "cross_entropy", window: int | None = None) -> None:
         super().__init__(net, loss)
         if window is not None and (not isinstance(window, int) or isinstance(window, bool) or window < 1):
-            raise HyprError(f"{type(self).__name__}: window is {window!r}, must be a whole number of steps, at least 1, or None")
+            raise HyprError(
+                f"{type(self).__name__}: window is {window!r}, must be a whole number of steps, at least 1, or None"
+            )
         self.window = window
         self.readout_memory = False
         self.boundary_spike = False
@@ -57,6 +81,10 @@ class WindowedRule(Rule):
         gradients.add_to(self.net)
         self._record(output, sums)
         return value
+
+    def stream(self, batch_size: int, steps: int | None = None) -> Stream:
+        """Online learning on endless input at constant memory; see :class:`hypr.learning.stream.Stream`."""
+        return Stream(self, batch_size, steps)
 
     def start(self, batch: int) -> Carry:
         """Carry before the first window."""
@@ -74,7 +102,8 @@ class WindowedRule(Rule):
         window = steps if self.window is None else self.window
         whole = None
         if not self.loss.per_step and steps > window:
-            # Prediction from the whole sequence: its error needs all outputs, so the dynamics run twice and memory stays bounded.
+            # Prediction from the whole sequence: its error needs all outputs first, so the dynamics run twice at bounded
+            # memory.
             whole = self.loss(self._outputs(pre, carry.states, window), target, weight)
         value, outputs = pre.new_zeros(()), []
         sums = [pre.new_zeros(layer.n) for layer in self.net.layers]
@@ -85,7 +114,7 @@ class WindowedRule(Rule):
             if whole is None:
                 part, error = self.loss(output, window_of(target, start, stop), weight[start:stop])
             else:
-                part, error = (whole[0] if start == 0 else 0.0), whole[1][start:stop]
+                part, error = whole[0] * (start == 0), whole[1][start:stop]
             value = value + part
             self._credit(trajectories, error, carry, gradients)
             if endless or stop < steps:
@@ -96,21 +125,27 @@ class WindowedRule(Rule):
 
     def _credit(self, trajectories: list[LayerTrajectory], error: Tensor, carry: Carry, gradients: Gradients) -> None:
         """P-stage of one window, from the output down."""
-        dz, from_readout = error, None
+        dz = error
+        from_readout = torch.zeros_like(error[0])
         for index in reversed(range(len(trajectories))):
             layer, trajectory = self.net.layers[index], trajectories[index]
             credit = dispatch.credit_layer(layer, trajectory, dz, self.mode)
             gradients.add_window(index, trajectory, credit)
             eligibility = carry.eligibilities[index]
             if eligibility is not None:
-                extra = [credit.dz_start] if self._spike_boundary(index) else []
+                extra = [credit.dz_start] if self._spike_boundary(index) and credit.dz_start is not None else []
                 extra += [from_readout] if self._readout_filter(index) is not None else []
-                adjoint = torch.cat([credit.adjoint_start, *(e[:, None] for e in extra)], 1) if extra else credit.adjoint_start
+                adjoint = (
+                    torch.cat([credit.adjoint_start, *(e[:, None] for e in extra)], 1)
+                    if extra
+                    else credit.adjoint_start
+                )
                 gradients.add_boundary(index, adjoint, eligibility)
             if index == 0:
                 return
             whole = self.mode == "full" or (self.readout_memory and index == len(trajectories) - 1)
-            dz = (credit.d_current if whole else credit.d_direct) @ layer.weight
+            down = credit.d_current if whole or credit.d_direct is None else credit.d_direct
+            dz = down @ layer.weight
             from_readout = credit.adjoint_start[:, 0] @ layer.weight
 
     def _carry(self, trajectories: list[LayerTrajectory], carry: Carry) -> None:
@@ -151,12 +186,16 @@ class WindowedRule(Rule):
 
 
 class HYPR(WindowedRule):
-    """Hybrid propagation (rule ``hypr``): exact in the neuron's own state over all time, spikes of earlier steps held constant.
+    """Hybrid propagation (rule ``hypr``): exact in the neuron's own state over all time, spikes of earlier steps held
+    constant.
 
     Args:
-        net, loss, window: see :class:`WindowedRule`; the gradient does not depend on the window (to rounding), memory and time do.
-        readout_memory: let the error of a step reach spikes that the leaky readout still holds, instead of those of the same step only.
-            Across windows the eligibility of a spike is carried filtered by the mean kappa: exact where all outputs share one kappa,
+        net, loss, window: see :class:`WindowedRule`; the gradient does not depend on the window (to rounding), memory
+            and time do.
+        readout_memory: let the error of a step reach spikes that the leaky readout still holds, instead of those of the
+            same step only.
+            Across windows the eligibility of a spike is carried filtered by the mean kappa: exact where all outputs
+                share one kappa,
             an approximation of the part before the window otherwise.
     """
 
@@ -168,14 +207,17 @@ class HYPR(WindowedRule):
 
 
 class HYPRWindow(WindowedRule):
-    """Exact windows (rule ``hypr-window``): the full surrogate gradient inside a window, and at its start the adjoint of the boundary
-    state times the carried eligibility. One window over the whole sequence is BPTT; without the carry it is truncated BPTT.
+    """Exact windows (rule ``hypr-window``): the full surrogate gradient inside a window, and at its start the adjoint
+    of the boundary state times the carried eligibility. One window over the whole sequence is BPTT; without the carry
+    it is truncated BPTT.
 
     Args:
         net, loss, window: see :class:`WindowedRule`.
         carry: carry eligibilities from window to window; False is truncated BPTT.
-        boundary_spike: carry the eligibility of the last spike too, through which the recurrent weights of the next window see the past.
-        readout_memory: carry it filtered by the readout's mean kappa as well, through which outputs see spikes before the window.
+        boundary_spike: carry the eligibility of the last spike too, through which the recurrent weights of the next
+            window see the past.
+        readout_memory: carry it filtered by the readout's mean kappa as well, through which outputs see spikes before
+            the window.
     """
 
     mode = "full"
@@ -204,3 +246,7 @@ class BPTT(WindowedRule):
 
     def __init__(self, net: Network, loss: str | Loss = "cross_entropy") -> None:
         super().__init__(net, loss, None)
+
+    def stream(self, batch_size: int, steps: int | None = None) -> Stream:
+        """Refused: BPTT needs the whole sequence."""
+        raise HyprError("BPTT needs the whole sequence and has no stream; use HYPR or HYPRWindow for endless input")

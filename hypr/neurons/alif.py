@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hypr.errors import HyprError
 from hypr.neurons.base import Neuron, Range, positive
@@ -30,6 +30,8 @@ class ALIF(Neuron):
 
     kind = "alif"
     state_names: ClassVar[tuple[str, ...]] = ("u", "a")
+    tau_u: nn.Parameter
+    tau_a: nn.Parameter
 
     def __init__(
         self,

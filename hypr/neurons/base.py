@@ -1,4 +1,6 @@
-"""What every neuron layer shares: synapses, trainable per-neuron parameters and their ranges, and the contract of ``step``."""
+"""What every neuron layer shares: synapses, trainable per-neuron parameters and their ranges, and the contract of
+``step``.
+"""
 
 from __future__ import annotations
 
@@ -57,8 +59,9 @@ class Range:
 class Neuron(nn.Module):
     """A layer of N neurons with dense input and, if wanted, dense recurrent synapses.
 
-    ``I^t = W pre^t + b + R z^{t-1}``, then ``(s^t, z^t) = step(s^{t-1}, z^{t-1}, I^t, parameters)``, elementwise per neuron (HYPR, section 3).
-    A neuron of your own needs ``state_names``, ``trainable`` and ``step``; its Jacobians then come from forward-mode differentiation.
+    ``I^t = W pre^t + b + R z^{t-1}``, then ``(s^t, z^t) = step(s^{t-1}, z^{t-1}, I^t, parameters)``, elementwise per
+    neuron (HYPR, section 3). A neuron of your own needs ``state_names``, ``trainable`` and ``step``; its Jacobians then
+    come from forward-mode differentiation.
 
     Args:
         n_in: inputs, at least 1.
@@ -68,7 +71,8 @@ class Neuron(nn.Module):
         generator: random source of the initial values; None is torch's global one.
 
     Attributes:
-        weight: (N, n_in), uniform in +-sqrt(6 / (fan_in + N)), fan_in = n_in + N for a recurrent layer (the authors' Xavier variant).
+        weight: (N, n_in), uniform in +-sqrt(6 / (fan_in + N)), fan_in = n_in + N for a recurrent layer (the authors'
+            Xavier variant).
         bias: (N,), starts at 0.
         recurrent_weight: (N, N), column = presynaptic neuron; None without recurrence.
         ranges: raw parameter name -> :class:`Range`; each such parameter is an attribute (N,).
@@ -104,7 +108,9 @@ class Neuron(nn.Module):
         bound = math.sqrt(6.0 / (n_in + (n if recurrent else 0) + n))
         self.weight = nn.Parameter((2 * torch.rand(n, n_in, generator=generator) - 1) * bound)
         self.bias = nn.Parameter(torch.zeros(n))
-        self.recurrent_weight = nn.Parameter((2 * torch.rand(n, n, generator=generator) - 1) * bound) if recurrent else None
+        self.recurrent_weight = (
+            nn.Parameter((2 * torch.rand(n, n, generator=generator) - 1) * bound) if recurrent else None
+        )
         for name, limits in self.trainable.items():
             self._declare(name, limits, generator)
 
@@ -112,7 +118,7 @@ class Neuron(nn.Module):
         self.ranges[name] = limits
         self.register_parameter(name, nn.Parameter(limits.sample(self.n, generator)))
 
-    # ---- the neuron -------------------------------------------------------------------------------------------------------------------
+    # ---- the neuron
 
     def step(
         self, state: tuple[Tensor, ...], z: Tensor, current: Tensor, parameters: Mapping[str, Tensor]
@@ -135,17 +141,20 @@ class Neuron(nn.Module):
         return spike(x, self.surrogate)
 
     def effective(self) -> dict[str, Tensor]:
-        """Effective parameters (N,) that enter the step, differentiable functions of the raw trainable ones. Default: the raw ones."""
+        """Effective parameters (N,) that enter the step, differentiable functions of the raw trainable ones. Default:
+        the raw ones.
+        """
         return {name: self.get_parameter(name) for name in self.ranges}
 
     def jacobians(self, state: Tensor, spikes: Tensor, current: Tensor, parameters: Mapping[str, Tensor]) -> Jacobians:
         """Derivatives of the step; arguments as in :func:`hypr.neurons.jacobians.forward_mode`, which is the default.
 
-        They depend on s^{t-1}, z^{t-1} and I^t only, never on a recorded s^t, so any S-stage may have produced the trajectory.
+        They depend on s^{t-1}, z^{t-1} and I^t only, never on a recorded s^t, so any S-stage may have produced the
+        trajectory.
         """
         return forward_mode(self, state, spikes, current, parameters)
 
-    # ---- parameters -------------------------------------------------------------------------------------------------------------------
+    # ---- parameters
 
     def pull_back(self, effective_gradients: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Chain rule from gradients of the effective parameters (N,) to gradients of the raw ones (N,)."""
@@ -154,7 +163,10 @@ class Neuron(nn.Module):
             values = torch.func.functional_call(_Effective(self), {f"layer.{k}": v for k, v in raw.items()}, ())
             names = [name for name in effective_gradients if values[name].requires_grad]
             grads = torch.autograd.grad(
-                [values[name] for name in names], list(raw.values()), [effective_gradients[name] for name in names], allow_unused=True
+                [values[name] for name in names],
+                list(raw.values()),
+                [effective_gradients[name] for name in names],
+                allow_unused=True,
             )
         return {name: torch.zeros_like(raw[name]) if g is None else g for name, g in zip(raw, grads, strict=True)}
 
@@ -168,7 +180,7 @@ class Neuron(nn.Module):
         for name, limits in self.ranges.items():
             self.get_parameter(name).clamp_(limits.low, limits.high)
 
-    # ---- descriptions -----------------------------------------------------------------------------------------------------------------
+    # ---- descriptions
 
     def constants(self) -> dict[str, float]:
         """Numbers of the step that are not trained, by their names in the difference equations."""
@@ -183,14 +195,18 @@ class Neuron(nn.Module):
         return {}
 
     def structure(self) -> dict[str, Any]:
-        """Plain dictionary (strings, numbers, lists) from which ``Network.from_structure`` builds the layer again, weights excepted."""
+        """Plain dictionary (strings, numbers, lists) from which ``Network.from_structure`` builds the layer again,
+        weights excepted.
+        """
         base: dict[str, Any] = {"kind": self.kind, "n_in": self.n_in, "n": self.n}
         if self.spiking:
             base |= {"recurrent": self.recurrent, "surrogate": describe(self.surrogate)}
         return base | self.settings()
 
     def to_arrays(self) -> dict[str, Any]:
-        """The layer for export: effective values as float64 arrays, names as in the difference equations of ``export.source``."""
+        """The layer for export: effective values as float64 arrays, names as in the difference equations of
+        ``export.source``.
+        """
         values = {name: value for name, value in self.effective().items() if name != "bias"}
         return {
             "kind": self.kind,
@@ -203,7 +219,8 @@ class Neuron(nn.Module):
         }
 
     def after_reset(self, states: Tensor, spikes: Tensor) -> Tensor:
-        """States (..., d, N) as an integer engine records them, where the reset is part of the step that spiked; spikes (..., N).
+        """States (..., d, N) as an integer engine records them, where the reset is part of the step that spiked; spikes
+        (..., N).
 
         In the float step the reset of SE-adLIF, LIF and CubaLIF is applied by the next step through z^{t-1}.
         """

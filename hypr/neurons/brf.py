@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hypr.errors import HyprError
 from hypr.neurons.base import Neuron, Range, one_of, pair, positive
@@ -39,6 +39,8 @@ class BRF(Neuron):
 
     kind = "brf"
     state_names: ClassVar[tuple[str, ...]] = ("u", "v", "q")
+    omega: nn.Parameter
+    b_offset: nn.Parameter
 
     def __init__(
         self,
@@ -66,7 +68,9 @@ class BRF(Neuron):
         self.omega_range, self.b_range = pair("BRF", "omega_range", omega_range), pair("BRF", "b_range", b_range)
         most = (_MOST_ROTATION if variant == "euler" else math.pi) / self.dt
         if self.omega_range[1] > most or self.omega_range[0] < 0:
-            raise HyprError(f"BRF: omega_range {self.omega_range} leaves 0 to {most:g} (dt = {dt:g}); lower omega or dt")
+            raise HyprError(
+                f"BRF: omega_range {self.omega_range} leaves 0 to {most:g} (dt = {dt:g}); lower omega or dt"
+            )
         self._declare("omega", _logarithmic(self.omega_range, self.exponential_omega, most), generator)
         self._declare("b_offset", _logarithmic(self.b_range, self.exponential_b, math.inf), generator)
 
@@ -149,4 +153,8 @@ def _logarithmic(bounds: tuple[float, float], logarithm: bool, most: float) -> R
     if not logarithm:
         return Range(bounds, -most, most)
     smallest = 1e-10  # keeps the logarithm of a lower bound of 0 finite
-    return Range((math.log(bounds[0] + smallest), math.log(bounds[1] + smallest)), -math.inf, math.log(most) if most < math.inf else math.inf)
+    return Range(
+        (math.log(bounds[0] + smallest), math.log(bounds[1] + smallest)),
+        -math.inf,
+        math.log(most) if most < math.inf else math.inf,
+    )

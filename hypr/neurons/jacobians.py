@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Jacobians:
-    """Derivatives of ``(s^t, z^t) = f(s^{t-1}, z^{t-1}, I^t; theta)`` for each step, sample and neuron. Letters as in HYPR's equations.
+    """Derivatives of ``(s^t, z^t) = f(s^{t-1}, z^{t-1}, I^t; theta)`` for each step, sample and neuron. Letters as in
+    HYPR's equations.
 
     Attributes:
         A: (T, B, d, d, N), ``A[:, :, i, j]`` = ds_i^t/ds_j^{t-1}.
@@ -38,8 +39,11 @@ class Jacobians:
     spikes: Mapping[str, Tensor] = field(default_factory=dict)
 
 
-def forward_mode(layer: Neuron, state: Tensor, spikes: Tensor, current: Tensor, parameters: Mapping[str, Tensor]) -> Jacobians:
-    """Jacobians from the step alone. The step is elementwise, so one forward-mode pass with a tangent of ones per input is the whole Jacobian.
+def forward_mode(
+    layer: Neuron, state: Tensor, spikes: Tensor, current: Tensor, parameters: Mapping[str, Tensor]
+) -> Jacobians:
+    """Jacobians from the step alone. The step is elementwise, so one forward-mode pass with a tangent of ones per input
+    is the whole Jacobian.
 
     Args:
         layer: the neuron; its ``step`` must be elementwise over (T, B, N) and use ``layer.spike``.
@@ -53,7 +57,9 @@ def forward_mode(layer: Neuron, state: Tensor, spikes: Tensor, current: Tensor, 
     inputs = (*state.unbind(2), spikes, current, *(parameters[name] for name in names))
 
     def step(*values: Tensor) -> tuple[Tensor, ...]:
-        after, z = layer.step(values[:count], values[count], values[count + 1], dict(zip(names, values[count + 2 :], strict=True)))
+        after, z = layer.step(
+            values[:count], values[count], values[count + 1], dict(zip(names, values[count + 2 :], strict=True))
+        )
         return (*after, z)
 
     def derivative(index: int) -> tuple[Tensor, Tensor]:
@@ -84,7 +90,9 @@ def stack(rows: list[list[Tensor | float]], like: Tensor) -> Tensor:
 
 
 def column(entries: list[Tensor | float], like: Tensor) -> Tensor:
-    """(T, B, d, N) from a list of (T, B, N) tensors, broadcastable tensors or constants; ``like`` gives shape, dtype and device."""
+    """(T, B, d, N) from a list of (T, B, N) tensors, broadcastable tensors or constants; ``like`` gives shape, dtype
+    and device.
+    """
     return torch.stack([full(entry, like) for entry in entries], 2)
 
 

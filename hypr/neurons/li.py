@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hypr.neurons.base import Neuron, Range, pair, positive
 from hypr.neurons.jacobians import Jacobians, column, stack
@@ -28,6 +28,7 @@ class LI(Neuron):
     kind = "li"
     state_names: ClassVar[tuple[str, ...]] = ("u",)
     spiking = False
+    tau: nn.Parameter
 
     def __init__(
         self,

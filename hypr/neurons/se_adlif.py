@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hypr.neurons.base import Neuron, Range, one_of, pair, positive
 from hypr.neurons.jacobians import Jacobians, column, stack
@@ -32,6 +32,10 @@ class SEAdLIF(Neuron):
 
     kind = "se_adlif"
     state_names: ClassVar[tuple[str, ...]] = ("u", "w")
+    tau_u: nn.Parameter
+    tau_w: nn.Parameter
+    a: nn.Parameter
+    b: nn.Parameter
 
     def __init__(
         self,
@@ -52,7 +56,10 @@ class SEAdLIF(Neuron):
         super().__init__(n_in, n, recurrent, surrogate, generator)
         self.adaptation_spike = one_of("SEAdLIF", "adaptation_spike", adaptation_spike, ("current", "previous"))
         self.theta, self.rho = float(theta), float(rho)
-        self.tau_u_range, self.tau_w_range = pair("SEAdLIF", "tau_u_range", tau_u_range), pair("SEAdLIF", "tau_w_range", tau_w_range)
+        self.tau_u_range, self.tau_w_range = (
+            pair("SEAdLIF", "tau_u_range", tau_u_range),
+            pair("SEAdLIF", "tau_w_range", tau_w_range),
+        )
         positive("SEAdLIF", tau_u=self.tau_u_range[0], tau_w=self.tau_w_range[0])
         self.a_range, self.b_range = pair("SEAdLIF", "a_range", a_range), pair("SEAdLIF", "b_range", b_range)
         self._declare("tau_u", Range((0.0, 1.0), 0.0, 1.0), generator)

@@ -1,0 +1,92 @@
+"""The learning rules by plain automatic differentiation of the steps: slow, memory grows with T, independent of every
+hand-written part.
+
+What a rule leaves out is a ``detach`` in the dynamics. These are the oracles of the tests, and a starting point for
+rules of your own.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from hypr.errors import HyprError
+from hypr.learning.rule import Rule
+from hypr.losses import Loss
+from hypr.network import Network
+from hypr.neurons import Neuron
+
+Paths = Literal["full", "own_state", "readout_memory", "same_step"]
+
+
+class Autograd(Rule):
+    """Gradient by autograd along the chosen paths.
+
+    Args:
+        net, loss: see :class:`hypr.learning.rule.Rule`.
+        paths: ``full`` is BPTT. ``own_state`` holds each layer's own previous spikes constant and keeps all else.
+            ``same_step`` also lets
+            an error leave a layer downward within its step only: rule ``hypr``. ``readout_memory`` is ``same_step`` but
+                for the last layer,
+            whose memory is kept.
+        truncate: None, or the steps after which all states are detached (truncated BPTT where ``paths`` is ``full``).
+    """
+
+    def __init__(
+        self, net: Network, loss: str | Loss = "cross_entropy", paths: Paths = "full", truncate: int | None = None
+    ) -> None:
+        super().__init__(net, loss)
+        if paths not in ("full", "own_state", "readout_memory", "same_step"):
+            raise HyprError(f"paths is {paths!r}; allowed: full, own_state, readout_memory, same_step")
+        self.paths, self.truncate = paths, truncate
+
+    def backward(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
+        pre, target, weight = self._batch(x, y, mask)
+        with torch.enable_grad():
+            output = self._run(pre)
+            value, _ = self.loss(output, target, weight)
+            value.backward()
+        self.output = output.detach().transpose(0, 1)
+        return value.detach()
+
+    def _run(self, pre: Tensor) -> Tensor:
+        last = len(self.net.layers) - 1
+        parameters = [layer.effective() for layer in self.net.layers]
+        states = [(state.unbind(1), spikes) for state, spikes in self.net.initial_state(pre.shape[1])]
+        outputs = []
+        for t in range(pre.shape[0]):
+            if self.truncate is not None and t % self.truncate == 0:
+                states = [(tuple(s.detach() for s in state), z.detach()) for state, z in states]
+            value = pre[t]
+            for index, layer in enumerate(self.net.layers):
+                cut = index > 0 and (self.paths == "same_step" or (self.paths == "readout_memory" and index < last))
+                states[index] = self._step(layer, parameters[index], value, *states[index], cut=cut)
+                value = states[index][1]
+            outputs.append(value)
+        return torch.stack(outputs)
+
+    def _step(
+        self,
+        layer: Neuron,
+        parameters: dict[str, Tensor],
+        pre: Tensor,
+        state: tuple[Tensor, ...],
+        z: Tensor,
+        cut: bool,
+    ) -> tuple[tuple[Tensor, ...], Tensor]:
+        """One step; with ``cut`` the new state forgets that its input depends on the layer below, the output does not."""
+        if self.paths != "full":
+            z = z.detach()
+        after, output = layer.step(state, z, self._current(layer, pre, z), parameters)
+        if cut:
+            after, _ = layer.step(state, z, self._current(layer, pre.detach(), z), parameters)
+        return after, output
+
+    @staticmethod
+    def _current(layer: Neuron, pre: Tensor, z: Tensor) -> Tensor:
+        current = pre @ layer.weight.T
+        if layer.bias_in_current:
+            current = current + layer.bias
+        return current if layer.recurrent_weight is None else current + z @ layer.recurrent_weight.T
