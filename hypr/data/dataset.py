@@ -1,0 +1,139 @@
+"""The one form in which every data set arrives: integer sequences with labels and a mask."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from hypr.errors import HyprError
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One mini-batch, arrays as in :class:`SequenceDataset`, first axis B."""
+
+    inputs: np.ndarray
+    labels: np.ndarray
+    mask: np.ndarray
+
+
+@dataclass(frozen=True)
+class SequenceDataset:
+    """Integer input sequences with class labels.
+
+    The inputs are the integers that the chip receives. A float network multiplies them by ``input_scale``, a power of two, so nothing is
+    lost between the two.
+
+    Attributes:
+        name: name of the data set.
+        split: ``train``, ``validation`` or ``test``.
+        inputs: uint8 or int16 (n, T, N_in), each value in [``input_low``, ``input_high``].
+        labels: int64 (n,) with one class per sequence, or (n, T) with one class per step.
+        mask: bool (n, T): steps that count in the loss and the accuracy.
+        classes: number of classes; every label is in [0, classes).
+        input_low, input_high: declared range of the input integers, also outside this split.
+        input_scale: factor that a float network applies to the integers.
+        encoding: how values became integers.
+        description: one sentence for people.
+        labelled: bool (n, T), steps that really carry a label, or None where all of them do.
+        sha256: hash of the content (inputs, labels, mask, range); computed.
+
+    Raises:
+        HyprError: where a shape, type or range breaks the above.
+    """
+
+    name: str
+    split: str
+    inputs: np.ndarray
+    labels: np.ndarray
+    mask: np.ndarray
+    classes: int
+    input_low: int
+    input_high: int
+    input_scale: float
+    encoding: str
+    description: str
+    labelled: np.ndarray | None = None
+    sha256: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        _validate(self)
+        if not self.sha256:
+            object.__setattr__(self, "sha256", _content_hash(self))
+
+    def __len__(self) -> int:
+        return int(self.inputs.shape[0])
+
+    @property
+    def steps(self) -> int:
+        """Number of time steps T."""
+        return int(self.inputs.shape[1])
+
+    @property
+    def channels(self) -> int:
+        """Number of input channels N_in."""
+        return int(self.inputs.shape[2])
+
+    @property
+    def per_step(self) -> bool:
+        """True where every step has its own label."""
+        return self.labels.ndim == 2
+
+    def subset(self, index: np.ndarray | slice) -> SequenceDataset:
+        """The sequences of ``index`` (integers or a slice) as a data set of their own."""
+        labelled = None if self.labelled is None else self.labelled[index]
+        return replace(
+            self,
+            inputs=self.inputs[index],
+            labels=self.labels[index],
+            mask=self.mask[index],
+            labelled=labelled,
+            sha256="",
+        )
+
+    def batches(self, size: int, order: np.ndarray | None = None) -> Iterator[Batch]:
+        """Mini-batches of at most ``size`` sequences, in ``order`` (int (n,)) or as stored; the last one may be smaller."""
+        order = np.arange(len(self)) if order is None else order
+        for start in range(0, len(order), size):
+            index = order[start : start + size]
+            yield Batch(self.inputs[index], self.labels[index], self.mask[index])
+
+
+def _validate(data: SequenceDataset) -> None:
+    where = f"data set '{data.name}' ({data.split})"
+    if data.inputs.ndim != 3 or data.inputs.dtype not in (np.uint8, np.int16):
+        raise HyprError(
+            f"{where}: inputs must be uint8 or int16 (n, T, N_in), got {data.inputs.dtype} {data.inputs.shape}"
+        )
+    n, steps, _ = data.inputs.shape
+    if 0 in data.inputs.shape:
+        raise HyprError(f"{where}: inputs are empty, shape {data.inputs.shape}; check the files and the split")
+    if data.labels.shape not in ((n,), (n, steps)) or data.labels.dtype != np.int64:
+        raise HyprError(
+            f"{where}: labels must be int64 ({n},) or ({n}, {steps}), got {data.labels.dtype} {data.labels.shape}"
+        )
+    for name, array in (("mask", data.mask), ("labelled", data.labelled)):
+        if array is not None and (array.shape != (n, steps) or array.dtype != np.bool_):
+            raise HyprError(f"{where}: {name} must be bool ({n}, {steps}), got {array.dtype} {array.shape}")
+    low, high = int(data.inputs.min()), int(data.inputs.max())
+    if low < data.input_low or high > data.input_high:
+        raise HyprError(
+            f"{where}: inputs span {low} to {high}, outside the declared {data.input_low} to {data.input_high}"
+        )
+    low, high = int(data.labels.min()), int(data.labels.max())
+    if low < 0 or high >= data.classes:
+        raise HyprError(f"{where}: labels span {low} to {high}, outside 0 to {data.classes - 1}")
+
+
+def _content_hash(data: SequenceDataset) -> str:
+    digest = hashlib.sha256()
+    digest.update(f"{data.classes} {data.input_low} {data.input_high} {data.input_scale}".encode())
+    for array in (data.inputs, data.labels, data.mask):
+        digest.update(f"{array.dtype.str} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
