@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hardware.errors import ProgramError
-from hardware.models import MAX_COEFFICIENT_BITS, MAX_SHIFT, MODELS, STATE_MAX, ModelSpec
+from hardware.models import MODELS, ModelSpec
 
 SPEC_VERSION = "1.0"
 """Version of hardware/FIXED_POINT.md that the engines implement."""
@@ -21,7 +21,14 @@ MAX_EXPONENT = 23
 DECISION_RULES = ("per_step", "sum", "spike_count")
 
 
-@dataclass(frozen=True)
+def _frozen(array: np.ndarray) -> np.ndarray:
+    """A read-only copy, so that what was validated cannot change afterwards."""
+    copy = np.array(array, order="C", copy=True)
+    copy.setflags(write=False)
+    return copy
+
+
+@dataclass(frozen=True, eq=False)
 class Synapses:
     """Dense integer synapses ``(W s) << exponent``.
 
@@ -35,8 +42,11 @@ class Synapses:
     exponent: int
     weight_bits: int = 8
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weight", _frozen(self.weight))
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Layer:
     """One layer: synapses, bias and neurons.
 
@@ -48,7 +58,7 @@ class Layer:
         bias: int32 (N,), in state units, added to the current at every step.
         parameters: int32 (N,) for each parameter of the model.
         shifts: one int for each shift of the model.
-        options: one value for each option of the model.
+        options: one value for each option of the model; a missing one takes the model's first value.
         coefficient_bits: width of decay factors (a decay of exactly one is ``2**K``), 8 to 16.
     """
 
@@ -61,6 +71,15 @@ class Layer:
     shifts: Mapping[str, int]
     options: Mapping[str, str] = field(default_factory=dict)
     coefficient_bits: int = 12
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "bias", _frozen(self.bias))
+        object.__setattr__(self, "parameters", {name: _frozen(value) for name, value in dict(self.parameters).items()})
+        object.__setattr__(self, "shifts", dict(self.shifts))
+        options = (
+            {name: values[0] for name, values in MODELS[self.model].options.items()} if self.model in MODELS else {}
+        )
+        object.__setattr__(self, "options", {**options, **dict(self.options)})
 
     @property
     def spec(self) -> ModelSpec:
@@ -80,7 +99,7 @@ class InputFormat:
     high: int = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Decision:
     """How a class is read from the output integers; the lowest index wins a tie.
 
@@ -95,8 +114,12 @@ class Decision:
     ignore_first: int = 0
     multiplier: np.ndarray | None = None
 
+    def __post_init__(self) -> None:
+        if self.multiplier is not None:
+            object.__setattr__(self, "multiplier", _frozen(self.multiplier))
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Program:
     """An integer network: a chain of layers, the last of which is the output.
 
@@ -117,7 +140,22 @@ class Program:
     spec_version: str = SPEC_VERSION
 
     def __post_init__(self) -> None:
+        from hardware.program_checks import validate  # it reads the classes of this file
+
+        object.__setattr__(self, "layers", tuple(self.layers))
+        object.__setattr__(self, "metadata", dict(self.metadata))
         validate(self)
+
+    def __eq__(self, other: object) -> bool:
+        """Two programs are equal when their integers are (metadata does not count)."""
+        from hardware.program_file import content_hash
+
+        return isinstance(other, Program) and content_hash(self) == content_hash(other)
+
+    def __hash__(self) -> int:
+        from hardware.program_file import content_hash
+
+        return hash(content_hash(self))
 
     @property
     def output(self) -> Layer:

@@ -1,0 +1,260 @@
+"""Load and save a :class:`hardware.program.Program` as one ``.npz`` file, without pickle.
+
+The file is a zip archive of ``.npy`` members plus ``header.npy``, the bytes of a JSON object (format version, names, shifts, options, metadata and the
+SHA-256 of the content). Equal programs give byte-equal files. A file is untrusted: sizes, names, types, shapes, ranges and the hash are checked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import tempfile
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hardware.errors import ProgramError
+from hardware.program import Decision, InputFormat, Layer, Program, Synapses
+
+FORMAT = "hypr-program"
+FORMAT_VERSION = 1
+MAX_FILE_BYTES = 2**30
+MAX_HEADER_BYTES = 2**22
+MAX_LAYERS = 1024
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+def content_hash(program: Program) -> str:
+    """SHA-256 (64 hexadecimal digits) over everything that an engine reads: integers, models, options and names; not metadata."""
+    digest = hashlib.sha256()
+    description, arrays = _describe(program)
+    digest.update(json.dumps(description, sort_keys=True, separators=(",", ":")).encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(f"\n{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def save(program: Program, path: str | os.PathLike[str]) -> str:
+    """Write the program; the file appears whole or not at all. Returns the content hash.
+
+    Raises:
+        ProgramError: if the folder cannot be written.
+    """
+    description, arrays = _describe(program)
+    digest = content_hash(program)
+    header = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "content_sha256": digest,
+        "program": description,
+        "metadata": dict(program.metadata),
+    }
+    text = json.dumps(header, sort_keys=True, indent=1).encode()
+    if len(text) > MAX_HEADER_BYTES:
+        raise ProgramError(
+            f"metadata is too large: header of {len(text)} bytes, the limit is {MAX_HEADER_BYTES}; shorten the metadata"
+        )
+    members = {"header": np.frombuffer(text, dtype=np.uint8), **arrays}
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in members.items():
+            content = io.BytesIO()
+            np.lib.format.write_array(content, array, version=(1, 0), allow_pickle=False)
+            info = zipfile.ZipInfo(f"{name}.npy", date_time=_EPOCH)
+            info.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(info, content.getvalue())
+    write_atomically(Path(path), buffer.getvalue())
+    return digest
+
+
+def load(path: str | os.PathLike[str]) -> Program:
+    """Read and check a program.
+
+    Raises:
+        ProgramError: file missing, truncated, edited, too large, of a newer version, or breaking the contract; one line.
+    """
+    path = Path(path)
+    try:
+        size = path.stat().st_size
+        if size > MAX_FILE_BYTES:
+            raise ProgramError(f"{path}: {size} bytes, the limit is {MAX_FILE_BYTES}; this is no Program file")
+        with zipfile.ZipFile(path) as archive:
+            members = _read_members(archive)
+        header = _read_header(members.pop("header", None))
+        program = _build(header, members)
+    except ProgramError as error:
+        message = str(error)
+        raise ProgramError(message if message.startswith(str(path)) else f"{path}: {message}") from None
+    except OSError as error:
+        raise ProgramError(f"{path}: cannot be read ({error.strerror or error}); check the path") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+        raise ProgramError(f"{path}: damaged or truncated ({error}); export the network again") from None
+    except (KeyError, TypeError, AttributeError, ValueError, IndexError, RecursionError) as error:
+        reason = " ".join(f"{type(error).__name__} {error}".split())[:200]
+        raise ProgramError(f"{path}: not a valid Program file ({reason}); export the network again") from None
+    if content_hash(program) != header.get("content_sha256"):
+        raise ProgramError(
+            f"{path}: content does not match its SHA-256, the file was edited or damaged; export the network again"
+        )
+    return program
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write to a temporary name in the same folder, flush to disk, rename.
+
+    Raises:
+        ProgramError: if the folder does not exist or cannot be written.
+    """
+    temporary = None
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as stream:
+            temporary = stream.name
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None and os.path.exists(temporary):
+            os.unlink(temporary)
+        raise ProgramError(f"{path}: cannot be written ({error.strerror or error}); check the folder") from None
+
+
+def _describe(program: Program) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Canonical description (JSON-able) and arrays (little-endian) of everything that an engine reads."""
+    arrays: dict[str, np.ndarray] = {}
+    layers = []
+    for index, layer in enumerate(program.layers):
+        prefix = f"layer{index}"
+        arrays[f"{prefix}.input"] = layer.input.weight
+        if layer.recurrent is not None:
+            arrays[f"{prefix}.recurrent"] = layer.recurrent.weight
+        arrays[f"{prefix}.bias"] = layer.bias
+        for name in layer.spec.parameters:
+            arrays[f"{prefix}.parameter.{name}"] = layer.parameters[name]
+        layers.append(
+            {
+                "name": layer.name,
+                "model": layer.model,
+                "input": _describe_synapses(layer.input),
+                "recurrent": None if layer.recurrent is None else _describe_synapses(layer.recurrent),
+                "shifts": {name: int(layer.shifts[name]) for name in layer.spec.shifts},
+                "options": {name: layer.options[name] for name in layer.spec.options},
+                "coefficient_bits": int(layer.coefficient_bits),
+            }
+        )
+    if program.decision.multiplier is not None:
+        arrays["decision.multiplier"] = program.decision.multiplier
+    description = {
+        "spec_version": program.spec_version,
+        "input": {"size": int(program.input.size), "low": int(program.input.low), "high": int(program.input.high)},
+        "decision": {"rule": program.decision.rule, "ignore_first": int(program.decision.ignore_first)},
+        "layers": layers,
+    }
+    return description, {
+        name: np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")) for name, array in arrays.items()
+    }
+
+
+def _describe_synapses(synapses: Synapses) -> dict[str, int]:
+    return {"exponent": int(synapses.exponent), "weight_bits": int(synapses.weight_bits)}
+
+
+def _read_members(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
+    infos = archive.infolist()
+    if len(infos) > 2 + 16 * MAX_LAYERS:
+        raise ProgramError(f"{len(infos)} members, the limit is {2 + 16 * MAX_LAYERS}; this is no Program file")
+    total = sum(info.file_size for info in infos)
+    if total > MAX_FILE_BYTES:
+        raise ProgramError(f"unpacks to {total} bytes, the limit is {MAX_FILE_BYTES}; this is no Program file")
+    members: dict[str, np.ndarray] = {}
+    for info in infos:
+        name = info.filename[:-4] if info.filename.endswith(".npy") else info.filename
+        if name in members:
+            raise ProgramError(f"member '{name}' occurs twice; export the network again")
+        limit = MAX_HEADER_BYTES + 1024 if name == "header" else MAX_FILE_BYTES
+        with archive.open(info) as stream:
+            content = stream.read(limit + 1)
+        if len(content) > limit:
+            raise ProgramError(f"member '{name}' is larger than {limit} bytes; this is no Program file")
+        members[name] = _parse_array(name, content)
+    return members
+
+
+def _parse_array(name: str, content: bytes) -> np.ndarray:
+    """Parse one ``.npy`` member; its size must be exactly what its own header says, so that a false shape allocates nothing."""
+    stream = io.BytesIO(content)
+    if np.lib.format.read_magic(stream) != (1, 0):
+        raise ProgramError(f"member '{name}' has an unknown array version; export the network again")
+    shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
+    if dtype not in (np.dtype(np.int8), np.dtype("<i4"), np.dtype(np.uint8)) or fortran or len(shape) > 2:
+        raise ProgramError(
+            f"member '{name}' must be a row-major int8 or int32 array of one or two dimensions, got {dtype} {shape}"
+        )
+    count = 1
+    for length in shape:
+        count *= length
+    body = content[stream.tell() :]
+    if count * dtype.itemsize != len(body):
+        raise ProgramError(
+            f"member '{name}' holds {len(body)} bytes, its shape {shape} needs {count * dtype.itemsize}; export the network again"
+        )
+    return np.frombuffer(body, dtype=dtype).reshape(shape)
+
+
+def _read_header(array: np.ndarray | None) -> dict[str, Any]:
+    if array is None or array.dtype != np.uint8 or array.ndim != 1:
+        raise ProgramError("no Program header in this file; give a file that hypr export wrote")
+    header = json.loads(array.tobytes().decode("utf-8"))
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise ProgramError("the header is not that of a Program; give a file that hypr export wrote")
+    version = header.get("format_version")
+    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+        raise ProgramError(f"format version {version!r} is not a positive int; export the network again")
+    if version > FORMAT_VERSION:
+        raise ProgramError(
+            f"format version {version} is newer than {FORMAT_VERSION}, the newest that is known here; update hypr"
+        )
+    return header
+
+
+def _build(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Program:
+    description = header["program"]
+    if len(description["layers"]) > MAX_LAYERS:
+        raise ProgramError(f"{len(description['layers'])} layers, the limit is {MAX_LAYERS}")
+    unused = dict(arrays)
+    layers = []
+    for index, item in enumerate(description["layers"]):
+        prefix = f"layer{index}"
+        parameters = {
+            name.rsplit(".", 1)[1]: unused.pop(name) for name in list(unused) if name.startswith(f"{prefix}.parameter.")
+        }
+        recurrent = None
+        if item["recurrent"] is not None:
+            recurrent = Synapses(unused.pop(f"{prefix}.recurrent"), **item["recurrent"])
+        layers.append(
+            Layer(
+                name=item["name"],
+                model=item["model"],
+                input=Synapses(unused.pop(f"{prefix}.input"), **item["input"]),
+                recurrent=recurrent,
+                bias=unused.pop(f"{prefix}.bias"),
+                parameters=parameters,
+                shifts=item["shifts"],
+                options=item["options"],
+                coefficient_bits=item["coefficient_bits"],
+            )
+        )
+    decision = Decision(**description["decision"], multiplier=unused.pop("decision.multiplier", None))
+    if unused:
+        raise ProgramError(f"unknown member '{sorted(unused)[0]}'; export the network again")
+    return Program(
+        tuple(layers), InputFormat(**description["input"]), decision, header["metadata"], description["spec_version"]
+    )
