@@ -1,0 +1,122 @@
+"""The table of verbs, and the one place where a user's mistake becomes one line and an exit code."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+OK, FAILED, USAGE, MISSING, INTERRUPTED = 0, 1, 2, 3, 130
+
+VERBS: dict[str, tuple[str, str]] = {
+    "demo": ("hypr.cli.demo", "Train on digits, quantize, export, run every engine, verify, report."),
+    "doctor": ("hypr.cli.doctor", "What is installed, and which engines run here."),
+    "data": ("hypr.cli.data", "Data sets: list them, fetch them, say where they are."),
+    "train": ("hypr.cli.train", "Train a network from a recipe."),
+    "export": ("hypr.cli.export", "Quantize a trained run and write it as NIR, ONNX and Lava."),
+    "run": ("hypr.cli.run", "Run an exported network on one engine."),
+    "verify": ("hypr.cli.verify", "Compare engines integer by integer and write a certificate."),
+    "report": ("hypr.cli.report", "One self-contained HTML page about a run or a bundle."),
+    "lava": ("hypr.cli.lava", "The Python 3.10 runtime that holds Lava: install it, show it."),
+}
+"""Verb -> (module that defines a click command of that name, one line of help)."""
+
+
+class VerbGroup(click.Group):
+    """Commands that are imported when they are called; an unknown one is answered with the nearest."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        command: click.Command = getattr(importlib.import_module(VERBS[cmd_name][0]), f"{cmd_name}_verb")
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in VERBS:
+            near = difflib.get_close_matches(args[0], VERBS, n=1)
+            hint = f"did you mean '{near[0]}'? " if near else ""
+            raise click.UsageError(f"no verb '{args[0]}'; {hint}verbs are {', '.join(VERBS)}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The table above instead of every command's own text, which would import them all."""
+        with formatter.section("Verbs"):
+            formatter.write_dl([(verb, line) for verb, (_, line) in VERBS.items()])
+
+
+@click.group(cls=VerbGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="hypr", prog_name="hypr")
+def cli() -> None:
+    """Train recurrent spiking networks, turn them into integers, deploy them, and prove bit for bit that they behave the same.
+
+    \b
+    Start here:
+      hypr demo                                   the whole way on real data, in a few minutes
+      hypr train digits-brf --out runs/digits     then export, verify and report it
+
+    Exit codes: 0 fine, 1 a mismatch or failed check, 2 usage or bad input, 3 a missing optional part.
+    """
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code; never raises for a user's mistake."""
+    try:
+        code = cli.main(list(arguments), prog_name="hypr", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else OK
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return _fail("interrupted", INTERRUPTED, arguments)
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx else "hypr"
+        message = " ".join(error.format_message().split())
+        return _fail(f"{message} ('{where} --help' shows what it takes)", USAGE, arguments)
+    except click.ClickException as error:
+        return _fail(error.format_message(), USAGE, arguments)
+    except BrokenPipeError:
+        # The reader of our output has gone (for example `| head`): no message, and no second attempt at interpreter exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except Exception as error:
+        code = _code_of(error)
+        if code is None:
+            raise
+        return _fail(_one_line(error), code, arguments)
+
+
+def _code_of(error: Exception) -> int | None:
+    """Exit code of an error that a user can cause, None for one that only a defect of the program can cause."""
+    from export.errors import ExportError
+    from hardware.errors import HardwareError, RuntimeMissing
+    from hypr.errors import HyprError
+
+    if isinstance(error, RuntimeMissing):
+        return MISSING
+    if isinstance(error, HardwareError | ExportError | HyprError | OSError):
+        return USAGE
+    return None
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        names = " -> ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
+        return f"{names}: {error.strerror}" if names else error.strerror
+    return " ".join(str(error).split())
+
+
+def _fail(message: str, code: int, arguments: Sequence[str]) -> int:
+    click.echo(f"hypr: {message}", err=True)
+    if "--json" in arguments:
+        answer: dict[str, Any] = {"ok": False, "error": message, "exit_code": code}
+        click.echo(json.dumps(answer))
+    return code

@@ -1,0 +1,114 @@
+"""What verbs print: one JSON document or text for people on stdout; progress on stderr, and only where that is a terminal."""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+Step = Callable[[int, int, str], None]
+"""``step(done, total, label)``."""
+
+
+def json_option(function: Command) -> Command:
+    """The option ``--json``, passed on as ``as_json``."""
+    return click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout instead of text.")(function)
+
+
+def show(answer: Mapping[str, Any], as_json: bool, render: Callable[[], None]) -> None:
+    """Print ``answer`` as JSON, or call ``render`` to print it for people."""
+    if as_json:
+        click.echo(json.dumps(_plain(answer), indent=2, allow_nan=False))
+    else:
+        render()
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence[int] = ()) -> None:
+    """Print a table; columns whose index is in ``right`` are aligned to the right."""
+    from rich import box
+    from rich.table import Table
+
+    made = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
+    for index, name in enumerate(columns):
+        made.add_column(name, justify="right" if index in right else "left", overflow="fold")
+    for row in rows:
+        made.add_row(*(_cell(value) for value in row))
+    _console().print(made)
+
+
+def seconds(value: float) -> str:
+    """A duration for people."""
+    return f"{value:.2f} s" if value < 10 else f"{value:.0f} s" if value < 120 else f"{value / 60:.1f} min"
+
+
+def percent(value: float | None) -> str:
+    """A fraction for people, ``-`` where there is none."""
+    return "-" if value is None else f"{100 * value:.2f} %"
+
+
+@contextmanager
+def progress(label: str, unit: str = "") -> Iterator[Step]:
+    """A bar with rate and time left on stderr; silent where stderr is not a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda done, total, what: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=None)
+
+        def step(done: int, total: int, what: str) -> None:
+            bar.update(task, completed=done, total=total or None, description=f"{label} {what}".strip())
+
+        yield step
+
+
+def note(line: str) -> None:
+    """One line about what is going on, on stderr, terminal or not."""
+    click.echo(line, err=True)
+
+
+@functools.cache
+def _console() -> Any:
+    from rich.console import Console
+
+    return Console() if sys.stdout.isatty() else Console(width=140)
+
+
+def _cell(value: object) -> str:
+    from rich.markup import escape
+
+    text = "-" if value is None else f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    return escape(text)
+
+
+def _plain(value: Any) -> Any:
+    """JSON-able copy: paths as text, arrays as lists, numbers that JSON lacks as null."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
