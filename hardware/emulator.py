@@ -5,7 +5,7 @@ The NumPy path is the oracle of the compiled one, and is itself checked against 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 
 import numpy as np
 
@@ -88,7 +88,7 @@ class Emulator:
             names = [f"{state}/{layer.name}" for state in layer.spec.states]
             now = tuple(start.states[name].astype(np.int64) for name in names)
             z = start.spikes.get(layer.name, np.zeros((batch, layer.size), np.uint8)).astype(bool)
-            kept = [name for state, name in zip(layer.spec.states, names) if (state, layer.name) in chosen]
+            kept = [name for name in names if name in chosen]
             if not layer.spec.spiking:
                 kept = sorted({*kept, names[0]})
             states.update({name: np.empty((steps, batch, layer.size), np.int32) for name in kept})
@@ -109,7 +109,7 @@ def _trace(
     engine: str,
     states: Mapping[str, np.ndarray],
     spikes: Mapping[str, np.ndarray],
-    chosen: set[tuple[str, str]],
+    chosen: Container[str],
     final: Mapping[str, np.ndarray],
 ) -> Trace:
     out = program.output
@@ -118,7 +118,7 @@ def _trace(
         engine=engine,
         output=spikes[out.name] if out.spec.spiking else states[f"{out.spec.states[0]}/{out.name}"],
         spikes={name: spikes[name] for name in spiking},
-        states={key: value for key, value in states.items() if tuple(key.split("/", 1)) in chosen},
+        states={key: value for key, value in states.items() if key in chosen},
         final_state=NetworkState(final, {name: spikes[name][-1].copy() for name in spiking}),
     )
 
@@ -183,9 +183,8 @@ def teacher_forced(program: Program, trace: Trace, inputs: np.ndarray, emulator:
     block = max(1, FORCED_BLOCK // batch)
     for start in range(0, steps, block):
         _force_block(emulator, trace, inputs, slice(start, min(start + block, steps)), states, spikes)
-    chosen = {(state, layer.name) for layer in program.layers for state in layer.spec.states}
     final = {key: value[-1].copy() for key, value in states.items()}
-    return _trace(program, f"{emulator.engine} (teacher-forced by {trace.engine})", states, spikes, chosen, final)
+    return _trace(program, f"{emulator.engine} (teacher-forced by {trace.engine})", states, spikes, tuple(states), final)
 
 
 FORCED_BLOCK = 4096
