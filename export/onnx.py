@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
-from google.protobuf.message import DecodeError
 
 from export import onnx_forms, onnx_integer
 from export.errors import ExportError
@@ -35,7 +34,8 @@ def export_onnx(program: Program, path: str | os.PathLike[str], form: str = "sca
     Args:
         program: any valid Program.
         path: file to write.
-        form: ``scan``: ``x (T, B, N_in) -> output, spikes/<layer>, <state>/<layer>`` for all steps, states starting at 0; or ``step``:
+        form: ``scan``: ``x (T, B, N_in) -> output, spikes/<layer>, <state>/<layer>`` for all steps, states starting at
+            0; or ``step``:
             ``x (B, N_in)`` and ``previous/<name>`` of every spike and state ``-> output`` and every new one.
 
     Raises:
@@ -45,7 +45,7 @@ def export_onnx(program: Program, path: str | os.PathLike[str], form: str = "sca
 
 
 def model(program: Program, form: str = "scan") -> onnx.ModelProto:
-    """The ONNX model of `program`, checked by ONNX's own checker and shape inference; forms as in :func:`export_onnx`."""
+    """The ONNX model of `program`, checked by ONNX's checker and shape inference; forms as in :func:`export_onnx`."""
     return onnx_forms.build(onnx_integer.recurrence(program), form, "integer", onnx_integer.metadata(program))
 
 
@@ -63,24 +63,33 @@ def load(path: str | os.PathLike[str]) -> onnx.ModelProto:
     """Read an integer graph that :func:`export_onnx` wrote.
 
     Raises:
-        ExportError: not readable, damaged, refers to other files, uses foreign operators, or made for another specification version.
+        ExportError: not readable, damaged, refers to other files, uses foreign operators, or made for another
+            specification version.
     """
     path = Path(path)
     try:
         size = path.stat().st_size
         if size > MAX_FILE_BYTES:
-            raise ExportError(f"{path}: {size} bytes, the limit is {MAX_FILE_BYTES}; this is no integer graph of hypr export")
-        loaded = onnx.ModelProto.FromString(path.read_bytes())
+            raise ExportError(
+                f"{path}: {size} bytes, the limit is {MAX_FILE_BYTES}; this is no integer graph of hypr export"
+            )
+        content = path.read_bytes()
     except OSError as error:
         raise ExportError(f"{path}: cannot be read ({error.strerror or error}); check the path") from None
-    except DecodeError:
+    try:
+        loaded = onnx.ModelProto.FromString(content)
+    except Exception:  # protobuf has a class of its own for this
         raise ExportError(f"{path}: damaged or not an ONNX file; export the network again") from None
     properties = {item.key: item.value for item in loaded.metadata_props}
     if properties.get("hypr.arithmetic") != "integer":
-        raise ExportError(f"{path}: no integer graph of hypr export (metadata 'hypr.arithmetic' is missing); give integer_scan.onnx of a bundle")
+        raise ExportError(
+            f"{path}: no integer graph of hypr export (its metadata says so); give integer_scan.onnx of a bundle"
+        )
     if properties.get("hypr.spec_version") != SPEC_VERSION:
         found = properties.get("hypr.spec_version")
-        raise ExportError(f"{path}: made for specification version {found}, this is {SPEC_VERSION}; export the network again")
+        raise ExportError(
+            f"{path}: made for specification version {found}, this is {SPEC_VERSION}; export the network again"
+        )
     _refuse_foreign_parts(loaded, path)
     try:
         onnx.checker.check_model(loaded, full_check=True)
@@ -108,7 +117,9 @@ class OnnxNetwork:
     program_sha256: str
 
     @classmethod
-    def open(cls, source: Program | onnx.ModelProto | str | os.PathLike[str], form: str = "scan", threads: int = 0) -> OnnxNetwork:
+    def open(
+        cls, source: Program | onnx.ModelProto | str | os.PathLike[str], form: str = "scan", threads: int = 0
+    ) -> OnnxNetwork:
         """From a Program (compiled in memory), a model or a file; `threads` 0 leaves the number to ONNX Runtime."""
         if isinstance(source, Program):
             graph = model(source, form)
@@ -119,15 +130,20 @@ class OnnxNetwork:
         options.intra_op_num_threads = threads
         options.log_severity_level = 3  # errors only
         try:
-            session = onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
+            session = onnxruntime.InferenceSession(
+                graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
             accepted = InputFormat(**json.loads(properties["hypr.input"]))
             names = tuple(json.loads(properties["hypr.trace"]))
         except Exception as error:
-            raise ExportError(f"ONNX Runtime refuses the graph ({_first_line(error)}); export the network again") from None
+            raise ExportError(
+                f"ONNX Runtime refuses the graph ({_first_line(error)}); export the network again"
+            ) from None
         return cls(session, properties["hypr.form"], accepted, names, properties["hypr.program_sha256"])
 
     def run(self, inputs: np.ndarray, record: Sequence[str] | str = ()) -> Trace:
-        """Run whole sequences (``scan`` form), in parts of the batch where the outputs would need more than :data:`CHUNK_BYTES`.
+        """Run whole sequences (``scan`` form), in parts of the batch where the outputs would need more than
+        :data:`CHUNK_BYTES`.
 
         Args:
             inputs: (T, B, N_in) integers or bool.
@@ -157,18 +173,25 @@ class OnnxNetwork:
         for item in self.session.get_inputs():
             if item.name != "x":
                 kind = np.uint8 if item.type == "tensor(uint8)" else np.int32
-                feed[item.name] = np.ascontiguousarray(previous[item.name.removeprefix(onnx_forms.PREVIOUS)], dtype=kind)
+                feed[item.name] = np.ascontiguousarray(
+                    previous[item.name.removeprefix(onnx_forms.PREVIOUS)], dtype=kind
+                )
         names = ["output", *self.names]
         return dict(zip(names, self.session.run(names, feed), strict=True))
 
     def _outputs(self, inputs: np.ndarray, names: list[str]) -> dict[str, np.ndarray]:
         steps, batch = inputs.shape[:2]
-        widths = {item.name: item.shape[-1] * (1 if item.type == "tensor(uint8)" else 4) for item in self.session.get_outputs()}
+        widths = {
+            item.name: item.shape[-1] * (1 if item.type == "tensor(uint8)" else 4)
+            for item in self.session.get_outputs()
+        }
         # The Scan computes every output, asked for or not.
         part = max(1, CHUNK_BYTES // max(1, steps * sum(widths.values())))
         if part >= batch:
             return dict(zip(names, self.session.run(names, {"x": self._as_input(inputs)}), strict=True))
-        pieces = [self.session.run(names, {"x": self._as_input(inputs[:, i : i + part])}) for i in range(0, batch, part)]
+        pieces = [
+            self.session.run(names, {"x": self._as_input(inputs[:, i : i + part])}) for i in range(0, batch, part)
+        ]
         return {name: np.concatenate([piece[k] for piece in pieces], axis=1) for k, name in enumerate(names)}
 
     def _wanted(self, record: Sequence[str] | str) -> list[str]:
@@ -192,7 +215,9 @@ def run(
     """Run a Program, or a file in ``scan`` form, in ONNX Runtime; see :meth:`OnnxNetwork.run`."""
     network = OnnxNetwork.open(source, "scan", threads)
     if network.form != "scan":
-        raise ExportError(f"{source} holds the '{network.form}' form, sequences need 'scan'; give integer_scan.onnx of the bundle")
+        raise ExportError(
+            f"{source} holds the '{network.form}' form, sequences need 'scan'; give integer_scan.onnx of the bundle"
+        )
     return network.run(inputs, record)
 
 
@@ -204,7 +229,9 @@ def check_inputs(accepted: InputFormat, inputs: np.ndarray) -> np.ndarray:
     """
     inputs = np.asarray(inputs)
     if inputs.dtype.kind not in "biu":
-        raise InputError(f"inputs: type {inputs.dtype}, must be integer or bool; encode as spikes or integer payloads first")
+        raise InputError(
+            f"inputs: type {inputs.dtype}, must be integer or bool; encode as spikes or integer payloads first"
+        )
     if inputs.ndim != 3 or inputs.shape[2] != accepted.size or 0 in inputs.shape:
         raise InputError(f"inputs: shape {inputs.shape}, must be (T, B, {accepted.size}) with T and B at least 1")
     low, high = int(inputs.min()), int(inputs.max())
@@ -222,7 +249,9 @@ def _refuse_foreign_parts(loaded: onnx.ModelProto, path: Path) -> None:
             raise ExportError(f"{path}: keeps weights in other files, which is not read here; export the network again")
         for node in graph.node:
             if node.domain not in ("", "ai.onnx"):
-                raise ExportError(f"{path}: uses operator {node.domain}.{node.op_type}, known is standard ONNX only; export the network again")
+                raise ExportError(
+                    f"{path}: operator {node.domain}.{node.op_type} is not standard ONNX; export the network again"
+                )
             graphs += [attribute.g for attribute in node.attribute if attribute.HasField("g")]
 
 

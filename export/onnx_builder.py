@@ -1,7 +1,8 @@
 """A small builder that lets ONNX graphs be written like the equations they stand for.
 
-A :class:`Value` is the name of a tensor in a :class:`GraphBuilder`; arithmetic on values appends nodes. Only operators that ONNX defines for
-int64 are used, so that no product of a 24-bit state and a 16-bit coefficient is ever rounded or wrapped (int32 ``Mul`` wraps silently).
+A :class:`Value` is the name of a tensor in a :class:`GraphBuilder`; arithmetic on values appends nodes. Only operators
+that ONNX defines for int64 are used, so that no product of a 24-bit state and a 16-bit coefficient is ever rounded or
+wrapped (int32 ``Mul`` wraps silently).
 """
 
 from __future__ import annotations
@@ -55,8 +56,8 @@ class Value:
 class GraphBuilder:
     """Collects nodes, inputs, outputs and initialisers of one graph.
 
-    A graph that is the body of a ``Scan`` shares its initialisers with the graph around it: pass that one as `outer`, and constants land there,
-    once, instead of being copied into every step.
+    A graph that is the body of a ``Scan`` shares its initialisers with the graph around it: pass that one as `outer`,
+    and constants land there, once, instead of being copied into every step.
     """
 
     def __init__(self, name: str, outer: GraphBuilder | None = None) -> None:

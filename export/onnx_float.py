@@ -1,7 +1,9 @@
-"""The float network as an ONNX graph in float32: the difference equations of :mod:`export.steps`, nothing rounded to integers.
+"""The float network as an ONNX graph in float32: the difference equations of :mod:`export.steps`, nothing rounded to
+integers.
 
-It shows what the network computed before quantization, in any ONNX runtime. Spikes are exact 0/1 (uint8); membranes carry float32 rounding, so
-that a membrane within rounding of its threshold may spike one step earlier or later than in another float engine.
+It shows what the network computed before quantization, in any ONNX runtime. Spikes are exact 0/1 (uint8); membranes
+carry float32 rounding, so that a membrane within rounding of its threshold may spike one step earlier or later than in
+another float engine.
 """
 
 from __future__ import annotations
@@ -25,10 +27,12 @@ from hardware.trace import Trace
 
 
 def export_float_onnx(network: StepNetwork, path: str | os.PathLike[str], form: str = "scan") -> None:
-    """Write the float graph (opset 21): ``x (T, B, N_in)`` float32 -> ``output``, ``spikes/<layer>``, ``<state>/<layer>``.
+    """Write the float graph (opset 21): ``x (T, B, N_in)`` float32 -> ``output``, ``spikes/<layer>``,
+    ``<state>/<layer>``.
 
     Raises:
-        UnsupportedError: a neuron variant that the graph does not have. ExportError: unknown form, or the folder cannot be written.
+        UnsupportedError: a neuron variant that the graph does not have. ExportError: unknown form, or the folder cannot
+            be written.
     """
     write_model(float_model(network, form), path)
 
@@ -70,11 +74,13 @@ def run_float(model: onnx.ModelProto, inputs: np.ndarray) -> Trace:
 def _check_supported(layer: StepLayer) -> None:
     if "recurrent_bias" in layer.parameters:
         raise UnsupportedError(
-            f"layer {layer.name}: the float ONNX graph has no recurrent bias that is missing in the first step; fold it into the bias first"
+            f"layer {layer.name}: a recurrent bias that is missing in the first step has no float ONNX graph; fold it"
         )
 
 
-def _step(graph: GraphBuilder, network: StepNetwork, x: Value, previous: Mapping[str, Value]) -> tuple[Value, Mapping[str, Value]]:
+def _step(
+    graph: GraphBuilder, network: StepNetwork, x: Value, previous: Mapping[str, Value]
+) -> tuple[Value, Mapping[str, Value]]:
     now: dict[str, Value] = {}
     pre = x if network.input_scale == 1.0 else x * graph.scalar(network.input_scale, "float32")
     result = pre

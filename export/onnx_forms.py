@@ -1,7 +1,8 @@
 """The two forms of a recurrent ONNX model: a single step, and a ``Scan`` of the same body over time.
 
-Both name their tensors like a trace: ``output``, ``spikes/<layer>``, ``<state>/<layer>``. The step form takes the values of the step before as
-``previous/<name>``; the Scan form starts all of them at 0 and returns every one of them at every step.
+Both name their tensors like a trace: ``output``, ``spikes/<layer>``, ``<state>/<layer>``. The step form takes the
+values of the step before as ``previous/<name>``; the Scan form starts all of them at 0 and returns every one of them at
+every step.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ class Recurrence:
     Attributes:
         x: the input of a step. output: the output of a step.
         carried: trace name -> spikes and states that a step hands to the next.
-        body: appends the step to a graph: ``body(graph, x, previous) -> (output, now)``, `previous` and `now` by trace name.
+        body: appends the step to a graph: ``body(graph, x, previous) -> (output, now)``, `previous` and `now` by trace
+            name.
     """
 
     x: Tensor

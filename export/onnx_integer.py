@@ -1,6 +1,7 @@
 """A Program as a recurrence of ONNX operators.
 
-Elements are uint8 (spikes, and inputs within 0 to 255) and int32 (states, other inputs); all arithmetic between them runs in int64.
+Elements are uint8 (spikes, and inputs within 0 to 255) and int32 (states, other inputs); all arithmetic between them
+runs in int64.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from hardware.program import Layer, Program, Synapses
 from hardware.program_file import content_hash
 
 MAX_MATMUL_INTEGER_INPUT = 127
-"""Without VNNI, x86 kernels of MatMulInteger add pairs of uint8 x int8 products in 16 saturating bits: exact while 2 * 127 * input < 2^15."""
+"""Without VNNI, x86 kernels of MatMulInteger add pairs of uint8 x int8 products in 16 saturating bits: exact while 2 *
+127 * input < 2^15."""
 
 
 def recurrence(program: Program) -> Recurrence:
@@ -44,7 +46,7 @@ def metadata(program: Program) -> dict[str, str]:
         "hypr.program_sha256": content_hash(program),
         "hypr.input": json.dumps({"size": program.input.size, "low": program.input.low, "high": program.input.high}),
         "hypr.trace": json.dumps(list(recurrence(program).carried)),
-        "hypr.timing": "layer l reads layer l - 1 at the same step and its own spikes of the step before; all states start at 0",
+        "hypr.timing": "layer l reads layer l - 1 at the same step, its own spikes one step late; states start at 0",
     }
 
 
@@ -79,8 +81,9 @@ def _current(graph: GraphBuilder, layer: Layer, pre: Value, z_old: Value | None,
 def _synapses(graph: GraphBuilder, name: str, synapses: Synapses, pre: Value, small: bool) -> Value:
     """``(W pre) << G`` as int64.
 
-    A Program bounds the sum over a row of |weight| times the largest input by 2^31 (FP-2.1). So the int32 accumulator of MatMulInteger cannot
-    wrap; and where inputs do not fit its 8-bit operand, a float64 product is exact, every partial sum being an integer far below 2^53.
+    A Program bounds the sum over a row of |weight| times the largest input by 2^31 (FP-2.1). So the int32 accumulator
+    of MatMulInteger cannot wrap; and where inputs do not fit its 8-bit operand, a float64 product is exact, every
+    partial sum being an integer far below 2^53.
     """
     if small:
         sums = graph.node("MatMulInteger", pre, graph.constant(f"{name}_weight", synapses.weight.T)).cast(INT64)

@@ -1,7 +1,7 @@
 """The integer step of every neuron model as ONNX operators, in the notation of hardware/FIXED_POINT.md.
 
-States and currents are int64 values of shape (B, N); parameters are int64 initialisers of shape (N,). ``'`` in the specification (the value of
-the step before) is the suffix ``_old`` here.
+States and currents are int64 values of shape (B, N); parameters are int64 initialisers of shape (N,). ``'`` in the
+specification (the value of the step before) is the suffix ``_old`` here.
 """
 
 from __future__ import annotations
