@@ -79,7 +79,7 @@ class Emulator:
         inputs = check_inputs(self.program, inputs)
         steps, batch, _ = inputs.shape
         start = check_state(self.program, initial_state, batch)
-        chosen = set(recorded_states(self.program, record))
+        chosen = [f"{state}/{name}" for state, name in recorded_states(self.program, record)]
         states: dict[str, np.ndarray] = {}
         spikes: dict[str, np.ndarray] = {}
         final: dict[str, np.ndarray] = {}

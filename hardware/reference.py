@@ -186,6 +186,6 @@ def run(
         engine=ENGINE,
         output=spikes[out.name] if out.spec.spiking else states[f"{out.spec.states[0]}/{out.name}"],
         spikes={la.name: spikes[la.name] for la in program.layers if la.spec.spiking},
-        states={key: states[key] for key in chosen},
+        states={f"{state}/{name}": states[f"{state}/{name}"] for state, name in chosen},
         final_state=final,
     )

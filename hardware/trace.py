@@ -53,8 +53,8 @@ class Trace:
         return named
 
 
-def recorded_states(program: Program, record: str | Iterable[str]) -> tuple[str, ...]:
-    """Resolve what the user asks to record into keys ``<state>/<layer>``, in the order of evaluation.
+def recorded_states(program: Program, record: str | Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """Resolve what the user asks to record into (state, layer name) pairs, in the order of evaluation.
 
     Args:
         record: ``"all"``, or names: ``"u"`` (that state of every layer that has it) or ``"u/hidden0"``.
@@ -72,4 +72,4 @@ def recorded_states(program: Program, record: str | Iterable[str]) -> tuple[str,
             names = ", ".join(f"{state}/{layer}" for state, layer in available)
             raise InputError(f"cannot record '{name}': no layer has that state; states are {names}")
         chosen.update(found)
-    return tuple(f"{state}/{layer}" for state, layer in available if (state, layer) in chosen)
+    return tuple(pair for pair in available if pair in chosen)
