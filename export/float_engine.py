@@ -109,7 +109,7 @@ def _brf(layer: StepLayer, s: State, z: np.ndarray, current: np.ndarray) -> tupl
     p = layer.parameters
     dt, omega = p["dt"], p["omega"]
     if layer.options["variant"] == "euler":
-        c = (-1.0 + np.sqrt(1.0 - (dt * omega) ** 2)) / dt - p["b_offset"] - s["q"]
+        c = (-1.0 + np.sqrt(np.maximum(1.0 - (dt * omega) ** 2, 0.0))) / dt - p["b_offset"] - s["q"]
         u = s["u"] + dt * (c * s["u"] - omega * s["v"] + current)
         v = s["v"] + dt * (omega * s["u"] + c * s["v"])
     else:

@@ -188,7 +188,7 @@ def check_parameters(kind: str, parameters: Mapping[str, np.ndarray], where: str
         _in_range(parameters["dt"], 1e-12, 1e6, f"{where}: dt", "the integration step must be positive")
         _in_range(parameters["omega"], 0.0, np.inf, f"{where}: omega", "give the effective |omega|")
         _in_range(parameters["b_offset"], 0.0, np.inf, f"{where}: b_offset", "give the effective |b|")
-        if np.any(parameters["omega"] * parameters["dt"] > 1.0):
+        if np.any(parameters["omega"] * parameters["dt"] > 1.0 + 1e-12):  # a product that rounds up from exactly 1
             i = int(np.argmax(parameters["omega"] * parameters["dt"]))
             value = float(parameters["omega"][i] * parameters["dt"][i])
             raise ExportError(f"{where}: dt*omega of neuron {i} is {value:.6g}, limit 1; lower omega or dt")

@@ -1,0 +1,141 @@
+"""The real numbers that a Program's integers stand for, as difference equations and as a NIR graph.
+
+Every value is an integer times its scale. Quantizing the graph again in the recorded formats gives the same Program, bit for bit. A decay of
+``2^K`` (a factor of one, for which no time constant is finite) is written a quarter of a step lower, which rounds back to it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import nir
+import numpy as np
+
+from export.errors import QuantizationError
+from export.formats import LayerFormat
+from export.nir import steps_to_nir
+from export.quantize import FORMAT_KEY, quantize
+from export.quantize_tensors import CUBA_ONE, CUBA_SHIFT
+from export.steps import StepLayer, StepNetwork
+from hardware.program import Layer, Program
+
+_QUARTER = 0.25
+
+
+def formats_of(program: Program) -> tuple[LayerFormat, ...]:
+    """The formats recorded in a Program's metadata; QuantizationError where they are absent or damaged."""
+    try:
+        texts = json.loads(program.metadata["formats"])
+    except (KeyError, ValueError):
+        raise QuantizationError("the Program does not record its formats (metadata 'formats'); quantize the float graph again") from None
+    if not isinstance(texts, list) or len(texts) != len(program.layers):
+        raise QuantizationError(f"the Program records formats for another network than its {len(program.layers)} layers; quantize again")
+    return tuple(
+        LayerFormat.from_json(text, layer.size, layer.model, f"layer {layer.name}") for text, layer in zip(texts, program.layers, strict=True)
+    )
+
+
+def integer_steps(program: Program, dt: float | None = None) -> StepNetwork:
+    """Difference equations with the values of a Program's integers.
+
+    Args:
+        dt: seconds per step; None: as recorded in the Program.
+    """
+    scale = float(program.metadata.get("input_scale", "1.0"))
+    if dt is None:
+        dt = float(program.metadata["dt"]) if "dt" in program.metadata else None
+    layers = tuple(
+        dequantize_layer(layer, form, scale if index == 0 else 1.0)
+        for index, (layer, form) in enumerate(zip(program.layers, formats_of(program), strict=True))
+    )
+    decision = {"rule": program.decision.rule, "ignore_first": int(program.decision.ignore_first)}
+    return StepNetwork(layers, dt, scale, (int(program.input.low), int(program.input.high)), decision)
+
+
+def quantized_nir(program: Program, graph: nir.NIRGraph | None = None) -> nir.NIRGraph:
+    """NIR graph of a Program, with the formats and the specification's version in the metadata.
+
+    Args:
+        graph: the float graph the Program came from; its dt is used where the Program records none.
+
+    Raises:
+        QuantizationError: quantizing the result does not give the Program back (a Program not made by this package).
+    """
+    recorded = program.metadata.get("dt")
+    dt = float(recorded) if recorded is not None else float((graph.metadata if graph is not None else {}).get("dt", 1e-3))
+    steps = integer_steps(program, dt)
+    notes: dict[str, dict[str, Any]] = {
+        layer.name: {FORMAT_KEY: form.to_json()} for layer, form in zip(program.layers, formats_of(program), strict=True)
+    }
+    result = steps_to_nir(steps, notes)
+    result.metadata["spec_version"] = program.spec_version
+    if quantize(result) != program:
+        raise QuantizationError("the Program's integers do not follow from its recorded formats; quantize the float graph again")
+    return result
+
+
+def dequantize_layer(layer: Layer, form: LayerFormat, input_scale: float = 1.0) -> StepLayer:
+    """Pure: the difference equation that a layer's integers stand for."""
+    unit = form.unit * 2.0**CUBA_SHIFT if layer.model == "cuba_lif" else form.unit
+    parameters, factor = _PARAMETERS[layer.model](layer, form)
+    weight = layer.input.weight * 2.0**layer.input.exponent * unit[:, None] / factor[:, None] / input_scale
+    recurrent = None
+    if layer.recurrent is not None:
+        recurrent = layer.recurrent.weight * 2.0**layer.recurrent.exponent * unit[:, None] / factor[:, None]
+    options = dict(layer.options)
+    if layer.model == "brf":
+        options["variant"] = "euler"
+    if layer.model == "cuba_lif":
+        options["reset"] = "zero"
+    return StepLayer(layer.name, layer.model, weight, recurrent, layer.bias * form.unit / factor, parameters, options)
+
+
+def _below_one(value: np.ndarray, one: int) -> np.ndarray:
+    """A decay as a fraction, less than one."""
+    return np.where(value >= one, one - _QUARTER, value.astype(np.float64)) / one
+
+
+def _brf(layer: Layer, form: LayerFormat) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    p, one = layer.parameters, 2.0 ** layer.shifts["K"]
+    dt = np.where(p["D"] == 0, _QUARTER, p["D"]) / (form.unit * 2.0 ** (layer.shifts["K"] + layer.shifts["Kd"]))
+    s = p["S"] / one
+    damping = np.maximum(np.sqrt(1.0 - s * s) - p["C"] / one, 0.0) / dt
+    gamma = p["R"] / 2.0 ** layer.shifts["KR"]
+    return {"omega": s / dt, "b_offset": damping, "theta": p["TH"] * form.unit, "gamma": gamma, "dt": dt}, dt
+
+
+def _se_adlif(layer: Layer, form: LayerFormat) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    p, one, guard = layer.parameters, 2 ** layer.shifts["K"], 2.0 ** layer.shifts["g"]
+    alpha, beta = _below_one(p["A"], one), _below_one(p["Be"], one)
+    drive = (1.0 - alpha) * (1.0 - beta) * guard
+    a, b = p["At"] / (drive * 2.0 ** layer.shifts["Ka"]), p["Bt"] * form.unit / drive
+    return {"alpha": alpha, "beta": beta, "a": a, "b": b, "rho": np.ones_like(a), "theta": p["TH"] * form.unit}, 1.0 - alpha
+
+
+def _alif(layer: Layer, form: LayerFormat) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    p, one = layer.parameters, 2 ** layer.shifts["K"]
+    alpha, rho = _below_one(p["A"], one), _below_one(p["Rho"], one)
+    return {"alpha": alpha, "rho": rho, "beta": p["Ja"] * form.unit / (1.0 - rho), "b0": p["B0"] * form.unit}, 1.0 - alpha
+
+
+def _lif(layer: Layer, form: LayerFormat) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    zeros, ones = np.zeros(layer.size), np.ones(layer.size)
+    alpha = _below_one(layer.parameters["A"], 2 ** layer.shifts["K"])
+    return {"alpha": alpha, "theta": layer.parameters["TH"] * form.unit, "gain": ones, "leak": zeros, "v_reset": zeros}, ones
+
+
+def _cuba_lif(layer: Layer, form: LayerFormat) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    p, zeros, ones = layer.parameters, np.zeros(layer.size), np.ones(layer.size)
+    syn, mem = _below_one(CUBA_ONE - 1 - p["du"], CUBA_ONE), _below_one(CUBA_ONE - p["dv"], CUBA_ONE)
+    theta = p["vth"] * form.unit * 2.0**CUBA_SHIFT
+    parameters = {"alpha_syn": syn, "alpha_mem": mem, "syn_gain": ones, "mem_gain": ones, "theta": theta, "v_reset": zeros, "b_syn": zeros}
+    return parameters, ones
+
+
+def _li(layer: Layer, form: LayerFormat) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    kappa = _below_one(layer.parameters["A"], 2 ** layer.shifts["K"])
+    return {"kappa": kappa, "gain": np.ones(layer.size), "leak": np.zeros(layer.size)}, np.ones(layer.size)
+
+
+_PARAMETERS = {"brf": _brf, "se_adlif": _se_adlif, "alif": _alif, "lif": _lif, "cuba_lif": _cuba_lif, "li": _li}

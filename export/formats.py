@@ -1,0 +1,141 @@
+"""Which integer formats a network gets: what a user asks for (settings) and what each layer ends up with (formats)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from export.errors import QuantizationError
+from hardware.models import MAX_SHIFT, MODELS
+from hardware.program import MAX_EXPONENT
+
+WEIGHT_SCALES = ("power_of_two", "per_row")
+SCALE_CHOICES = ("squared_error", "maximum")
+SYNAPTIC_BIASES = ("refuse", "steady_state")
+
+
+@dataclass(frozen=True)
+class QuantizationSettings:
+    """What is asked of the integer network. Each bit width is one number for all layers or one per layer.
+
+    Attributes:
+        weight_bits: signed width of synaptic mantissas, 2 to 8.
+        coefficient_bits: fraction bits of decays and rotations, 8 to 16.
+        state_fraction_bits: fraction bits of states, 0 to 22; None: the most that the calibration run's states allow.
+        weight_scale: ``power_of_two``: one state unit 2^-F per layer; ``per_row``: a unit per neuron, folded into its thresholds and
+            coefficients (pays off at 4 to 6 bits).
+        scale_choice: scale of the weights with the least ``squared_error`` (may clip a few large ones), or by the ``maximum``.
+        headroom_bits: state range kept free above the largest calibrated value, 0 to 8.
+        max_fraction_bits: upper end of the automatic choice, 0 to 22.
+        guard_bits: extra fraction bits of SE-adLIF's w, 0 to 12 (fewer than 4 lose the adaptation).
+        synaptic_bias: a CubaLIF whose bias enters the synaptic current: ``refuse``, or ``steady_state``: its limit value enters the membrane
+            (not exact during the first few synaptic time constants).
+    """
+
+    weight_bits: int | tuple[int, ...] = 8
+    coefficient_bits: int | tuple[int, ...] = 12
+    state_fraction_bits: int | tuple[int, ...] | None = None
+    weight_scale: str = "power_of_two"
+    scale_choice: str = "squared_error"
+    headroom_bits: int = 2
+    max_fraction_bits: int = 18
+    guard_bits: int = 4
+    synaptic_bias: str = "refuse"
+
+    def __post_init__(self) -> None:
+        for key, low, high in (("weight_bits", 2, 8), ("coefficient_bits", 8, 16), ("state_fraction_bits", 0, 22)):
+            value = getattr(self, key)
+            if value is None and key == "state_fraction_bits":
+                continue
+            if isinstance(value, (list, tuple)):
+                object.__setattr__(self, key, tuple(_whole(item, low, high, key) for item in value))
+            else:
+                object.__setattr__(self, key, _whole(value, low, high, key))
+        for key, low, high in (("headroom_bits", 0, 8), ("max_fraction_bits", 0, 22), ("guard_bits", 0, 12)):
+            object.__setattr__(self, key, _whole(getattr(self, key), low, high, key))
+        allowed = {"weight_scale": WEIGHT_SCALES, "scale_choice": SCALE_CHOICES, "synaptic_bias": SYNAPTIC_BIASES}
+        for key, values in allowed.items():
+            if getattr(self, key) not in values:
+                raise QuantizationError(f"{key} is '{getattr(self, key)}'; allowed: {', '.join(values)}")
+
+    def of_layer(self, key: str, index: int, layers: int) -> Any:
+        """The value of a bit width for layer `index` of `layers`; QuantizationError where a list has another length."""
+        value = getattr(self, key)
+        if not isinstance(value, tuple):
+            return value
+        if len(value) != layers:
+            raise QuantizationError(f"{key} lists {len(value)} values but the network has {layers} layers; give one number or one per layer")
+        return value[index]
+
+    def to_json(self) -> str:
+        return json.dumps({f.name: getattr(self, f.name) for f in fields(self)})
+
+
+@dataclass(frozen=True, eq=False)
+class LayerFormat:
+    """The integer format of one layer; with it, quantization of the layer is a pure function.
+
+    Attributes:
+        unit: float64 (N,), value of one state unit of each neuron (a_i); 2^-F for all with power-of-two scales.
+        input_exponent: left shift of the input synapses. recurrent_exponent: of the recurrent ones, or None.
+        weight_bits: width of mantissas. coefficient_bits: width of coefficients.
+        shifts: one int for each shift of the model (``hardware.models``).
+    """
+
+    unit: np.ndarray
+    input_exponent: int
+    recurrent_exponent: int | None
+    weight_bits: int
+    coefficient_bits: int
+    shifts: Mapping[str, int]
+
+    @property
+    def fraction_bits(self) -> int | None:
+        """F where the unit is 2^-F for all neurons, else None."""
+        mantissa, exponent = np.frexp(self.unit[0])
+        return int(1 - exponent) if mantissa == 0.5 and np.all(self.unit == self.unit[0]) else None
+
+    def to_json(self) -> str:
+        """Exact: floats are written with all their digits."""
+        unit: Any = self.unit.tolist() if self.fraction_bits is None else {"fraction_bits": self.fraction_bits}
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("unit", "shifts")}
+        return json.dumps({"unit": unit, **values, "shifts": dict(self.shifts)})
+
+    @classmethod
+    def from_json(cls, text: Any, size: int, model: str, where: str) -> LayerFormat:
+        """Checked format from a file's metadata; QuantizationError names what is wrong."""
+        try:
+            data = json.loads(str(text))
+            unit = data["unit"]
+            values = np.full(size, 2.0 ** -int(unit["fraction_bits"])) if isinstance(unit, dict) else np.asarray(unit, np.float64)
+            recurrent = data["recurrent_exponent"]
+            shifts = {str(k): _whole(v, 0, MAX_SHIFT, f"{where}: shift {k}") for k, v in data["shifts"].items()}
+            found = cls(
+                unit=values,
+                input_exponent=_whole(data["input_exponent"], 0, MAX_EXPONENT, f"{where}: input_exponent"),
+                recurrent_exponent=None if recurrent is None else _whole(recurrent, 0, MAX_EXPONENT, f"{where}: recurrent_exponent"),
+                weight_bits=_whole(data["weight_bits"], 2, 8, f"{where}: weight_bits"),
+                coefficient_bits=_whole(data["coefficient_bits"], 8, 16, f"{where}: coefficient_bits"),
+                shifts=shifts,
+            )
+        except QuantizationError:
+            raise
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+            raise QuantizationError(f"{where}: recorded integer format is damaged ({type(error).__name__}: {error}); quantize again with settings") from None
+        if found.unit.shape != (size,) or not np.isfinite(found.unit).all() or np.any(found.unit <= 0):
+            raise QuantizationError(f"{where}: recorded state units must be {size} positive numbers; quantize again with settings")
+        if set(shifts) != set(MODELS[model].shifts):
+            raise QuantizationError(f"{where}: recorded shifts are {sorted(shifts)}, model '{model}' has {sorted(MODELS[model].shifts)}; quantize again")
+        return found
+
+
+def _whole(value: Any, low: int, high: int, what: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise QuantizationError(f"{what} is {value!r}; it must be a whole number")
+    if not low <= value <= high:
+        raise QuantizationError(f"{what} is {int(value)}; limit {low} to {high}")
+    return int(value)

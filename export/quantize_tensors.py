@@ -1,0 +1,191 @@
+"""Real numbers to integers, one tensor or one neuron model at a time: pure functions on NumPy arrays.
+
+Export and the integer forward pass of training call exactly these. Rounding is ``floor(x + 0.5)`` (FP-1.4). `unit` is the value of one
+state unit of each neuron, float64 (N,).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from export.errors import QuantizationError, UnsupportedError
+from hardware.fixed_point import round_parameter
+from hardware.models import MAX_COEFFICIENT_BITS, MAX_SHIFT, STATE_MAX
+
+CUBA_SHIFT = 6
+"""Lava's LIF shifts synaptic currents left by 6 before it adds them (FP-3.5)."""
+
+CUBA_ONE = 4096
+
+
+def weight_limit(bits: int) -> int:
+    """Largest mantissa of a symmetric signed weight."""
+    return int(2 ** (bits - 1) - 1)
+
+
+def quantize_weights(weight: np.ndarray, bits: int, exponent: int, unit: np.ndarray) -> np.ndarray:
+    """Mantissas ``clip(rnd(w / (unit 2^exponent)), +-(2^(bits-1) - 1))``, int8 (N, n_in) (FP-2.1).
+
+    Args:
+        weight: float64 (N, n_in), folded: value added to the state per presynaptic spike (:func:`folded_synapses`).
+    """
+    limit = weight_limit(bits)
+    return np.clip(_round(weight / (unit[:, None] * 2.0**exponent), "weight"), -limit, limit).astype(np.int8)
+
+
+def folded_synapses(
+    kind: str, weight: np.ndarray, recurrent: np.ndarray | None, bias: np.ndarray, parameters: Mapping[str, np.ndarray], input_scale: float = 1.0
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+    """Weights and bias as they are added to the state at each step: BRF carries dt, SE-adLIF and ALIF ``1 - alpha``, LIF and LI their gain.
+
+    Returns:
+        (weight, recurrent weight or None, bias); for ``cuba_lif`` the bias is the membrane's.
+    """
+    if kind == "brf":
+        factor = parameters["dt"]
+    elif kind in ("se_adlif", "alif"):
+        factor = 1.0 - parameters["alpha"]
+    elif kind == "cuba_lif":
+        factor = parameters["syn_gain"] * parameters["mem_gain"]
+    else:
+        factor = parameters["gain"]
+    total = bias if kind == "cuba_lif" else bias * factor + parameters.get("leak", np.zeros(1))
+    return weight * factor[:, None] * input_scale, None if recurrent is None else recurrent * factor[:, None], total
+
+
+def quantize_bias(bias: np.ndarray, unit: np.ndarray, where: str) -> np.ndarray:
+    """Folded bias in state units, int32 (N,)."""
+    return _integers(bias / unit, -STATE_MAX, STATE_MAX, f"{where}: bias", "lower state_fraction_bits")
+
+
+def quantize_brf(parameters: Mapping[str, np.ndarray], unit: np.ndarray, shifts: Mapping[str, int], bits: int, where: str = "layer") -> dict[str, np.ndarray]:
+    """C, S, D, R, TH, J of FP-3.1, each int32 (N,). C is decremented until ``C^2 + S^2 <= 2^2K`` (FP-5.1)."""
+    k = shifts["K"]
+    one = 2.0**k
+    s = np.minimum(parameters["dt"] * parameters["omega"], 1.0)
+    rotation = _integers(s * one, 0, int(one), f"{where}: S", "lower omega")
+    diagonal = np.sqrt(1.0 - s * s) - parameters["dt"] * parameters["b_offset"]
+    stable = np.floor(np.sqrt(4.0**k - rotation.astype(np.float64) ** 2))  # exact: below 2^32, squares below 2^53
+    c = _integers(diagonal * one, 0, int(one), f"{where}: C", "damping b_offset or omega is too large for its dt")
+    return {
+        "C": np.minimum(np.minimum(c, int(one) - 1), stable).astype(np.int32),
+        "S": rotation,
+        "D": _integers(parameters["dt"] * unit * 2.0 ** (k + shifts["Kd"]), 0, 2**MAX_COEFFICIENT_BITS, f"{where}: D", "raise state_fraction_bits"),
+        "R": _integers(parameters["gamma"] * 2.0 ** shifts["KR"], 0, 2**MAX_COEFFICIENT_BITS, f"{where}: R", "gamma lies in [0, 1]"),
+        "TH": _threshold(parameters["theta"], unit, f"{where}: threshold"),
+        "J": _threshold(np.ones_like(unit), unit, f"{where}: refractory increment"),
+    }
+
+
+def quantize_se_adlif(parameters: Mapping[str, np.ndarray], unit: np.ndarray, shifts: Mapping[str, int], bits: int, where: str = "layer") -> dict[str, np.ndarray]:
+    """A, Be, At, Bt, TH of FP-3.2; the integer w holds ``(1 - alpha) w`` with g guard bits."""
+    p, guard = parameters, 2.0 ** shifts["g"]
+    drive = (1.0 - p["alpha"]) * (1.0 - p["beta"]) * p["rho"]
+    return {
+        "A": _decay(p["alpha"], shifts["K"], f"{where}: alpha"),
+        "Be": _decay(p["beta"], shifts["K"], f"{where}: beta"),
+        "At": _integers(
+            drive * p["a"] * guard * 2.0 ** shifts["Ka"], 0, 2**MAX_COEFFICIENT_BITS, f"{where}: At", "a and rho must not be negative or so large"
+        ),
+        "Bt": _integers(drive * p["b"] * guard / unit, 0, STATE_MAX, f"{where}: Bt", "b must not be negative; or lower state_fraction_bits"),
+        "TH": _threshold(p["theta"], unit, f"{where}: threshold"),
+    }
+
+
+def quantize_alif(parameters: Mapping[str, np.ndarray], unit: np.ndarray, shifts: Mapping[str, int], bits: int, where: str = "layer") -> dict[str, np.ndarray]:
+    """A, Rho, Ja, B0 of FP-3.3; the integer a holds ``beta a``."""
+    p = parameters
+    jump = p["beta"] * (1.0 - p["rho"]) / unit
+    return {
+        "A": _decay(p["alpha"], shifts["K"], f"{where}: alpha"),
+        "Rho": _decay(p["rho"], shifts["K"], f"{where}: rho"),
+        "Ja": _integers(jump, 0, STATE_MAX, f"{where}: Ja", "beta must not be negative; or lower state_fraction_bits"),
+        "B0": _threshold(p["b0"], unit, f"{where}: b0"),
+    }
+
+
+def quantize_lif(parameters: Mapping[str, np.ndarray], unit: np.ndarray, shifts: Mapping[str, int], bits: int, where: str = "layer") -> dict[str, np.ndarray]:
+    """A, TH of FP-3.4."""
+    if np.any(parameters["v_reset"] != 0):
+        i = int(np.argmax(parameters["v_reset"] != 0))
+        raise UnsupportedError(f"{where}: v_reset of neuron {i} is {parameters['v_reset'][i]:.6g}; integers reset to 0 only (FP-3.4)")
+    return {"A": _decay(parameters["alpha"], shifts["K"], f"{where}: alpha"), "TH": _threshold(parameters["theta"], unit, f"{where}: threshold")}
+
+
+def quantize_cuba_lif(parameters: Mapping[str, np.ndarray], unit: np.ndarray, shifts: Mapping[str, int], bits: int, where: str = "layer") -> dict[str, np.ndarray]:
+    """du, dv, vth of FP-3.5; the integer u holds ``mem_gain u``, both states in units of `unit`, synapses and threshold in ``2^6 unit``."""
+    if np.any(parameters["v_reset"] != 0):
+        i = int(np.argmax(parameters["v_reset"] != 0))
+        raise UnsupportedError(f"{where}: v_reset of neuron {i} is {parameters['v_reset'][i]:.6g}; Lava's LIF resets to 0 only (FP-3.5)")
+    theta = parameters["theta"] / (unit * 2.0**CUBA_SHIFT)
+    return {
+        "du": _integers(CUBA_ONE - 1 - np.floor(parameters["alpha_syn"] * CUBA_ONE + 0.5), -1, CUBA_ONE - 1, f"{where}: alpha_syn", "a decay lies in [0, 1]"),
+        "dv": _integers(CUBA_ONE - np.floor(parameters["alpha_mem"] * CUBA_ONE + 0.5), 0, CUBA_ONE, f"{where}: alpha_mem", "a decay lies in [0, 1]"),
+        "vth": _integers(theta, 0, 2**17 - 1, f"{where}: threshold mantissa", "a threshold must not be negative; or lower state_fraction_bits"),
+    }
+
+
+def quantize_li(parameters: Mapping[str, np.ndarray], unit: np.ndarray, shifts: Mapping[str, int], bits: int, where: str = "layer") -> dict[str, np.ndarray]:
+    """A of FP-3.6."""
+    return {"A": _decay(parameters["kappa"], shifts["K"], f"{where}: kappa")}
+
+
+QUANTIZE = {
+    "brf": quantize_brf,
+    "se_adlif": quantize_se_adlif,
+    "alif": quantize_alif,
+    "lif": quantize_lif,
+    "cuba_lif": quantize_cuba_lif,
+    "li": quantize_li,
+}
+"""kind -> coefficients: ``(parameters, unit, shifts, coefficient_bits, where) -> {name: int32 (N,)}``."""
+
+
+def coefficient_shifts(kind: str, parameters: Mapping[str, np.ndarray], unit: np.ndarray, bits: int, guard_bits: int, where: str = "layer") -> dict[str, int]:
+    """Shifts with which the coefficients of a layer fill `bits` bits."""
+    if kind == "cuba_lif":
+        return {}
+    if kind == "brf":
+        return {"K": bits, "Kd": _filling_shift(parameters["dt"] * unit * 2.0**bits, bits, f"{where}: D"), "KR": bits}
+    if kind == "se_adlif":
+        drive = (1.0 - parameters["alpha"]) * (1.0 - parameters["beta"]) * parameters["rho"] * parameters["a"] * 2.0**guard_bits
+        return {"K": bits, "Ka": _filling_shift(drive, bits, f"{where}: At"), "g": guard_bits}
+    return {"K": bits}
+
+
+def _filling_shift(value: np.ndarray, bits: int, what: str) -> int:
+    """Largest shift at which ``rnd(value 2^shift)`` still has at most `bits` bits."""
+    largest = float(np.max(value))
+    if largest <= 0:
+        return 0
+    shift = int(np.floor(np.log2((2.0**bits - 0.75) / largest)))
+    if shift < 0:
+        raise QuantizationError(f"{what} is {largest:.6g}, which needs more than {bits} bits; raise coefficient_bits or state_fraction_bits")
+    return min(shift, MAX_SHIFT)
+
+
+def _decay(value: np.ndarray, k: int, what: str) -> np.ndarray:
+    return _integers(value * 2.0**k, 0, 2**k, what, "a decay factor lies in [0, 1]")
+
+
+def _threshold(value: np.ndarray, unit: np.ndarray, what: str) -> np.ndarray:
+    return _integers(value / unit, 0, STATE_MAX, what, "it must not be negative and must fit 24 bits: lower state_fraction_bits")
+
+
+def _round(value: np.ndarray, what: str) -> np.ndarray:
+    if not np.isfinite(value).all():
+        at = [int(i) for i in np.argwhere(~np.isfinite(value))[0]]
+        raise QuantizationError(f"{what} is not finite at {at}; retrain or repair the network")
+    return round_parameter(np.clip(value, -(2.0**51), 2.0**51))
+
+
+def _integers(value: np.ndarray, low: int, high: int, what: str, fix: str) -> np.ndarray:
+    """int32 of ``rnd(value)``; QuantizationError names the first neuron out of range."""
+    rounded = _round(value, what)
+    bad = (rounded < low) | (rounded > high)
+    if bad.any():
+        i = int(np.argmax(bad))
+        raise QuantizationError(f"{what} of neuron {i} is {float(value[i]):.6g} in integer units, limit {low} to {high}; {fix}")
+    return rounded.astype(np.int32)
