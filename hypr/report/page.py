@@ -1,0 +1,116 @@
+"""From content to one self-contained HTML file. Everything that reaches the page is escaped by the template engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+import hypr
+from export.files import write_atomically
+from hypr.report.pictures import data_uri
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A table cell with a mood: ``good`` or ``bad``."""
+
+    text: str
+    mood: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table; columns whose index is in ``right`` are aligned to the right."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str | Cell]]
+    right: Sequence[int] = ()
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure with its caption; ``kind`` is ``svg``, or ``png`` for very many points."""
+
+    figure: Figure
+    caption: str
+    kind: str = "svg"
+
+
+@dataclass(frozen=True)
+class Block:
+    """Folded text in fixed width."""
+
+    title: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """One section of the page."""
+
+    title: str
+    text: str = ""
+    tables: Sequence[Table] = ()
+    pictures: Sequence[Picture] = ()
+    notes: Sequence[str] = ()
+    blocks: Sequence[Block] = ()
+
+
+@dataclass(frozen=True)
+class Page:
+    """Content of a report.
+
+    Attributes:
+        title, subtitle: heading and the line below it.
+        verdict: (word, sentence, ``good`` or ``bad``), or None where nothing was verified.
+        cards: (name, value) of the key figures.
+        parts: sections in order.
+    """
+
+    title: str
+    subtitle: str
+    verdict: tuple[str, str, str] | None = None
+    cards: Sequence[tuple[str, str]] = ()
+    parts: Sequence[Part] = field(default_factory=tuple)
+
+
+def render(page: Page) -> str:
+    """The page as HTML text."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(loader=PackageLoader("hypr.report", ""), autoescape=True, undefined=StrictUndefined)
+    return environment.get_template("page.html.j2").render(
+        title=page.title,
+        subtitle=page.subtitle,
+        version=hypr.__version__,
+        verdict=None if page.verdict is None else dict(zip(("word", "text", "mood"), page.verdict, strict=True)),
+        cards=[{"name": name, "value": value} for name, value in page.cards],
+        parts=[_part(part) for part in page.parts],
+    )
+
+
+def write(page: Page, path: Path) -> None:
+    """Write the page; the file appears whole or not at all."""
+    text = render(page)
+    write_atomically(path, lambda part: part.write_text(text, encoding="utf-8") and None)
+
+
+def _part(part: Part) -> dict[str, object]:
+    return {
+        "title": part.title,
+        "text": part.text,
+        "tables": [
+            {
+                "columns": table.columns,
+                "right": table.right,
+                "rows": [[{"text": c.text, "mood": c.mood} if isinstance(c, Cell) else c for c in row] for row in table.rows],
+            }
+            for table in part.tables
+        ],
+        "pictures": [{"data": data_uri(one.figure, one.kind), "caption": one.caption} for one in part.pictures],
+        "notes": part.notes,
+        "blocks": [{"title": block.title, "text": block.text} for block in part.blocks],
+    }

@@ -1,0 +1,178 @@
+"""Pictures of reports and notebooks. Each function takes arrays and returns a matplotlib figure; nothing here reads a file or runs a network."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+FLOAT, INTEGER, BOTH, ACCENT, GREY = "#2f6fb5", "#d9742b", "#3b4252", "#b3261e", "#8b93a1"
+STYLE = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#c3c9d3",
+    "axes.labelcolor": "#3b4252",
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "xtick.color": "#5b6472",
+    "ytick.color": "#5b6472",
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "svg.hashsalt": "hypr",
+}
+
+
+def training_curves(epochs: Sequence[Mapping[str, Any]]) -> Figure:
+    """Loss and accuracies over epochs.
+
+    Args:
+        epochs: one mapping per epoch with ``epoch``, ``loss`` and any of ``train_accuracy``, ``validation_accuracy`` (fractions).
+    """
+    with rc_context(STYLE):
+        figure, (left, right) = _axes(1, 2, width=9.0, height=2.7)
+        steps = [entry["epoch"] for entry in epochs]
+        left.plot(steps, [entry["loss"] for entry in epochs], color=BOTH, lw=1.4)
+        left.set(title="training loss", xlabel="epoch", ylim=(0, None))
+        for key, label, colour in (("train_accuracy", "training", GREY), ("validation_accuracy", "validation", FLOAT)):
+            if all(entry.get(key) is not None for entry in epochs):
+                right.plot(steps, [100 * entry[key] for entry in epochs], color=colour, lw=1.4, label=label)
+        right.set(title="accuracy (%)", xlabel="epoch")
+        right.legend(loc="lower right")
+        for axes in (left, right):
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure
+
+
+def staircase(steps: Sequence[tuple[str, float]]) -> Figure:
+    """Accuracy after each step from float to integer.
+
+    Args:
+        steps: (what was made integer, accuracy as a fraction), in order.
+    """
+    with rc_context(STYLE):
+        figure, axes = _axes(1, 1, width=9.0, height=0.42 * len(steps) + 0.9)
+        values = 100 * np.array([value for _, value in steps])
+        rows = np.arange(len(steps))[::-1]
+        axes.plot(values, rows, color=GREY, lw=1, drawstyle="steps-post", zorder=1)
+        axes.scatter(values, rows, s=36, color=[FLOAT] + [INTEGER] * (len(steps) - 1), zorder=2)
+        for value, row in zip(values, rows, strict=True):
+            change = f"  ({value - values[0]:+.2f})" if row != rows[0] else ""
+            axes.annotate(f"{value:.2f} %{change}", (value, row), xytext=(8, 4), textcoords="offset points", fontsize=8, color=BOTH)
+        spread = max(float(np.ptp(values)), 0.5)
+        axes.set_xlim(values.min() - 0.25 * spread, values.max() + 0.8 * spread)
+        axes.set_ylim(-0.6, len(steps) - 0.2)
+        axes.set_yticks(rows, [name for name, _ in steps])
+        axes.set_xlabel("accuracy (%)")
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+    return figure
+
+
+def rasters(float_spikes: np.ndarray, integer_spikes: np.ndarray, layer: str) -> Figure:
+    """Spikes of both networks over each other: in both, in the float one only, in the integer one only.
+
+    Args:
+        float_spikes, integer_spikes: (T, N), 0 or 1, one sequence of one layer.
+        layer: name for the title.
+    """
+    real, whole = float_spikes > 0, integer_spikes > 0
+    kinds = (
+        (real & whole, BOTH, "both"),
+        (real & ~whole, FLOAT, "float only"),
+        (~real & whole, INTEGER, "integer only"),
+    )
+    with rc_context(STYLE):
+        figure, axes = _axes(1, 1, width=9.0, height=min(4.2, 1.2 + 0.045 * real.shape[1]))
+        size = float(np.clip(900 / max(real.shape), 1.5, 14))
+        for mask, colour, label in kinds:
+            t, neuron = np.nonzero(mask)
+            axes.scatter(t, neuron, s=size, marker="|", linewidths=1.1, color=colour, label=f"{label} ({len(t)})", rasterized=True)
+        different = np.flatnonzero((real != whole).any(axis=1))
+        if len(different):
+            _mark_first(axes, int(different[0]), "first differing spike")
+        axes.set(title=layer, xlabel="step", ylabel="neuron", xlim=(-0.5, real.shape[0] - 0.5), ylim=(-1, real.shape[1]))
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=4, handletextpad=0.2)
+    return figure
+
+
+def membranes(
+    float_states: np.ndarray, integer_states: np.ndarray, unit: float | np.ndarray, neurons: Sequence[int], name: str
+) -> Figure:
+    """One state of some neurons, float and integer in the float network's unit, with their difference below zero line of each panel.
+
+    Args:
+        float_states: float (T, N). integer_states: int (T, N).
+        unit: value of one integer state unit, a scalar or (N,).
+        neurons: which ones to draw, one panel each.
+        name: of the state, for the title.
+    """
+    scaled = integer_states * np.broadcast_to(unit, integer_states.shape[1:])
+    with rc_context(STYLE):
+        figure, axes = _axes(len(neurons), 1, width=9.0, height=1.25 * len(neurons) + 0.6, sharex=True)
+        for panel, neuron in zip(np.atleast_1d(axes), neurons, strict=True):
+            panel.plot(float_states[:, neuron], color=FLOAT, lw=1.6, label="float")
+            panel.plot(scaled[:, neuron], color=INTEGER, lw=0.9, label="integer, in the same unit")
+            apart = np.abs(float_states[:, neuron] - scaled[:, neuron])
+            limit = 0.05 * max(float(np.ptp(float_states[:, neuron])), 1e-12)
+            if (apart > limit).any():
+                _mark_first(panel, int(np.argmax(apart > limit)), "apart by 5 % of the range")
+            panel.set_ylabel(f"neuron {neuron}")
+            panel.margins(x=0.01)
+        first, last = np.atleast_1d(axes)[0], np.atleast_1d(axes)[-1]
+        first.set_title(name)
+        first.legend(loc="upper right", ncols=2)
+        last.set_xlabel("step")
+    return figure
+
+
+def disagreement(float_spikes: Mapping[str, np.ndarray], integer_spikes: Mapping[str, np.ndarray]) -> Figure:
+    """How many spikes differ between the float and the integer network, over time.
+
+    Args:
+        float_spikes, integer_spikes: layer -> (T, B, N).
+    """
+    with rc_context(STYLE):
+        figure, axes = _axes(1, 1, width=9.0, height=2.2)
+        for layer, real in float_spikes.items():
+            differing = 100 * (np.asarray(real) != np.asarray(integer_spikes[layer])).mean(axis=(1, 2))
+            axes.plot(differing, lw=1.2, label=layer, color=BOTH if len(float_spikes) == 1 else None)
+        axes.set(title="neurons whose spike differs (%)", xlabel="step", ylim=(0, None))
+        axes.margins(x=0.01)
+        if len(float_spikes) > 1:
+            axes.legend()
+    return figure
+
+
+def data_uri(figure: Figure, kind: str = "svg") -> str:
+    """The figure as a ``data:`` address for an HTML page; ``kind`` is ``svg`` or ``png``."""
+    buffer = io.BytesIO()
+    with rc_context(STYLE):
+        # No date in the file: the same figure gives the same bytes.
+        figure.savefig(buffer, format=kind, dpi=144, bbox_inches="tight", metadata={"Date": None} if kind == "svg" else None)
+    mime = {"svg": "image/svg+xml", "png": "image/png"}[kind]
+    return f"data:{mime};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+
+
+def most_active(spikes: np.ndarray, count: int) -> list[int]:
+    """The ``count`` neurons that spike most in (T, N), in ascending order."""
+    order = np.argsort(-spikes.sum(axis=0), kind="stable")[:count]
+    return sorted(int(neuron) for neuron in order)
+
+
+def _axes(rows: int, columns: int, width: float, height: float, sharex: bool = False) -> tuple[Figure, Any]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(rows, columns, sharex=sharex)
+
+
+def _mark_first(axes: Axes, step: int, label: str) -> Line2D:
+    return axes.axvline(step, color=ACCENT, lw=0.9, ls=(0, (3, 2)), label=f"{label}: step {step}", zorder=0)
