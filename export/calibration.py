@@ -90,6 +90,8 @@ def _fraction_bits(
 ) -> int:
     """Most fraction bits with which states, thresholds, bias and the worst-case current keep their ranges."""
     weight, recurrent, bias = synapses
+    if layer.options.get("reset") == "subtract":  # recorded after the reset, but saturated before it
+        largest += float(np.abs(layer.parameters["theta"]).max())
     threshold = float(max((np.max(np.abs(layer.parameters[k])) for k in ("theta", "b0") if k in layer.parameters), default=0.0))
     if layer.kind == "brf":
         threshold = max(threshold, 1.0)

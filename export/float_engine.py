@@ -1,4 +1,7 @@
-"""Engine ``float``: NumPy simulation of a NIR graph in float64, all neuron models, the equations of :mod:`export.steps` line by line."""
+"""Engine ``float``: NumPy simulation of a NIR graph in float64, all neuron models, the equations of :mod:`export.steps` line by line.
+
+States are recorded as the integer engines record them, after the reset that belongs to the step.
+"""
 
 from __future__ import annotations
 
@@ -122,10 +125,11 @@ def _brf(layer: StepLayer, s: State, z: np.ndarray, current: np.ndarray) -> tupl
 def _se_adlif(layer: StepLayer, s: State, z: np.ndarray, current: np.ndarray) -> tuple[State, np.ndarray]:
     p = layer.parameters
     alpha, beta = p["alpha"], p["beta"]
-    u = alpha * s["u"] * (1.0 - z) + (1.0 - alpha) * (current - s["w"])
+    u = alpha * s["u"] + (1.0 - alpha) * (current - s["w"])
     spike = (u - p["theta"] > 0).astype(np.float64)
     counted = spike if layer.options["adaptation_spike"] == "current" else z
-    w = beta * s["w"] + (1.0 - beta) * (p["a"] * u * (1.0 - spike) + p["b"] * counted) * p["rho"]
+    u = u * (1.0 - spike)  # the factor (1 - z') of the next step, applied where the integers apply it
+    w = beta * s["w"] + (1.0 - beta) * (p["a"] * u + p["b"] * counted) * p["rho"]
     return {"u": u, "w": w}, spike
 
 

@@ -149,12 +149,13 @@ def _brf(f: _Floats, old: _Old, current: Value, z_old: Value | None) -> _New:
 def _se_adlif(f: _Floats, old: _Old, current: Value, z_old: Value | None) -> _New:
     assert z_old is not None
     one = f.number(1.0)
-    u = f.get("alpha") * old["u"] * (one - z_old) + f.one_minus("alpha") * (current - old["w"])
+    u = f.get("alpha") * old["u"] + f.one_minus("alpha") * (current - old["w"])
     over = u > f.get("theta")
     z = over.cast(FLOAT)
     z_star = z if f.layer.options["adaptation_spike"] == "current" else z_old
     drive = f.get("a") * u * (one - z) + f.get("b") * z_star
-    return {"u": u, "w": f.get("beta") * old["w"] + f.one_minus("beta") * drive * f.get("rho")}, over
+    w = f.get("beta") * old["w"] + f.one_minus("beta") * drive * f.get("rho")
+    return {"u": u * (one - z), "w": w}, over  # recorded after the reset, as by the other engines
 
 
 def _alif(f: _Floats, old: _Old, current: Value, z_old: Value | None) -> _New:
