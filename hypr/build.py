@@ -1,0 +1,146 @@
+"""From a configuration to the objects it names: data, network, rule, optimiser."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from typing import Any
+
+import numpy as np
+import torch
+
+from hypr import data
+from hypr.config import Config, LayerConfig, OptimiserConfig, ReadoutConfig, RuleConfig
+from hypr.data import SequenceDataset
+from hypr.data.registry import nearest
+from hypr.errors import HyprError
+from hypr.learning import BPTT, HYPR, EProp, HYPRWindow
+from hypr.learning.rule import Rule
+from hypr.losses import NAMED
+from hypr.network import Network
+from hypr.neurons import KINDS, Neuron
+
+_NOT_OPTIONS = ("self", "n_in", "n", "generator")
+
+
+def load_data(config: Config, split: str) -> SequenceDataset:
+    """One split of the configured data set."""
+    seed = config.training.seed if config.data.split_seed is None else config.data.split_seed
+    return data.load(config.data.name, split, encoding=config.data.encoding, seed=seed, **config.data.options)
+
+
+def choose_device(config: Config) -> torch.device:
+    """The device of the run.
+
+    Raises:
+        HyprError: where a GPU is asked for and there is none.
+    """
+    if config.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(config.device)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise HyprError(f"device '{config.device}' is not here ({torch.cuda.device_count()} GPUs found); use device=cpu")
+    return device
+
+
+def build_network(config: Config, dataset: SequenceDataset) -> Network:
+    """Network with initial weights from the seed of the run, on the CPU, in the configured precision.
+
+    Raises:
+        HyprError: for an unknown neuron or option.
+    """
+    generator = torch.Generator().manual_seed(config.training.seed)
+    layers, width = [], dataset.channels
+    for index, layer in enumerate(config.network.layers):
+        layers.append(_layer(f"network.layers.{index}", layer, width, layer.width, generator))
+        width = layer.width
+    layers.append(_layer("network.readout", config.network.readout, width, dataset.classes, generator))
+    network = Network(
+        layers,
+        input_scale=dataset.input_scale,
+        input_format=(dataset.input_low, dataset.input_high),
+        decision={"rule": _decision(config, dataset, layers[-1]), "ignore_first": _ignored(config, dataset)},
+    )
+    return network.to(getattr(torch, config.dtype))
+
+
+def _layer(where: str, layer: LayerConfig | ReadoutConfig, n_in: int, n: int, generator: torch.Generator) -> Neuron:
+    if layer.neuron not in KINDS:
+        raise HyprError(f"{where}.neuron: unknown neuron '{layer.neuron}'; {nearest(layer.neuron, [kind for kind in KINDS if kind])}")
+    kind = KINDS[layer.neuron]
+    known = [name for name in inspect.signature(kind.__init__).parameters if name not in _NOT_OPTIONS]
+    for name in layer.options:
+        if name not in known:
+            raise HyprError(f"{where}.options: unknown key '{name}' of neuron '{layer.neuron}'; {nearest(name, known)}")
+    options: dict[str, Any] = dict(layer.options)
+    try:
+        return kind(n_in, n, generator=generator, **options)
+    except HyprError as error:
+        raise HyprError(f"{where}.options: {error}") from None
+    except TypeError as error:
+        raise HyprError(f"{where}.options: a value has the wrong type ({error})") from None
+
+
+def _decision(config: Config, dataset: SequenceDataset, output: Neuron) -> str:
+    rule = config.loss.decision
+    if rule == "auto":
+        rule = "per_step" if dataset.per_step else "spike_count" if output.spiking else "sum"
+    if dataset.per_step and rule != "per_step":
+        raise HyprError(f"loss.decision: '{rule}' needs one label per sequence, but '{dataset.name}' has one per step; use per_step")
+    return rule
+
+
+def _ignored(config: Config, dataset: SequenceDataset) -> int:
+    """First steps that count in no sequence, by the configuration or by the mask of the data."""
+    ignored = config.loss.ignore_first
+    if ignored >= dataset.steps:
+        raise HyprError(f"loss.ignore_first: {ignored} leaves none of the {dataset.steps} steps of '{dataset.name}'; lower it")
+    counted = dataset.mask.any(axis=0)
+    return max(ignored, int(np.argmax(counted)))
+
+
+def build_rule(config: RuleConfig, network: Network, loss: str) -> Rule:
+    """The learning rule, bound to the network.
+
+    Raises:
+        HyprError: for an unknown loss.
+    """
+    if loss not in NAMED:
+        raise HyprError(f"loss.kind: unknown loss '{loss}'; {nearest(loss, list(NAMED))}")
+    if config.name == "hypr":
+        return HYPR(network, loss, window=config.window, readout_memory=config.readout_memory)
+    if config.name == "hypr-window":
+        return HYPRWindow(
+            network,
+            loss,
+            window=config.window,
+            carry=config.carry,
+            boundary_spike=config.boundary_spike,
+            readout_memory=config.readout_memory,
+        )
+    return BPTT(network, loss) if config.name == "bptt" else EProp(network, loss)
+
+
+def build_optimiser(config: OptimiserConfig, network: Network) -> tuple[torch.optim.Optimizer, list[str]]:
+    """The optimiser with one group of all parameters, and their names in its order."""
+    named = dict(network.named_parameters())
+    parameters = list(named.values())
+    betas = (config.betas[0], config.betas[1])
+    optimiser: torch.optim.Optimizer
+    if config.kind == "sgd":
+        optimiser = torch.optim.SGD(parameters, lr=config.lr, weight_decay=config.weight_decay)
+    elif config.kind == "adamw":
+        optimiser = torch.optim.AdamW(parameters, lr=config.lr, betas=betas, weight_decay=config.weight_decay)
+    else:
+        optimiser = torch.optim.Adam(parameters, lr=config.lr, betas=betas, weight_decay=config.weight_decay)
+    return optimiser, list(named)
+
+
+def learning_rate(config: OptimiserConfig, update: int, updates: int) -> float:
+    """Learning rate of an update, counted from 0, out of ``updates`` in the whole run: a function of the two alone."""
+    done = update / updates
+    if config.schedule == "linear":
+        return config.lr * (1 - done)
+    if config.schedule == "cosine":
+        return config.lr * 0.5 * (1 + math.cos(math.pi * done))
+    return config.lr

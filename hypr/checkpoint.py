@@ -1,0 +1,145 @@
+"""Checkpoints: safetensors files with a JSON header, written whole or not at all, checked when read; no pickle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from hypr.data.storage import write_atomically
+from hypr.errors import HyprError
+
+FORMAT = "hypr-checkpoint-1"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a file holds.
+
+    Attributes:
+        tensors: by name, on the CPU.
+        details: JSON values (epoch, accuracy, format, ...).
+        path: where it was read.
+    """
+
+    tensors: dict[str, Tensor]
+    details: dict[str, Any]
+    path: Path
+
+
+def save(path: Path, tensors: Mapping[str, Tensor], details: Mapping[str, Any]) -> None:
+    """Write tensors and JSON values into one file, atomically.
+
+    Args:
+        path: of the file.
+        tensors: by name, any device.
+        details: JSON values, kept in the header.
+    """
+    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    header = {"format": FORMAT, "details": json.dumps(dict(details), sort_keys=True)}
+    write_atomically(path, safetensors.torch.save(plain, header))
+
+
+def read(path: Path) -> Checkpoint:
+    """Read a file that :func:`save` wrote.
+
+    Raises:
+        HyprError: where it is missing, cut short, of another format, or holds a value that is not finite.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise HyprError(f"{path}: cannot be read ({error.strerror}); train first, or give the folder of a run") from None
+    try:
+        tensors = safetensors.torch.load(content)
+        length = int.from_bytes(content[:8], "little")
+        header = json.loads(content[8 : 8 + length]).get("__metadata__", {})
+        if header.get("format") != FORMAT:
+            raise HyprError(f"{path}: format is {header.get('format')!r}, expected '{FORMAT}'; the file is no checkpoint of this program")
+        details = json.loads(header["details"])
+    except (safetensors.SafetensorError, KeyError, UnicodeDecodeError, json.JSONDecodeError, TypeError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise HyprError(f"{path}: damaged or cut short, {len(content)} bytes ({reason}); use another checkpoint or train again") from None
+    if not isinstance(details, dict):
+        raise HyprError(f"{path}: details must be a JSON object; use another checkpoint or train again")
+    for name, tensor in tensors.items():
+        _check_finite(path, name, tensor)
+    return Checkpoint(tensors, details, path)
+
+
+def load_weights(network: nn.Module, checkpoint: Checkpoint, prefix: str = "") -> None:
+    """Copy weights into a network after every name, shape and type was found to agree; on error nothing was changed.
+
+    Args:
+        network: to be filled.
+        checkpoint: read before.
+        prefix: of the weights' names in the file.
+
+    Raises:
+        HyprError: at the first difference.
+    """
+    state = network.state_dict()
+    found = {name.removeprefix(prefix): tensor for name, tensor in checkpoint.tensors.items() if name.startswith(prefix)}
+    for name, expected in state.items():
+        if name not in found:
+            raise HyprError(f"{checkpoint.path}: weight '{name}' is missing; the file belongs to another network")
+        check_like(checkpoint.path, name, found[name], expected)
+    extra = sorted(set(found) - set(state))
+    if extra:
+        raise HyprError(f"{checkpoint.path}: weight '{extra[0]}' has no place in the network; the file belongs to another one")
+    network.load_state_dict(found)
+
+
+def check_like(path: Path, name: str, tensor: Tensor, expected: Tensor) -> None:
+    """Compare shape and type with what is expected.
+
+    Raises:
+        HyprError: where they differ.
+    """
+    if tensor.shape != expected.shape or tensor.dtype != expected.dtype:
+        actual, wanted = f"{tensor.dtype} {tuple(tensor.shape)}", f"{expected.dtype} {tuple(expected.shape)}"
+        raise HyprError(f"{path}: '{name}' is {actual}, expected {wanted}; the file belongs to another network or precision")
+
+
+def _check_finite(path: Path, name: str, tensor: Tensor) -> None:
+    if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+        count = int((~torch.isfinite(tensor)).sum())
+        raise HyprError(f"{path}: '{name}' has {count} value(s) that are NaN or infinite; use another checkpoint or train again")
+
+
+def optimiser_tensors(optimiser: torch.optim.Optimizer, names: list[str]) -> dict[str, Tensor]:
+    """State of an optimiser as tensors named ``optimiser/<parameter>/<item>``.
+
+    Args:
+        optimiser: with one group, whose parameters have ``names`` in this order.
+        names: of the parameters.
+    """
+    state = optimiser.state_dict()["state"]
+    return {f"optimiser/{names[index]}/{item}": value for index, items in state.items() for item, value in items.items()}
+
+
+def restore_optimiser(optimiser: torch.optim.Optimizer, names: list[str], checkpoint: Checkpoint) -> None:
+    """Put back what :func:`optimiser_tensors` returned.
+
+    Raises:
+        HyprError: where an entry does not fit the parameters.
+    """
+    parameters = dict(zip(names, optimiser.param_groups[0]["params"], strict=True))
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in checkpoint.tensors.items():
+        if not key.startswith("optimiser/"):
+            continue
+        name, _, item = key.removeprefix("optimiser/").rpartition("/")
+        if name not in parameters:
+            raise HyprError(f"{checkpoint.path}: optimiser state of unknown parameter '{name}'; the file belongs to another network")
+        if value.ndim:  # moments; the step count is a scalar
+            check_like(checkpoint.path, key, value, parameters[name].detach())
+        state.setdefault(names.index(name), {})[item] = value
+    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})

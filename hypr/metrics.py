@@ -1,0 +1,154 @@
+"""Accuracies, activity and the metrics file of a run."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hypr.data import SequenceDataset
+from hypr.data.storage import write_atomically
+from hypr.errors import HyprError
+from hypr.network import Network
+
+SATURATED_RATE = 0.5
+"""A neuron that spikes at more than half of all steps carries little information."""
+
+
+def decide(output: Tensor, counts: Tensor, rule: str) -> Tensor:
+    """Classes from outputs, as a ``hardware`` Decision reads them; the lowest index wins a tie.
+
+    Args:
+        output: (B, T, C), membranes of the readout or output spikes.
+        counts: bool (B, T), steps that count.
+        rule: ``per_step``, ``sum`` or ``spike_count``.
+
+    Returns:
+        int64 (B, T) for ``per_step``, else (B,).
+    """
+    if rule == "per_step":
+        return output.argmax(dim=-1)
+    return (output * counts[..., None]).sum(dim=1).argmax(dim=-1)
+
+
+def correct(output: Tensor, labels: Tensor, counts: Tensor, rule: str) -> tuple[int, int]:
+    """(right decisions, all decisions): per counted step for ``per_step``, else per sequence; shapes as in :func:`decide`."""
+    decision = decide(output, counts, rule)
+    if rule == "per_step":
+        target = labels if labels.ndim == 2 else labels[:, None].expand_as(decision)
+        return int(((decision == target) & counts).sum()), int(counts.sum())
+    return int((decision == labels).sum()), len(labels)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Measured on one split.
+
+    Attributes:
+        accuracy: part of right decisions, 0 to 1.
+        labelled_accuracy: the same over steps that carry a label, where a data set has steps without; else None.
+        decisions: number of decisions.
+    """
+
+    accuracy: float
+    labelled_accuracy: float | None
+    decisions: int
+
+
+@torch.no_grad()
+def evaluate(network: Network, data: SequenceDataset, batch: int) -> Evaluation:
+    """Accuracy of a network on a data set under the network's own decision rule.
+
+    Args:
+        network: float network, any device.
+        data: the sequences.
+        batch: sequences at once.
+    """
+    rule, ignored = network.decision["rule"], int(network.decision["ignore_first"])
+    right = total = right_labelled = total_labelled = 0
+    for start in range(0, len(data), batch):
+        part = slice(start, start + batch)
+        output = network(torch.from_numpy(data.inputs[part])).cpu()
+        counts = torch.from_numpy(data.mask[part].copy())
+        counts[:, :ignored] = False
+        labels = torch.from_numpy(data.labels[part])
+        hits, number = correct(output, labels, counts, rule)
+        right, total = right + hits, total + number
+        if data.labelled is not None and rule == "per_step":
+            hits, number = correct(output, labels, counts & torch.from_numpy(data.labelled[part]), rule)
+            right_labelled, total_labelled = right_labelled + hits, total_labelled + number
+    labelled = right_labelled / total_labelled if total_labelled else None
+    return Evaluation(right / max(total, 1), labelled, total)
+
+
+def activity(rates: Mapping[str, np.ndarray], spiking: Mapping[str, bool]) -> dict[str, dict[str, float]]:
+    """Mean rate per step and number of dead and saturated neurons of every spiking layer.
+
+    Args:
+        rates: layer name -> (N,), spikes per step of each neuron.
+        spiking: layer name -> whether it spikes.
+    """
+    return {
+        name: {
+            "rate": float(np.mean(rate)),
+            "dead": int(np.sum(rate == 0)),
+            "saturated": int(np.sum(rate > SATURATED_RATE)),
+        }
+        for name, rate in rates.items()
+        if spiking[name]
+    }
+
+
+class MetricsFile:
+    """JSON lines, one per epoch; a line is on disk when :meth:`append` returns."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def start(self, epochs_done: int) -> list[dict[str, Any]]:
+        """Keep the lines of the first epochs, drop later ones and a last line that was cut short.
+
+        Returns:
+            what was kept.
+        """
+        kept = [line for line in read_metrics(self.path) if line["epoch"] <= epochs_done] if self.path.exists() else []
+        write_atomically(self.path, "".join(json.dumps(line) + "\n" for line in kept).encode())
+        return kept
+
+    def append(self, line: Mapping[str, Any]) -> None:
+        """Add one line."""
+        with self.path.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(dict(line)) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Lines of a metrics file; a last line that was cut short by a crash is left out.
+
+    Raises:
+        HyprError: where the file is missing or another line is not a JSON object with an epoch.
+    """
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        raise HyprError(f"{path}: cannot be read; give the folder of a run") from None
+    found = []
+    for number, text in enumerate(lines, start=1):
+        try:
+            line = json.loads(text)
+            whole = isinstance(line, dict) and isinstance(line.get("epoch"), int)
+        except json.JSONDecodeError:
+            whole = False
+        if whole:
+            found.append(line)
+        elif number < len(lines):
+            raise HyprError(f"{path}: line {number} is not a JSON object with an epoch; remove it or train again")
+    return found

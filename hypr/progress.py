@@ -1,0 +1,81 @@
+"""Progress of a long computation: the computation reports to an object that it was given and never prints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+class TrainingProgress(Protocol):
+    """What training reports."""
+
+    def begin(self, epochs: int, updates: int, done: int) -> None:
+        """``updates`` per epoch; ``done`` epochs were done before."""
+
+    def update(self, epoch: int, loss: float) -> None:
+        """One update is done; epochs count from 1."""
+
+    def epoch(self, line: Mapping[str, Any]) -> None:
+        """One epoch is done; ``line`` is its line of the metrics file."""
+
+    def end(self) -> None:
+        """Training is over, also by an error."""
+
+
+class Silent:
+    """Reports nothing."""
+
+    def begin(self, epochs: int, updates: int, done: int) -> None: ...
+
+    def update(self, epoch: int, loss: float) -> None: ...
+
+    def epoch(self, line: Mapping[str, Any]) -> None: ...
+
+    def end(self) -> None: ...
+
+
+class TrainingBar:
+    """A bar with rate and time left on standard error; nothing where that is not a terminal.
+
+    Args:
+        name: shown before the bar.
+        console: where to draw; standard error if None.
+    """
+
+    def __init__(self, name: str, console: Console | None = None) -> None:
+        self._console = Console(stderr=True) if console is None else console
+        self._name = name
+        self._bar: Progress | None = None
+
+    def begin(self, epochs: int, updates: int, done: int) -> None:
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[state]}"),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._bar.add_task(self._name, total=epochs * updates, completed=done * updates, state="", rate="")
+        self._bar.start()
+
+    def update(self, epoch: int, loss: float) -> None:
+        if self._bar is not None:
+            speed = self._bar.tasks[0].speed
+            self._bar.update(self._task, advance=1, rate=f"{speed:.1f} updates/s" if speed else "")
+
+    def epoch(self, line: Mapping[str, Any]) -> None:
+        if self._bar is not None:
+            validation = f"validation {100 * line['validation_accuracy']:.2f} %"
+            self._bar.update(self._task, state=f"epoch {line['epoch']}: loss {line['loss']:.4f}, {validation}")
+
+    def end(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None

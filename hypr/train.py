@@ -1,0 +1,301 @@
+"""Training by a configuration: epochs, metrics, checkpoints, and continuing after an interruption as if there had been none.
+
+Nothing random carries over from one epoch to the next: the order of samples and every generator are functions of the seed and the number of
+the epoch. So the state of a run is its weights, the optimiser's moments and the number of epochs done, and one file holds all three.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from hypr import checkpoint, runs
+from hypr.build import build_network, build_optimiser, build_rule, choose_device, learning_rate, load_data
+from hypr.config import Config, dump
+from hypr.config import load as load_config
+from hypr.curves import draw_curves
+from hypr.data import Batch, SequenceDataset
+from hypr.data.storage import write_atomically
+from hypr.errors import HyprError
+from hypr.learning.rule import Rule
+from hypr.metrics import Evaluation, MetricsFile, activity, correct, evaluate
+from hypr.network import Network
+from hypr.progress import Silent, TrainingProgress
+
+
+class TrainingDiverged(HyprError):
+    """The loss or the gradient is no longer finite."""
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a finished run reached.
+
+    Attributes:
+        path: folder of the run.
+        epochs: that were trained.
+        stopped_early: True where patience ended the run.
+        best_epoch: epoch with the best validation accuracy, the first of several.
+        best, last: accuracies of the two networks: ``validation``, ``test`` and, where steps without a label exist, ``test_labelled``.
+        seconds: of training and validation over all sessions of the run.
+    """
+
+    path: Path
+    epochs: int
+    stopped_early: bool
+    best_epoch: int
+    best: dict[str, float]
+    last: dict[str, float]
+    seconds: float
+
+
+@dataclass
+class _State:
+    """What changes from epoch to epoch."""
+
+    epoch: int = 0
+    best_epoch: int = 0
+    best_accuracy: float = -1.0
+    seconds: float = 0.0
+
+
+def train(config: Config, out: str | Path, resume: bool = False, progress: TrainingProgress | None = None) -> TrainingResult:
+    """Train a network and write the folder of the run.
+
+    Args:
+        config: of the run.
+        out: folder, made where missing.
+        resume: continue what is in the folder; on a CPU the weights become those of an uninterrupted run, bit for bit.
+        progress: is told of every update and epoch.
+
+    Raises:
+        HyprError: for a folder that holds a run (without ``resume``) or another one (with it), for damaged files and missing data.
+        TrainingDiverged: where the loss is no longer finite.
+    """
+    folder = Path(out)
+    _prepare_folder(config, folder, resume)
+    if resume and (folder / runs.RESULT).exists():
+        return _read_result(folder)
+    progress = Silent() if progress is None else progress
+    with _reproducible(config):
+        trainer = _Trainer(config, folder, progress)
+        try:
+            trainer.run()
+        finally:
+            progress.end()
+        return trainer.finish()
+
+
+class _Trainer:
+    """The loop over epochs."""
+
+    def __init__(self, config: Config, folder: Path, progress: TrainingProgress) -> None:
+        self.config, self.folder, self.progress = config, folder, progress
+        self.data = {split: load_data(config, split) for split in ("train", "validation")}
+        self.device = choose_device(config)
+        self.network = build_network(config, self.data["train"]).to(self.device)
+        self.rule: Rule = build_rule(config.rule, self.network, config.loss.kind)
+        self.optimiser, self.names = build_optimiser(config.optimiser, self.network)
+        self.updates = math.ceil(len(self.data["train"]) / config.training.batch)
+        self.state = _State()
+        self.metrics = MetricsFile(folder / runs.METRICS)
+        if (folder / runs.RESUME).exists():
+            self._restore()
+        else:
+            runs.write_json(folder / runs.ENVIRONMENT, runs.environment(config, self.data, self.network, self.device))
+        self.lines = self.metrics.start(self.state.epoch)
+
+    def run(self) -> None:
+        """All epochs that are left."""
+        self.progress.begin(self.config.training.epochs, self.updates, self.state.epoch)
+        while self.state.epoch < self.config.training.epochs and not self._out_of_patience():
+            started = time.perf_counter()
+            line = self._epoch(self.state.epoch + 1)
+            validation = self._evaluate(self.network, "validation")
+            self.state.epoch += 1
+            line |= {"validation_accuracy": validation.accuracy}
+            if validation.labelled_accuracy is not None:
+                line["validation_labelled_accuracy"] = validation.labelled_accuracy
+            line["seconds"] = time.perf_counter() - started
+            self.state.seconds += line["seconds"]
+            self._commit(line)
+            self.progress.epoch(line)
+
+    def finish(self) -> TrainingResult:
+        """Test accuracies, the picture and the result file."""
+        draw_curves(self.folder / runs.CURVES, self.lines, self.config.name)
+        self.data["test"] = load_data(self.config, "test")
+        known = runs.read_json(self.folder / runs.ENVIRONMENT)
+        known["data"]["test"] = self.data["test"].sha256
+        runs.write_json(self.folder / runs.ENVIRONMENT, known)
+        best = runs.rebuild(checkpoint.read(self.folder / runs.BEST)).to(self.device)
+        result = TrainingResult(
+            path=self.folder,
+            epochs=self.state.epoch,
+            stopped_early=self.state.epoch < self.config.training.epochs,
+            best_epoch=self.state.best_epoch,
+            best=self._accuracies(best),
+            last=self._accuracies(self.network),
+            seconds=self.state.seconds,
+        )
+        content = asdict(result) | {"path": None, "parameters": sum(p.numel() for p in self.network.parameters())}
+        content |= {"name": self.config.name, "rule": self.config.rule.name, "seed": self.config.training.seed}
+        content["decision"] = dict(self.network.decision)
+        runs.write_json(self.folder / runs.RESULT, {key: value for key, value in content.items() if value is not None})
+        return result
+
+    def _epoch(self, epoch: int) -> dict[str, Any]:
+        """One pass over the training part; returns its part of the metrics line."""
+        training = self.config.training
+        torch.manual_seed(_derived_seed(training.seed, epoch))
+        order = np.random.default_rng([training.seed, epoch]).permutation(len(self.data["train"]))
+        loss = norm = 0.0
+        right = decisions = 0
+        rates = {name: np.zeros(layer.n) for name, layer in zip(self.network.layer_names(), self.network.layers, strict=True)}
+        lr = 0.0
+        for number, batch in enumerate(self.data["train"].batches(training.batch, order)):
+            lr = learning_rate(self.config.optimiser, (epoch - 1) * self.updates + number, training.epochs * self.updates)
+            value, gradient_norm, hits, count = self._update(batch, lr, epoch, number)
+            share = len(batch.labels) / len(order)
+            loss, norm = loss + value * share, norm + gradient_norm * share
+            right, decisions = right + hits, decisions + count
+            for name, rate in self.rule.rates.items():
+                rates[name] += rate.double().cpu().numpy() * share
+            self.progress.update(epoch, value)
+        spiking = dict(zip(self.network.layer_names(), (layer.spiking for layer in self.network.layers), strict=True))
+        return {
+            "epoch": epoch,
+            "loss": loss,
+            "train_accuracy": right / max(decisions, 1),
+            "lr": lr,
+            "gradient_norm": norm,
+            "activity": activity(rates, spiking),
+        }
+
+    def _update(self, batch: Batch, lr: float, epoch: int, number: int) -> tuple[float, float, int, int]:
+        """One update; returns loss, gradient norm, right decisions and all decisions."""
+        counts = batch.mask.copy()
+        counts[:, : self.network.decision["ignore_first"]] = False
+        inputs, labels, mask = torch.from_numpy(batch.inputs), torch.from_numpy(batch.labels), torch.from_numpy(counts)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss = float(self.rule.backward(inputs.to(self.device), labels.to(self.device), mask.to(self.device)))
+        clip = self.config.optimiser.clip
+        norm = float(torch.nn.utils.clip_grad_norm_(self.network.parameters(), math.inf if clip is None else clip))
+        if not math.isfinite(loss) or not math.isfinite(norm):
+            raise TrainingDiverged(
+                f"{self.folder}: epoch {epoch}, update {number + 1}: loss is {loss}, gradient norm {norm}; lower optimiser.lr (now {lr:.3g}) "
+                f"or set optimiser.clip=1; weights of the epoch before are in {runs.LAST}"
+            )
+        for group in self.optimiser.param_groups:
+            group["lr"] = lr
+        self.optimiser.step()
+        self.network.constrain_()
+        assert self.rule.output is not None  # set by backward
+        hits, count = correct(self.rule.output.cpu(), labels, mask, self.network.decision["rule"])
+        return loss, norm, hits, count
+
+    def _commit(self, line: dict[str, Any]) -> None:
+        """Make the epoch count: everything else first, the file to resume from last."""
+        accuracy = line["validation_accuracy"]
+        details = {"epoch": self.state.epoch, "validation_accuracy": accuracy}
+        if accuracy > self.state.best_accuracy:
+            self.state.best_epoch, self.state.best_accuracy = self.state.epoch, accuracy
+            runs.save_weights(self.folder / runs.BEST, self.network, details)
+        runs.save_weights(self.folder / runs.LAST, self.network, details)
+        self.metrics.append(line)
+        self.lines.append(line)
+        tensors = {f"network/{name}": value for name, value in self.network.state_dict().items()}
+        tensors |= checkpoint.optimiser_tensors(self.optimiser, self.names)
+        checkpoint.save(self.folder / runs.RESUME, tensors, asdict(self.state))
+
+    def _restore(self) -> None:
+        saved = checkpoint.read(self.folder / runs.RESUME)
+        try:
+            fields = {name: type(value)(saved.details[name]) for name, value in asdict(self.state).items()}
+        except (KeyError, TypeError, ValueError):
+            raise HyprError(f"{saved.path}: details are incomplete; delete the folder and train again") from None
+        checkpoint.load_weights(self.network, saved, "network/")
+        checkpoint.restore_optimiser(self.optimiser, self.names, saved)
+        self.state = _State(**fields)
+
+    def _out_of_patience(self) -> bool:
+        patience = self.config.training.patience
+        return patience is not None and self.state.epoch - self.state.best_epoch >= patience
+
+    def _evaluate(self, network: Network, split: str) -> Evaluation:
+        return evaluate(network, self.data[split], self.config.training.evaluation_batch)
+
+    def _accuracies(self, network: Network) -> dict[str, float]:
+        found = {split: self._evaluate(network, split) for split in ("validation", "test")}
+        accuracies = {split: value.accuracy for split, value in found.items()}
+        labelled = {f"{split}_labelled": value.labelled_accuracy for split, value in found.items()}
+        return accuracies | {name: value for name, value in labelled.items() if value is not None}
+
+
+def _derived_seed(seed: int, epoch: int) -> int:
+    return int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> 1)
+
+
+@contextlib.contextmanager
+def _reproducible(config: Config) -> Iterator[None]:
+    """Deterministic operations where asked for; restores what was set before."""
+    before = torch.are_deterministic_algorithms_enabled()
+    state = torch.get_rng_state()
+    if config.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
+        torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+        torch.set_rng_state(state)
+
+
+def _prepare_folder(config: Config, folder: Path, resume: bool) -> None:
+    """Write the configuration into a new folder, or compare it with that of the run to be continued."""
+    path = folder / runs.CONFIG
+    if path.exists() and not resume:
+        raise HyprError(f"{folder}: holds a run already; continue it with --resume, or give another folder")
+    if path.exists():
+        before = load_config(path)
+        if before != config:
+            raise HyprError(f"{folder}: holds a run with another configuration ({_first_difference(before, config)}); give another folder")
+        for leftover in folder.glob(".*.*"):  # temporary files of a run that was killed while it wrote
+            if any(leftover.name.startswith(f".{name}.") for name in (runs.BEST, runs.LAST, runs.RESUME, runs.METRICS)):
+                leftover.unlink(missing_ok=True)
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, dump(config).encode())
+    except OSError as error:
+        raise HyprError(f"{folder}: cannot be written ({error.strerror}); give another folder") from None
+
+
+def _first_difference(before: Config, now: Config) -> str:
+    one, two = before.to_dict(), now.to_dict()
+    for section in sorted(set(one) | set(two)):
+        a, b = one.get(section), two.get(section)
+        if a != b and isinstance(a, dict) and isinstance(b, dict):
+            key = next(key for key in sorted(set(a) | set(b)) if a.get(key) != b.get(key))
+            return f"{section}.{key} was {a.get(key)}, now {b.get(key)}"
+        if a != b:
+            return f"{section} was {a}, now {b}"
+    return "values differ"
+
+
+def _read_result(folder: Path) -> TrainingResult:
+    content = runs.read_json(folder / runs.RESULT)
+    try:
+        names = ("epochs", "stopped_early", "best_epoch", "best", "last", "seconds")
+        return TrainingResult(path=folder, **{name: content[name] for name in names})
+    except KeyError as error:
+        raise HyprError(f"{folder / runs.RESULT}: has no {error}; delete it and use --resume") from None
