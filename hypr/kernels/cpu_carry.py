@@ -1,0 +1,59 @@
+"""Compiled update of carried eligibilities from the gains of a window.
+
+With ``gains[s, t] = sum_k (prod_{t' > t} A^{t'})_{s k} B_k^t`` the eligibility after the window is ``onward e^0 + sum_t gains^t pre^t``, for each
+sample an outer-product sum over time. Inputs are mostly zeros, so each event adds one row instead of a dense matrix product over time.
+
+Arguments: gains (S, T, F); onward (S, S, F); pre (T, B, J); eligibility and result (B, J, S, N), contiguous in that order.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from hypr.kernels.cpu_math import OPTIONS
+
+_BLOCK = 2**15  # floats of one sample's eligibility worked on at a time: 128 or 256 KiB, which a level-2 cache holds
+
+
+@njit(**OPTIONS)
+def transport(onward, eligibility, result, first, last):  # type: ignore[no-untyped-def]
+    """result = onward . eligibility for the samples [first, last)."""
+    inputs, components, neurons = eligibility.shape[1:]
+    for b in range(first, last):
+        for j in range(inputs):
+            for s in range(components):
+                out = result[b, j, s]
+                out[:] = 0
+                for k in range(components):
+                    factor, old = onward[s, k, b * neurons : (b + 1) * neurons], eligibility[b, j, k]
+                    for n in range(neurons):
+                        out[n] += factor[n] * old[n]
+
+
+@njit(**OPTIONS)
+def add_events(gains, pre, result, first, last):  # type: ignore[no-untyped-def]
+    """result[b, j, s] += sum_t pre[t, b, j] gains[s, t, b] for the samples [first, last), steps in ascending order."""
+    steps, _, inputs = pre.shape
+    components, neurons = result.shape[2:]
+    width = max(_BLOCK // (inputs * components), 16)
+    where, start = np.empty(steps * inputs, np.int64), np.empty(steps + 1, np.int64)
+    for b in range(first, last):
+        count = 0
+        for t in range(steps):
+            start[t] = count
+            for j in range(inputs):
+                where[count] = j
+                count += 1 if pre[t, b, j] != 0 else 0
+        start[steps] = count
+        for low in range(0, neurons, width):
+            size = min(width, neurons - low)
+            for t in range(steps):
+                for event in range(start[t], start[t + 1]):
+                    j = where[event]
+                    x = pre[t, b, j]
+                    for s in range(components):
+                        out = result[b, j, s, low : low + size]
+                        gain = gains[s, t, b * neurons + low : b * neurons + low + size]
+                        for n in range(size):
+                            out[n] += x * gain[n]
