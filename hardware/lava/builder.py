@@ -7,11 +7,18 @@ there, use :func:`hardware.lava.runtime.run`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
+from lava.magma.core.process.process import AbstractProcess
+from lava.magma.core.run_conditions import RunSteps
+from lava.magma.core.run_configs import Loihi2SimCfg
+from lava.proc.dense.process import Dense
+from lava.utils.weightutils import clip_weights, determine_sign_mode, truncate_weights
 
+from hardware.errors import InputError
+from hardware.inputs import check_inputs
 from hardware.lava.processes.alif import ALIF
 from hardware.lava.processes.batched_dense import BatchedDense
 from hardware.lava.processes.brf import BRF
@@ -21,17 +28,12 @@ from hardware.lava.processes.lif import LeakyLIF
 from hardware.lava.processes.se_adlif import SEAdLIF
 from hardware.lava.processes.source import Source
 from hardware.lava.recorder import Recorder
-from hardware.lava.request import CONNECTIONS, check_inputs, recorded_states
+from hardware.lava.request import CONNECTIONS
 from hardware.lava.schedule import Schedule
 from hardware.lava.supervisor import Supervisor
-from hardware.lava.synapses import check_fits_dense, dense_weights, lif_bias
+from hardware.lava.synapses import check_fits_dense, dense_weights
 from hardware.program import Layer, Program, Synapses
-from hardware.trace import Trace
-from lava.magma.core.process.process import AbstractProcess
-from lava.magma.core.run_conditions import RunSteps
-from lava.magma.core.run_configs import Loihi2SimCfg
-from lava.proc.dense.process import Dense
-from lava.utils.weightutils import clip_weights, determine_sign_mode, truncate_weights
+from hardware.trace import Trace, recorded_states
 
 NEURONS = {"brf": BRF, "li": LI, "se_adlif": SEAdLIF, "alif": ALIF, "lif": LeakyLIF}
 GROUP = 64
@@ -58,13 +60,13 @@ class LavaNetwork:
         self,
         program: Program,
         inputs: np.ndarray,
-        record: Sequence[str] | str = (),
+        record: str | Iterable[str] = (),
         *,
         connections: str = "dense",
         arithmetic: str = "fixed_pt",
     ) -> None:
         if connections not in CONNECTIONS:
-            raise ValueError(f"connections must be one of {', '.join(CONNECTIONS)}, got {connections!r}")
+            raise InputError(f"connections must be one of {', '.join(CONNECTIONS)}, got {connections!r}")
         inputs = check_inputs(program, inputs)
         self.program, self.connections, self.arithmetic = program, connections, arithmetic
         self.samples = inputs.shape[1]
@@ -75,7 +77,7 @@ class LavaNetwork:
         padding = self._times.rounds * group - self.samples
         self._data = np.pad(inputs.astype(np.int32), ((0, 0), (0, padding), (0, 0)))
         self._keep = recorded_states(program, record)
-        self.recorders: list[Recorder] = []
+        self.recorders: dict[str, Recorder] = {}
         self.processes: list[AbstractProcess] = []
         self._wire()
 
@@ -91,11 +93,14 @@ class LavaNetwork:
             stall_s: seconds without a finished time step after which the run is given up.
             progress: called with (finished, total) Lava steps.
 
-        Raises: LavaError: a Lava process failed (with its traceback), died, or made no progress; everything it started
-            is gone by then.
+        Raises:
+            LavaError: a Lava process failed (with its traceback), died, or made no progress; everything it started is
+                gone by then.
         """
         supervisor = Supervisor(
-            self.processes[0], Loihi2SimCfg(select_tag=self.arithmetic), self.recorders[-1].progress
+            self.processes[0],
+            Loihi2SimCfg(select_tag=self.arithmetic),
+            self.recorders[self.program.output.name].progress,
         )
         started = time.perf_counter()
         supervisor.start()
@@ -155,7 +160,7 @@ class LavaNetwork:
     def _neurons(self, index: int, layer: Layer) -> AbstractProcess:
         samples = self._times.rounds * self._times.group
         dtype = np.int32 if self.arithmetic == "fixed_pt" else np.float64
-        kept = self._keep[layer.name]
+        kept = tuple(state for state in layer.spec.states if (state, layer.name) in self._keep)
         if not layer.spec.spiking:
             kept = tuple(dict.fromkeys((*kept, layer.spec.states[0])))  # its first state is the output
         recorder = Recorder(self._times.steps, samples, layer.size, kept, layer.spec.spiking, dtype)
@@ -165,7 +170,7 @@ class LavaNetwork:
             "recorder": recorder,
             "name": layer.name,
         }
-        self.recorders.append(recorder)
+        self.recorders[layer.name] = recorder
         if layer.model == "cuba_lif":
             process: AbstractProcess = CubaLIF(**common, **self._cuba_arguments(layer))
         else:
@@ -179,17 +184,13 @@ class LavaNetwork:
         du, dv, vth = (layer.parameters[name].astype(np.int64) for name in ("du", "dv", "vth"))
         if self.arithmetic == "floating_pt":  # Lava's float model has neither the offset of du nor the shift of 6 bits
             return {"du": (du + 1) / 4096, "dv": dv / 4096, "vth": vth / 1.0, "bias_mant": layer.bias / 64}
-        mantissa, exponent = lif_bias(layer)
-        return {"du": du, "dv": dv, "vth": vth, "bias_mant": mantissa, "bias_exp": exponent}
+        return {"du": du, "dv": dv, "vth": vth, "bias_mant": layer.bias, "bias_exp": 0}
 
     def _trace(self) -> Trace:
-        spikes: dict[str, np.ndarray] = {}
-        states: dict[str, np.ndarray] = {}
-        for layer, recorder in zip(self.program.layers, self.recorders, strict=True):
-            if recorder.spikes is not None:
-                spikes[layer.name] = recorder.spikes[:, : self.samples]
-            for name in self._keep[layer.name]:
-                states[f"{name}/{layer.name}"] = recorder.states[name][:, : self.samples]
-        last, recorder = self.program.output, self.recorders[-1]
-        output = spikes[last.name] if last.spec.spiking else recorder.states[last.spec.states[0]][:, : self.samples]
+        spikes = {n: r.spikes[:, : self.samples] for n, r in self.recorders.items() if r.spikes is not None}
+        states = {f"{s}/{name}": self.recorders[name].states[s][:, : self.samples] for s, name in self._keep}
+        last = self.program.output
+        output = spikes.get(last.name)
+        if output is None:
+            output = self.recorders[last.name].states[last.spec.states[0]][:, : self.samples]
         return Trace(engine=f"lava[{self.connections}]", output=output, spikes=spikes, states=states)

@@ -63,7 +63,7 @@ def status(folder: Path | None = None) -> RuntimeStatus:
     try:
         stamp = json.loads((folder / _STAMP).read_text())
         versions = {str(k): str(v) for k, v in stamp["versions"].items()}
-    except (OSError, ValueError, KeyError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return RuntimeStatus(False, folder, None, {})
     python = folder / "bin" / "python"
     if not os.access(python, os.X_OK):  # its base interpreter was removed
@@ -90,8 +90,9 @@ def install(target: Path | None = None, progress: Report | None = None) -> Path:
         target: folder; :func:`default_folder` if None.
         progress: called with one line per stage.
 
-    Raises: RuntimeMissing: no Python 3.10, no network or a failing check; the message says which, and nothing
-        half-made counts as installed.
+    Raises:
+        RuntimeMissing: no Python 3.10, no network or a failing check; the message says which, and nothing half-made
+            counts as installed.
     """
     folder = (target or default_folder()).absolute()
     report = progress or (lambda line: None)

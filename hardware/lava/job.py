@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,9 +45,13 @@ class Task:
 
     program: Program
     inputs: np.ndarray
-    record: Sequence[str] | str = ()
+    record: str | Iterable[str] = ()
     connections: str = "auto"
     arithmetic: str = "fixed_pt"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.record, str):
+            object.__setattr__(self, "record", tuple(self.record))
 
 
 @dataclass(frozen=True)

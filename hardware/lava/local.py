@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
+from hardware.inputs import check_inputs
 from hardware.lava.builder import LavaNetwork
-from hardware.lava.request import check_inputs, dense_samples
+from hardware.lava.request import dense_samples
 from hardware.program import Program
 from hardware.trace import Trace
 
@@ -27,7 +28,7 @@ class Timing:
 def run(
     program: Program,
     inputs: np.ndarray,
-    record: Sequence[str] | str = (),
+    record: str | Iterable[str] = (),
     *,
     connections: str = "auto",
     arithmetic: str = "fixed_pt",

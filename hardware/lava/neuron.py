@@ -9,15 +9,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-
-from hardware.lava.recorder import Recorder
-from hardware.lava.schedule import Schedule
 from lava.magma.core.model.py.model import PyLoihiProcessModel
 from lava.magma.core.model.py.ports import PyInPort, PyOutPort
 from lava.magma.core.model.py.type import LavaPyType
 from lava.magma.core.process.ports.ports import InPort, OutPort
 from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.process.variable import Var
+
+from hardware.lava.recorder import Recorder
+from hardware.lava.schedule import Schedule
 
 
 class NeuronProcess(AbstractProcess):

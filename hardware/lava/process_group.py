@@ -19,11 +19,11 @@ def end_group(leader: subprocess.Popen[bytes], patience_s: float = 3.0) -> None:
     SIGTERM first: Python's resource tracker, a member of the group, ignores it and unlinks what the others leave; then
     SIGKILL.
     """
-    segments = _mapped_segments(leader.pid)
+    segments = mapped_segments(leader.pid)
     for number in (signal.SIGTERM, signal.SIGCONT):  # a stopped process takes its SIGTERM when it continues
         _signal_group(leader.pid, number)
     deadline = time.monotonic() + patience_s
-    while leader.poll() is None or _living_members(leader.pid):
+    while leader.poll() is None or living_members(leader.pid):
         if time.monotonic() > deadline:
             _signal_group(leader.pid, signal.SIGKILL)
             break
@@ -38,7 +38,7 @@ def _signal_group(group: int, number: int) -> None:
         os.killpg(group, number)
 
 
-def _living_members(group: int) -> list[int]:
+def living_members(group: int) -> list[int]:
     """Members that are not zombies; without a /proc, the leader alone if the group still answers."""
     if not Path("/proc/self/stat").exists():
         try:
@@ -59,9 +59,9 @@ def _living_members(group: int) -> list[int]:
     return members
 
 
-def _mapped_segments(group: int) -> set[Path]:
+def mapped_segments(group: int) -> set[Path]:
     segments: set[Path] = set()
-    for member in _living_members(group):
+    for member in living_members(group):
         try:
             text = Path(f"/proc/{member}/maps").read_text()
         except OSError:

@@ -12,19 +12,20 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from hardware.inputs import check_inputs
 from hardware.lava import job
 from hardware.lava.environment import python_path
 from hardware.lava.job import Task, TaskResult
 from hardware.lava.process_group import end_group
-from hardware.lava.request import LavaError, check_inputs, dense_samples, recorded_states
-from hardware.lava.synapses import check_fits_dense, lif_bias
+from hardware.lava.request import LavaError, dense_samples
+from hardware.lava.synapses import check_fits_dense
 from hardware.program import Program
-from hardware.trace import Trace
+from hardware.trace import Trace, recorded_states
 
 Progress = Callable[[int, int, int], None]
 """Called with (task, finished Lava steps, total Lava steps of that task)."""
@@ -41,7 +42,7 @@ _TAIL_CHARS = 4000
 def run(
     program: Program,
     inputs: np.ndarray,
-    record: Sequence[str] | str = (),
+    record: str | Iterable[str] = (),
     *,
     connections: str = "auto",
     timeout_s: float = 60.0,
@@ -101,9 +102,6 @@ def _check(task: Task) -> None:
     dense_samples(task.program, inputs.shape, task.connections)
     if task.connections == "dense":
         check_fits_dense(task.program)
-    for layer in task.program.layers:
-        if layer.model == "cuba_lif":
-            lif_bias(layer)
 
 
 def _write_job(folder: Path, tasks: Sequence[Task], timeout_s: float) -> None:

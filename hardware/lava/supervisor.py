@@ -15,11 +15,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-
-from hardware.lava.request import LavaError
 from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.run_conditions import RunSteps
 from lava.magma.core.run_configs import RunConfig
+
+from hardware.lava.request import LavaError
 
 POLL_S = 0.005
 

@@ -77,23 +77,3 @@ def _check_sum(layer: Layer, synapses: Synapses, kind: str, largest: int) -> Non
             f"inside Lava's Dense, which sums in 32 bits (limit {MAX_SUM}); narrow the input range, "
             "or run with connections='batched'"
         )
-
-
-def lif_bias(layer: Layer) -> tuple[np.ndarray, np.ndarray]:
-    """Mantissa and exponent of the bias of Lava's LIF, int32 (N,) each: ``bias = mantissa << exponent`` exactly.
-
-    Raises:
-        ProgramError: a bias needs more than the 16 bits in which Lava keeps a mantissa.
-    """
-    mantissa, exponent = layer.bias.astype(np.int64), np.zeros(layer.size, dtype=np.int64)
-    for _ in range(24):
-        wide = (mantissa < -(2**15)) | (mantissa >= 2**15)
-        halves = wide & (mantissa % 2 == 0)
-        mantissa, exponent = np.where(halves, mantissa // 2, mantissa), exponent + halves
-    if wide.any():
-        neuron = int(np.flatnonzero(wide)[0])
-        raise ProgramError(
-            f"layer '{layer.name}': bias {int(layer.bias[neuron])} of neuron {neuron} is no 16-bit mantissa times a "
-            "power of two, which is what Lava's LIF takes; round the bias"
-        )
-    return mantissa.astype(np.int32), exponent.astype(np.int32)

@@ -9,14 +9,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-
-from hardware.lava.recorder import Recorder
-from hardware.lava.schedule import Schedule
 from lava.magma.core.decorator import implements, requires, tag
+from lava.magma.core.model.py.type import LavaPyType
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from lava.proc.lif.models import PyLifModelBitAcc, PyLifModelFloat
 from lava.proc.lif.process import LIF
+
+from hardware.lava.recorder import Recorder
+from hardware.lava.schedule import Schedule
 
 
 class CubaLIF(LIF):
@@ -54,8 +55,9 @@ class _Scheduled:
 @requires(CPU)
 @tag("fixed_pt")
 class PyCubaLIFFixed(_Scheduled, PyLifModelBitAcc):
-    """Lava's bit-accurate LIF model."""
+    """Lava's bit-accurate LIF model, with a bias of the width of a state (a chip has a 13-bit mantissa)."""
 
+    bias_mant: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=24)
     implements_process = CubaLIF  # replaces Lava's LIF, which the decorator above would refuse to overwrite
 
 

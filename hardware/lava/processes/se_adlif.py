@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-
-from hardware.fixed_point import mulsh, sat, shz
-from hardware.lava.neuron import FloatNeuronModel, NeuronModel, NeuronProcess
 from lava.magma.core.decorator import implements, requires, tag
 from lava.magma.core.model.py.type import LavaPyType
 from lava.magma.core.process.variable import Var
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
+
+from hardware.fixed_point import mulsh, sat, shz
+from hardware.lava.neuron import FloatNeuronModel, NeuronModel, NeuronProcess
 
 
 class SEAdLIF(NeuronProcess):

@@ -1,0 +1,118 @@
+"""Lava's CPU backend computes what the scalar oracle computes: every spike and every state at every step."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hardware import reference
+from hardware.lava.job import Task
+from hardware.lava.runtime import run, run_many
+from hardware.lava.synapses import fits_dense
+from hardware.models import MODELS
+from hardware.program import Program
+from hardware.random_programs import random_inputs, random_program
+from tests.end_to_end.lava_support import assert_same, runtime_python
+
+SEED = 20
+
+
+@pytest.fixture(scope="module", autouse=True)
+def runtime():
+    runtime_python()
+
+
+def program_that_fits_dense(rng: np.random.Generator, **arguments) -> Program:
+    """Lava's Dense needs one more bit of room than the contract promises; few random programs use that bit."""
+    while True:
+        program = random_program(rng, **arguments)
+        if fits_dense(program):
+            return program
+
+
+def compare_with_oracle(tasks: list[Task], seed: object) -> None:
+    for number, (task, result) in enumerate(zip(tasks, run_many(tasks), strict=True)):
+        expected = reference.run(task.program, task.inputs, "all")
+        models = "+".join(layer.model for layer in task.program.layers)
+        assert_same(result.trace, expected, f"seed {seed}, program {number} ({models}, {result.trace.engine})")
+        assert result.trace.engine == f"lava[{task.connections}]"
+
+
+@pytest.mark.parametrize("connections", ["dense", "batched"])
+def test_brf_and_li_equal_the_oracle_in_every_state_at_every_step(connections):
+    rng = np.random.default_rng(SEED)
+    tasks = []
+    for _ in range(6):
+        program = program_that_fits_dense(rng, layers=2, models=("brf", "li"), sizes=(1, 10), recurrent=1.0)
+        tasks.append(Task(program, random_inputs(rng, program, T=40, B=3), "all", connections))
+    compare_with_oracle(tasks, SEED)
+
+
+@pytest.mark.parametrize("model", [name for name, spec in MODELS.items()])
+def test_every_model_equals_the_oracle_with_lavas_own_dense_and_with_ours(model):
+    rng = np.random.default_rng([SEED, list(MODELS).index(model)])
+    tasks = []
+    for _ in range(3):
+        program = program_that_fits_dense(rng, layers=(1, 3), models=(model,), sizes=(1, 8))
+        inputs = random_inputs(rng, program, T=40, B=2)
+        tasks += [Task(program, inputs, "all", connections) for connections in ("dense", "batched")]
+    compare_with_oracle(tasks, SEED)
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4, 8])
+def test_weights_of_every_width_and_sign_reach_lavas_dense_unchanged(bits):
+    rng = np.random.default_rng([SEED, bits])
+    tasks = []
+    for sign in (1, -1):
+        program = program_that_fits_dense(rng, layers=2, models=("lif", "li"), sizes=6, weight_bits=bits, recurrent=1.0)
+        program = with_weights_of_one_sign(program, sign)
+        tasks.append(Task(program, random_inputs(rng, program, T=30, B=2), "all", "dense"))
+    compare_with_oracle(tasks, [SEED, bits])
+
+
+def with_weights_of_one_sign(program: Program, sign: int) -> Program:
+    from dataclasses import replace
+
+    def of_sign(synapses):
+        return None if synapses is None else replace(synapses, weight=sign * np.abs(synapses.weight))
+
+    layers = tuple(replace(la, input=of_sign(la.input), recurrent=of_sign(la.recurrent)) for la in program.layers)
+    return replace(program, layers=layers)
+
+
+def test_auto_splits_the_samples_and_says_so(monkeypatch):
+    rng = np.random.default_rng(SEED)
+    program = program_that_fits_dense(rng, layers=2, models=("brf", "li"), sizes=5)
+    inputs = random_inputs(rng, program, T=9000, B=1)
+    inputs = np.concatenate([inputs] * 4, axis=1)[:, :, :]
+    seen: list[tuple[int, int, int]] = []
+    trace = run(program, inputs, ("u/readout",), progress=lambda *at: seen.append(at))
+    assert trace.engine == "lava[dense 2, batched 2]"
+    assert set(trace.arrays()) == {
+        "output",
+        *(f"spikes/{la.name}" for la in program.layers if la.spec.spiking),
+        "u/readout",
+    }
+    for sample in range(1, 4):  # the same sequence four times, after a reset, in two kinds of network
+        assert np.array_equal(trace.output[:, sample], trace.output[:, 0])
+    steps = [step for _, step, _ in seen]
+    assert steps == sorted(steps) and seen[-1][1] == seen[-1][2]
+
+
+def test_more_samples_than_a_group_run_in_rounds_and_equal_the_oracle():
+    rng = np.random.default_rng(SEED)
+    program = random_program(rng, layers=1, models=("alif",), sizes=3, recurrent=1.0)
+    inputs = random_inputs(rng, program, T=6, B=70)  # one full group of 64, and a part of one
+    compare_with_oracle([Task(program, inputs, "all", "batched")], SEED)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("chunk", range(8))
+def test_two_hundred_random_programs_equal_the_oracle(chunk):
+    rng = np.random.default_rng([SEED, chunk])
+    tasks = []
+    for index in range(26):
+        program = random_program(rng, layers=(1, 4), sizes=(1, 12))
+        connections = "dense" if index % 2 and fits_dense(program) else "batched"
+        tasks.append(Task(program, random_inputs(rng, program, T=60, B=2), "all", connections))
+    compare_with_oracle(tasks, [SEED, chunk])
