@@ -1,4 +1,5 @@
-"""The certificate of a verification: what was compared, on what, with which versions, and what it does not say. Plain JSON, versioned."""
+"""The certificate of a verification: what was compared, on what, with which versions, and what it does not say. Plain
+JSON, versioned."""
 
 from __future__ import annotations
 
@@ -20,10 +21,13 @@ FORMAT = "hypr-certificate"
 FORMAT_VERSION = 1
 
 STATEMENT_EQUAL = (
-    "All integers compared are equal: outputs, spikes and every state of every neuron at every step of the samples listed. The engines are exact to "
-    "the fixed-point specification named here and to Lava 0.10's CPU fixed-point models where Lava is listed; silicon was not checked."
+    "All integers compared are equal: outputs, spikes and every state of every neuron at every step of the samples "
+    "listed. The engines are exact to the fixed-point specification named here and, where Lava is listed, to the "
+    "fixed-point models of Lava 0.10's CPU backend; silicon was not checked."
 )
-STATEMENT_DIFFERENT = "At least one integer differs: the engines listed with differences do not run the program that was exported."
+STATEMENT_DIFFERENT = (
+    "At least one integer differs: the engines listed with differences do not run the program that was exported."
+)
 LIMITS = (
     "Equality holds for the samples and steps listed; other inputs were not run.",
     "Lava means the CPU backend of lava-nc 0.10; no neuromorphic hardware took part.",
@@ -60,7 +64,11 @@ def certificate(
         "files": {name: file_hash(path) for name, path in (files or {}).items()},
         "comparisons": [_comparison(pair) for pair in result.pairs],
         "checks": checks,
-        "versions": {"hypr": _own_version(), "python": platform.python_version(), **{k: dict(v) for k, v in result.versions.items()}},
+        "versions": {
+            "hypr": _own_version(),
+            "python": platform.python_version(),
+            **{k: dict(v) for k, v in result.versions.items()},
+        },
         "host": {"system": platform.platform(), "machine": platform.machine(), "cpus": os.cpu_count()},
         "seconds": round(result.seconds, 3),
     }
@@ -93,14 +101,16 @@ def read_certificate(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise ExportError(f"{path}: no certificate of hypr verify; give certificate.json of a bundle")
     version = content.get("format_version")
     if version != FORMAT_VERSION:
-        raise ExportError(f"{path}: certificate format {version} is not {FORMAT_VERSION}, the one known here; verify again")
+        raise ExportError(
+            f"{path}: certificate format {version} is not {FORMAT_VERSION}, the one known here; verify again"
+        )
     return content
 
 
 def file_hash(path: str | os.PathLike[str]) -> str:
     """SHA-256 of a file's bytes."""
     try:
-        with open(path, "rb") as stream:
+        with Path(path).open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise ExportError(f"{path}: cannot be read ({error.strerror or error}); check the path") from None
@@ -110,11 +120,14 @@ def _comparison(pair: PairResult) -> dict[str, Any]:
     d = pair.first_divergence
     return {
         "engine": pair.engine,
+        "ran_as": pair.ran_as,
         "against": pair.baseline,
-        "samples": list(pair.samples),
+        "samples": len(pair.samples),
+        "sample_ranges": _ranges(pair.samples),
         "steps": pair.steps,
         "integers_compared": pair.compared,
         "integers_differing": pair.differing,
+        "spikes": pair.spikes,
         "seconds": round(pair.seconds, 3),
         "against_seconds": round(pair.baseline_seconds, 3),
         "first_divergence": None
@@ -131,6 +144,17 @@ def _comparison(pair: PairResult) -> dict[str, Any]:
             "text": describe(pair),
         },
     }
+
+
+def _ranges(samples: tuple[int, ...]) -> list[list[int]]:
+    """Sorted indices as [first, last] runs."""
+    runs: list[list[int]] = []
+    for sample in samples:
+        if runs and sample == runs[-1][1] + 1:
+            runs[-1][1] = sample
+        else:
+            runs.append([sample, sample])
+    return runs
 
 
 def _own_version() -> str:

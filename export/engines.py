@@ -1,12 +1,14 @@
 """The engines that run a Program, by name: what each is, whether it runs here, and how to install it if not.
 
-All engines take ``run(program, inputs (T, B, N_in), record) -> Trace`` and must return the same integers. A user's own engine is any object with
-such a ``run``; see :func:`get`. Engines are imported when they are first used. (The float network is not one of them: it has other numbers.)
+All engines take ``run(program, inputs (T, B, N_in), record) -> Trace`` and must return the same integers. A user's own
+engine is any object with such a ``run``; see :func:`get`. Engines are imported when they are first used. (The float
+network is not one of them: it has other numbers.)
 """
 
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
 import importlib.metadata
 from collections.abc import Callable, Mapping
@@ -18,18 +20,24 @@ import numpy as np
 from export.errors import ExportError
 from hardware.errors import RuntimeMissing
 from hardware.program import Program
-from hardware.trace import Trace
+from hardware.trace import NetworkState, Trace
 
 Record = tuple[str, ...] | str
 Run = Callable[[Program, np.ndarray, Record], Trace]
-Step = Callable[[Program, np.ndarray, Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
-"""``step(program, inputs (R, N_in), previous)``: one step of R independent rows from given spikes and states (R, N), by trace name."""
+Values = Mapping[str, np.ndarray]
+Step = Callable[[Program, np.ndarray, Values], Values]
+"""``step(program, inputs (R, N_in), previous)``: one step of R independent rows from given spikes and states (R, N), by
+trace name."""
 
 
 class Runner(Protocol):
     """A user's own engine; it may also have a ``name``."""
 
     def run(self, program: Program, inputs: np.ndarray, record: Record) -> Trace: ...
+
+
+def _always() -> str | None:
+    return None
 
 
 @dataclass(frozen=True)
@@ -52,7 +60,7 @@ class Engine:
     description: str = ""
     install: str = ""
     packages: tuple[str, ...] = ()
-    probe: Callable[[], str | None] = lambda: None
+    probe: Callable[[], str | None] = _always
     step: Step | None = None
     extra_versions: Callable[[], Mapping[str, str]] = field(default=dict)
 
@@ -92,7 +100,9 @@ def get(engine: str | Engine | Runner) -> Engine:
             raise ExportError(f"unknown engine '{engine}'; {hint}engines are {', '.join(ENGINES)}")
         return ENGINES[engine]
     if not callable(getattr(engine, "run", None)):
-        raise ExportError(f"a {type(engine).__name__} is no engine: it has no run(program, inputs, record); give a name or such an object")
+        raise ExportError(
+            f"a {type(engine).__name__} is no engine: it has no run(program, inputs, record); give a name"
+        )
     name = str(getattr(engine, "name", type(engine).__name__))
     return Engine(name=name, run=engine.run, description="supplied by the caller")
 
@@ -122,16 +132,13 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def _needs(*modules: str) -> Callable[[], str | None]:
-    def probe() -> str | None:
-        for module in modules:
-            try:
-                importlib.import_module(module)
-            except ImportError as error:
-                return f"module {module} cannot be imported ({error})"
-        return None
-
-    return probe
+def _missing(*modules: str) -> str | None:
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            return f"module {module} cannot be imported ({error})"
+    return None
 
 
 def _reference(program: Program, inputs: np.ndarray, record: Record) -> Trace:
@@ -146,13 +153,34 @@ def _emulator(program: Program, inputs: np.ndarray, record: Record) -> Trace:
     return emulator.emulate(program, inputs, record)
 
 
+def _reference_step(program: Program, inputs: np.ndarray, previous: Values) -> Values:
+    from hardware import reference
+
+    return _as_one_step(reference.run(program, inputs[np.newaxis], "all", _state(previous)))
+
+
+def _emulator_step(program: Program, inputs: np.ndarray, previous: Values) -> Values:
+    from hardware import emulator
+
+    return _as_one_step(emulator.emulate(program, inputs[np.newaxis], "all", _state(previous)))
+
+
+def _state(values: Values) -> NetworkState:
+    spikes = {name.split("/", 1)[1]: value for name, value in values.items() if name.startswith("spikes/")}
+    return NetworkState({name: value for name, value in values.items() if not name.startswith("spikes/")}, spikes)
+
+
+def _as_one_step(trace: Trace) -> Values:
+    return {name: value[0] for name, value in trace.arrays().items()}
+
+
 def _onnx(program: Program, inputs: np.ndarray, record: Record) -> Trace:
     from export import onnx
 
     return onnx.run(program, inputs, record, threads=1)  # a second thread gains nothing on operands this small
 
 
-def _onnx_step(program: Program, inputs: np.ndarray, previous: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+def _onnx_step(program: Program, inputs: np.ndarray, previous: Values) -> Values:
     from export import onnx
 
     return onnx.OnnxNetwork.open(program, "step", threads=1).step(inputs, previous)
@@ -182,26 +210,30 @@ def _lava_versions() -> Mapping[str, str]:
 ENGINES: Mapping[str, Engine] = {
     engine.name: engine
     for engine in (
-        Engine("reference", _reference, "scalar oracle in plain Python, one neuron at a time", "", ("numpy",)),
-        Engine("emulator", _emulator, "batched integer emulator", "", ("numpy", "numba")),
+        Engine(
+            "reference",
+            _reference,
+            "scalar oracle in plain Python, one neuron at a time",
+            packages=("numpy",),
+            step=_reference_step,
+        ),
+        Engine("emulator", _emulator, "batched integer emulator", packages=("numpy", "numba"), step=_emulator_step),
         Engine(
             "onnx",
             _onnx,
             "integer ONNX graph in ONNX Runtime",
             "pip install onnx onnxruntime",
-            ("onnxruntime", "onnx"),
-            _needs("onnx", "onnxruntime"),
-            _onnx_step,
+            packages=("onnxruntime", "onnx"),
+            probe=functools.partial(_missing, "onnx", "onnxruntime"),
+            step=_onnx_step,
         ),
         Engine(
             "lava",
             _lava,
             "Lava processes, fixed-point CPU models",
             "hypr lava install",
-            (),
-            _lava_problem,
-            None,
-            _lava_versions,
+            probe=_lava_problem,
+            extra_versions=_lava_versions,
         ),
     )
 }

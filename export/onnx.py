@@ -142,8 +142,9 @@ class OnnxNetwork:
         return cls(session, properties["hypr.form"], accepted, names, properties["hypr.program_sha256"])
 
     def run(self, inputs: np.ndarray, record: Sequence[str] | str = ()) -> Trace:
-        """Run whole sequences (``scan`` form), in parts of the batch where the outputs would need more than
-        :data:`CHUNK_BYTES`.
+        """Run whole sequences: the ``scan`` form in one call, the ``step`` form in a loop over time.
+
+        Where the outputs of the ``scan`` form would exceed :data:`CHUNK_BYTES`, the batch is run in parts.
 
         Args:
             inputs: (T, B, N_in) integers or bool.
@@ -151,9 +152,10 @@ class OnnxNetwork:
         """
         spikes = [name for name in self.names if name.startswith("spikes/")]
         states = self._wanted(record)
-        results = self._outputs(check_inputs(self.input, inputs), ["output", *spikes, *states])
+        compute = self._outputs if self.form == "scan" else self._loop
+        results = compute(check_inputs(self.input, inputs), ["output", *spikes, *states])
         return Trace(
-            engine="onnx",
+            engine="onnx" if self.form == "scan" else "onnx-step",
             output=results["output"],
             spikes={name.split("/", 1)[1]: results[name] for name in spikes},
             states={name: results[name] for name in states},
@@ -194,6 +196,18 @@ class OnnxNetwork:
         ]
         return {name: np.concatenate([piece[k] for piece in pieces], axis=1) for k, name in enumerate(names)}
 
+    def _loop(self, inputs: np.ndarray, names: list[str]) -> dict[str, np.ndarray]:
+        steps, batch = inputs.shape[:2]
+        items = {item.name: item for item in self.session.get_outputs()}
+        kinds = {name: np.uint8 if items[name].type == "tensor(uint8)" else np.int32 for name in items}
+        results = {name: np.empty((steps, batch, items[name].shape[-1]), kinds[name]) for name in names}
+        now = {name: np.zeros((batch, items[name].shape[-1]), kinds[name]) for name in self.names}
+        for t in range(steps):
+            now = self.step(inputs[t], now)
+            for name in names:
+                results[name][t] = now[name]
+        return results
+
     def _wanted(self, record: Sequence[str] | str) -> list[str]:
         every = [name for name in self.names if not name.startswith("spikes/")]
         if record == "all" or tuple(record) == ("all",):
@@ -212,13 +226,8 @@ class OnnxNetwork:
 def run(
     source: Program | str | os.PathLike[str], inputs: np.ndarray, record: Sequence[str] | str = (), threads: int = 0
 ) -> Trace:
-    """Run a Program, or a file in ``scan`` form, in ONNX Runtime; see :meth:`OnnxNetwork.run`."""
-    network = OnnxNetwork.open(source, "scan", threads)
-    if network.form != "scan":
-        raise ExportError(
-            f"{source} holds the '{network.form}' form, sequences need 'scan'; give integer_scan.onnx of the bundle"
-        )
-    return network.run(inputs, record)
+    """Run a Program or a file in ONNX Runtime; see :meth:`OnnxNetwork.run`."""
+    return OnnxNetwork.open(source, "scan", threads).run(inputs, record)
 
 
 def check_inputs(accepted: InputFormat, inputs: np.ndarray) -> np.ndarray:

@@ -1,12 +1,14 @@
 """Verification: the same Program and inputs through several engines, every integer of every step compared.
 
-Each engine is compared with a baseline (the emulator), and the baseline with the scalar oracle on a few samples, so that all of them are tied to
-the specification. Samples are independent of each other: they are run in parts that fit into memory, on as many processes as asked for.
+Each engine is compared with a baseline (the emulator), and the baseline with the scalar oracle on a few samples, so
+that all of them are tied to the specification. Samples are independent of each other: they are run in parts that fit
+into memory, on as many processes as asked for.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import multiprocessing
 import time
@@ -19,10 +21,12 @@ import numpy as np
 from export import engines as engine_registry
 from export.engines import Engine, Runner
 from export.errors import ExportError
-from hardware.compare import Divergence, compare
+from export.verify_steps import run_forced
+from hardware.compare import UPDATE_ORDER, Divergence, compare
 from hardware.inputs import check_inputs
 from hardware.program import Program
 from hardware.program_file import content_hash
+from hardware.trace import Trace
 
 DEFAULT_LIMITS: Mapping[str, int] = {"reference": 2, "lava": 16}
 """How many samples the slow engines run, unless told otherwise."""
@@ -44,6 +48,8 @@ class PairResult:
         compared: number of integers compared (outputs, spikes, states). differing: how many were not equal.
         seconds: time the engine took. baseline_seconds: time the baseline took on the same samples.
         first_divergence: the earliest difference (by step, then layer), or None.
+        spikes: how many spikes the baseline fired on these samples: in a silent network, equality says little.
+        ran_as: what the engine says of itself (which backend or kind of connection it used).
     """
 
     engine: str
@@ -55,6 +61,8 @@ class PairResult:
     seconds: float
     baseline_seconds: float
     first_divergence: Divergence | None
+    spikes: int
+    ran_as: str
 
     @property
     def equal(self) -> bool:
@@ -104,6 +112,7 @@ class VerificationResult:
                 "steps": pair.steps,
                 "integers": pair.compared,
                 "differing": pair.differing,
+                "spikes": pair.spikes,
                 "seconds": pair.seconds,
                 "first_divergence": describe(pair),
             }
@@ -135,21 +144,22 @@ def verify(
 
     Args:
         inputs: (T, B, N_in) integers or bool within the Program's input format.
-        engines: names, or objects with ``run(program, inputs, record) -> Trace``. The oracle ``reference`` is added unless its limit is 0.
+        engines: names, or objects with ``run(program, inputs, record) -> Trace``. The oracle ``reference`` is added
+            unless its limit is 0.
         baseline: what the others are compared with.
-        teacher_forced: start every step from the baseline's states instead of the engine's own (engines that can take a single step).
+        teacher_forced: start every step from the baseline's states instead of the engine's own (engines that can take a
+            single step).
         sample_limits: engine name -> most samples, spread evenly over the batch; default :data:`DEFAULT_LIMITS`.
         jobs: processes; a caller's own engine objects must then be picklable.
         memory_bytes: bound on traces held per process; decides how many samples run at once.
         progress: see :data:`Progress`.
 
     Raises:
-        ExportError: unknown engine, nothing to compare. RuntimeMissing: an engine is not installed. InputError: unfit inputs.
+        ExportError: unknown engine, nothing to compare. RuntimeMissing: an engine is not installed. InputError: unfit
+            inputs.
     """
     started = time.perf_counter()
-    inputs = check_inputs(program.input, inputs)
-    if 0 in inputs.shape:
-        raise ExportError(f"inputs have shape {inputs.shape}; verification needs at least one step and one sample")
+    inputs = check_inputs(program, inputs)
     if jobs < 1:
         raise ExportError(f"jobs is {jobs}; it must be at least 1")
     base = engine_registry.get(baseline).require()
@@ -187,21 +197,30 @@ def inputs_hash(inputs: np.ndarray) -> str:
     return digest.hexdigest()
 
 
-def _compared_engines(engines: Sequence[str | Engine | Runner], base: Engine, limits: Mapping[str, int]) -> list[Engine]:
+def _compared_engines(
+    engines: Sequence[str | Engine | Runner], base: Engine, limits: Mapping[str, int]
+) -> list[Engine]:
     named = {engine.name: engine for engine in map(engine_registry.get, engines)}
     if limits.get("reference", 0) > 0:
         named.setdefault("reference", engine_registry.get("reference"))
     named.pop(base.name, None)
     chosen = [engine for name, engine in named.items() if limits.get(name, 1) > 0]
     if not chosen:
-        raise ExportError(f"nothing to compare '{base.name}' with; name another engine or allow a sample of 'reference'")
+        raise ExportError(
+            f"nothing to compare '{base.name}' with; name another engine or allow a sample of 'reference'"
+        )
     return [engine.require() for engine in chosen]
 
 
 def _plan(
-    program: Program, inputs: np.ndarray, engines: Sequence[Engine], limits: Mapping[str, int], jobs: int, memory_bytes: int
+    program: Program,
+    inputs: np.ndarray,
+    engines: Sequence[Engine],
+    limits: Mapping[str, int],
+    jobs: int,
+    memory_bytes: int,
 ) -> Iterator[_Task]:
-    """Slow engines first, each on its own few samples; then all others together, so that they share the baseline's run."""
+    """Slow engines first, each on its few samples; then the others together, so that they share the baseline's run."""
     steps, batch = inputs.shape[:2]
     fit = max(1, memory_bytes // (2 * steps * _bytes_per_step(program)))
     everything = tuple(range(batch))
@@ -257,24 +276,25 @@ def _run_plan(
         return results
     # A fresh interpreter per process: forking one that has run threads (ONNX Runtime, BLAS) can deadlock.
     with ProcessPoolExecutor(min(jobs, len(plan)), mp_context=multiprocessing.get_context("spawn")) as pool:
-        waiting = [pool.submit(_run_task, program, inputs[:, task.samples], base, task, teacher_forced) for task in plan]
+        waiting = [
+            pool.submit(_run_task, program, inputs[:, task.samples], base, task, teacher_forced) for task in plan
+        ]
         for future in as_completed(waiting):
             finished(future.result())
     return results
 
 
-def _run_task(program: Program, inputs: np.ndarray, base: Engine, task: _Task, teacher_forced: bool) -> list[PairResult]:
-    expected, base_seconds = _timed(lambda: base.run(program, inputs, "all"))
+def _run_task(
+    program: Program, inputs: np.ndarray, base: Engine, task: _Task, teacher_forced: bool
+) -> list[PairResult]:
+    expected, base_seconds = _timed(functools.partial(base.run, program, inputs, "all"))
     pairs = []
     for engine in task.engines:
+        run = functools.partial(engine.run, program, inputs, "all")
         if teacher_forced:
-            from export.verify_steps import run_forced
-
-            actual, seconds = _timed(lambda e=engine: run_forced(e, program, inputs, expected))
-        else:
-            actual, seconds = _timed(lambda e=engine: e.run(program, inputs, "all"))
-        found = compare(expected, actual, program)
-        first = found.first_divergence
+            run = functools.partial(run_forced, engine, program, inputs, expected)
+        actual, seconds = _timed(run)
+        compared, differing, first = compare_traces(program, base.name, expected, engine.name, actual)
         if first is not None:
             first = dataclasses.replace(first, sample=task.samples[first.sample])
         pairs.append(
@@ -283,17 +303,43 @@ def _run_task(program: Program, inputs: np.ndarray, base: Engine, task: _Task, t
                 baseline=base.name,
                 samples=task.samples,
                 steps=inputs.shape[0],
-                compared=found.compared,
-                differing=found.differing,
+                compared=compared,
+                differing=differing,
                 seconds=seconds,
                 baseline_seconds=base_seconds,
                 first_divergence=first,
+                spikes=sum(int(np.count_nonzero(value)) for value in expected.spikes.values()),
+                ran_as=actual.engine,
             )
         )
     return pairs
 
 
-def _timed(work: Callable[[], object]) -> tuple[object, float]:
+def compare_traces(
+    program: Program, name_a: str, a: Trace, name_b: str, b: Trace
+) -> tuple[int, int, Divergence | None]:
+    """Integers compared, integers differing and the first divergence of two full traces.
+
+    Raises:
+        ExportError: a trace lacks an array; equality of the rest would say too little.
+    """
+    for name, trace in ((name_a, a), (name_b, b)):
+        missing = sorted(set(_full_trace(program)) - set(trace.arrays()))
+        if missing:
+            raise ExportError(f"engine '{name}' returned no '{missing[0]}'; verification needs every spike and state")
+    inner = compare(a, b, program)
+    # The output is an array of its own in a trace, though it repeats the last layer.
+    outer = compare(Trace(a.engine, a.output), Trace(b.engine, b.output), program)
+    first = inner.first_divergence or outer.first_divergence
+    return inner.compared + outer.compared, inner.differing + outer.differing, first
+
+
+def _full_trace(program: Program) -> list[str]:
+    spikes = [f"spikes/{layer.name}" for layer in program.layers if layer.spec.spiking]
+    return spikes + [f"{state}/{layer.name}" for layer in program.layers for state in layer.spec.states]
+
+
+def _timed(work: Callable[[], Trace]) -> tuple[Trace, float]:
     started = time.perf_counter()
     result = work()
     return result, time.perf_counter() - started
@@ -301,14 +347,21 @@ def _timed(work: Callable[[], object]) -> tuple[object, float]:
 
 def _merge(program: Program, parts: Sequence[PairResult]) -> PairResult:
     """The parts of one engine as one result."""
-    order = {layer.name: index for index, layer in enumerate(program.layers)}
+    place = {
+        (layer.name, state): (index, rank)
+        for index, layer in enumerate(program.layers)
+        for rank, state in enumerate((*UPDATE_ORDER[layer.model], "output"))
+    }
     divergences = [part.first_divergence for part in parts if part.first_divergence is not None]
     return dataclasses.replace(
         parts[0],
         samples=tuple(sorted(sample for part in parts for sample in part.samples)),
         compared=sum(part.compared for part in parts),
         differing=sum(part.differing for part in parts),
+        spikes=sum(part.spikes for part in parts),
         seconds=sum(part.seconds for part in parts),
         baseline_seconds=sum(part.baseline_seconds for part in parts),
-        first_divergence=min(divergences, key=lambda d: (d.step, order.get(d.layer, 0), d.sample, d.neuron), default=None),
+        first_divergence=min(
+            divergences, key=lambda d: (d.step, place[d.layer, d.state], d.sample, d.neuron), default=None
+        ),
     )

@@ -1,4 +1,5 @@
-"""Teacher-forced runs: every step starts from given states, so that one wrong step cannot hide behind, or be blamed on, an earlier one."""
+"""Teacher-forced runs: every step starts from given states, so that one wrong step cannot hide behind, or be blamed on,
+an earlier one."""
 
 from __future__ import annotations
 
@@ -27,7 +28,9 @@ def run_forced(engine: Engine, program: Program, inputs: np.ndarray, teacher: Tr
         ExportError: the engine cannot take single steps.
     """
     if engine.step is None:
-        raise ExportError(f"engine '{engine.name}' cannot start from given states; leave it out of a teacher-forced verification")
+        raise ExportError(
+            f"engine '{engine.name}' cannot start from given states; leave it out of a teacher-forced verification"
+        )
     steps, batch, _ = inputs.shape
     given = {name: value for name, value in teacher.arrays().items() if name != "output"}
     before = {name: _previous(value) for name, value in given.items()}
@@ -36,7 +39,9 @@ def run_forced(engine: Engine, program: Program, inputs: np.ndarray, teacher: Tr
         engine.step(program, rows[i : i + ROWS], {name: value[i : i + ROWS] for name, value in before.items()})
         for i in range(0, len(rows), ROWS)
     ]
-    found = {name: np.concatenate([part[name] for part in parts]).reshape(steps, batch, -1) for name in ("output", *given)}
+    found = {
+        name: np.concatenate([part[name] for part in parts]).reshape(steps, batch, -1) for name in ("output", *given)
+    }
     return Trace(
         engine=engine.name,
         output=found["output"],

@@ -63,12 +63,10 @@ def test_step_and_scan_form_give_the_same_integers() -> None:
     program = random_program(rng, layers=3, sizes=(3, 6))
     inputs = random_inputs(rng, program, 10, 3)
     scan = run(program, inputs, "all", threads=1).arrays()
-    network = OnnxNetwork.open(program, "step", threads=1)
-    now = {name: np.zeros_like(scan[name][0]) for name in network.names}
-    for t in range(len(inputs)):
-        now = network.step(inputs[t], now)
-        for name, value in now.items():
-            assert np.array_equal(value, scan[name][t]), (t, name)
+    step = OnnxNetwork.open(program, "step", threads=1).run(inputs, "all").arrays()
+    assert scan.keys() == step.keys()
+    for name, value in scan.items():
+        assert np.array_equal(value, step[name]), name
 
 
 @pytest.mark.parametrize("high", [1, 126, 127, 128, 255, 256, 2000])
@@ -196,7 +194,7 @@ def test_damaged_and_foreign_files_are_refused_in_one_line(tmp_path: Path, damag
     assert "\n" not in str(caught.value)
 
 
-def test_missing_file_wrong_form_and_unwritable_folder_are_refused(tmp_path: Path) -> None:
+def test_missing_file_unknown_form_and_unwritable_folder_are_refused(tmp_path: Path) -> None:
     program = li_program(np.ones((2, 4)))
     with pytest.raises(ExportError, match="cannot be read"):
         load(tmp_path / "absent.onnx")
@@ -204,7 +202,4 @@ def test_missing_file_wrong_form_and_unwritable_folder_are_refused(tmp_path: Pat
         export_onnx(program, tmp_path / "a.onnx", "loop")
     with pytest.raises(ExportError, match="absent"):
         export_onnx(program, tmp_path / "absent" / "a.onnx")
-    export_onnx(program, tmp_path / "step.onnx", "step")
-    with pytest.raises(ExportError, match="'scan'"):
-        run(tmp_path / "step.onnx", np.zeros((1, 1, 4), np.int64))
-    assert sorted(item.name for item in tmp_path.iterdir()) == ["step.onnx"]
+    assert not list(tmp_path.iterdir())
