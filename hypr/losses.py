@@ -63,7 +63,7 @@ class MeanCrossEntropy:
 
 @dataclass(frozen=True)
 class SumSoftmaxCrossEntropy:
-    """Cross entropy with the sum over unmasked steps of ``softmax(o^t)`` as logits, batch mean (the authors' SHD loss)."""
+    """Cross entropy with logits ``sum_t softmax(o^t)`` over the unmasked steps, batch mean (the authors' SHD loss)."""
 
     per_step: ClassVar[bool] = False
     classes: ClassVar[bool] = True

@@ -15,6 +15,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +28,6 @@ from hypr.network import Network
 from hypr.neurons import ALIF, BRF, LI, Neuron, SEAdLIF
 
 LIMIT = 1e-10  # float64: a few thousand operations per value, each with an error of 1e-16
-_RAW_NAMES = {"LI": {"tau_u": "tau"}}
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Case:
             raise HyprError(f"{path}: no such file") from None
         except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError, AttributeError, TypeError) as error:
             raise HyprError(
-                f"{path}: not a golden gradient file ({type(error).__name__}: {error}); it needs hyper_json, param/*, x, y, mask"
+                f"{path}: not a golden gradient file ({_reason(error)}); it needs hyper_json, param/*, x, y, mask"
             ) from None
         self.path, self.name = (
             path,
@@ -83,7 +83,8 @@ class Case:
                 value = torch.from_numpy(value.T.copy() if value.ndim == 2 else value)
                 if value.shape != parameter.shape:
                     raise HyprError(
-                        f"parameter {prefix}.{name} has shape {tuple(value.shape)}, the network needs {tuple(parameter.shape)}"
+                        f"parameter {prefix}.{name} has shape {tuple(value.shape)}, "
+                        f"the network needs {tuple(parameter.shape)}"
                     )
                 parameter.data = value
         return net
@@ -99,21 +100,27 @@ class Case:
         found = {name: np.zeros_like(self.data[f"param/{name}"]) for name in self.parameters}
         for index, layer in enumerate(rule.net.layers):
             for name, parameter in layer.named_parameters():
-                found[f"{self._prefix(index, count)}.{self._golden_name(layer, name)}"] = parameter.grad.numpy().T
+                if parameter.grad is not None:
+                    found[f"{self._prefix(index, count)}.{self._golden_name(layer, name)}"] = parameter.grad.numpy().T
         return found
 
     def reference(self, target: str) -> Mapping[str, np.ndarray]:
         """Reference gradients ``target/*`` by parameter name; a parameter without an entry has none, which is zero."""
         if not any(key.startswith(f"{target}/") for key in self.data):
             raise HyprError(f"{self.path}: no reference gradients {target}/* in this file")
-        return {
-            name: self.data.get(f"{target}/{name}", np.zeros_like(self.data[f"param/{name}"]))
-            for name in self.parameters
-        }
+        found = {}
+        for name in self.parameters:
+            like = self.data[f"param/{name}"]
+            found[name] = self.data.get(f"{target}/{name}", np.zeros_like(like))
+            if found[name].shape != like.shape:
+                raise HyprError(
+                    f"{self.path}: {target}/{name} has shape {found[name].shape}, the parameter {like.shape}"
+                )
+        return found
 
     def _hidden(self, index: int) -> Neuron:
         hp, n = dict(self.hyper["hp"]), int(self.hyper["hidden"])
-        sizes = {
+        sizes: dict[str, Any] = {
             "n_in": int(self.hyper["n_in"]) if index == 0 else n,
             "n": n,
             "recurrent": bool(self.hyper["recurrent"]),
@@ -134,9 +141,10 @@ class Case:
         if kind == "AdLIF":
             if np.any(self.data[f"param/layers.{index}.params.thr"] != hp["thr"]):
                 raise HyprError(
-                    f"layer {index} has thresholds that differ from thr = {hp['thr']}; one threshold per layer is supported"
+                    f"layer {index} has thresholds that differ from thr = {hp['thr']}; "
+                    "one threshold per layer is supported"
                 )
-            ranges = {name: hp[name] for name in ("tau_u_range", "tau_w_range", "a_range", "b_range")}
+            ranges: dict[str, Any] = {name: hp[name] for name in ("tau_u_range", "tau_w_range", "a_range", "b_range")}
             return SEAdLIF(**sizes, theta=hp["thr"], rho=hp["adapt_coeff"], adaptation_spike="previous", **ranges)
         if kind == "ALIF":
             return ALIF(**sizes, beta=hp["beta"], b0=hp["b_j0"])
@@ -207,10 +215,9 @@ def main(arguments: list[str] | None = None) -> int:
             for difference in compare(Case(path)):
                 passed = difference.value <= LIMIT
                 failed |= not passed
-                print(
-                    f"{difference.case:22s} {difference.rule:24s} {difference.value:9.2e}  {'ok' if passed else 'FAIL'}  ({difference.parameter})",
-                    flush=True,
-                )
+                verdict = "ok" if passed else "FAIL"
+                line = f"{difference.case:22s} {difference.rule:24s} {difference.value:9.2e}  {verdict:4s}"
+                print(f"{line}  ({difference.parameter})", flush=True)
         except HyprError as error:
             print(f"error: {error}", file=sys.stderr)
             return 2

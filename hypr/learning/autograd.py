@@ -76,7 +76,7 @@ class Autograd(Rule):
         z: Tensor,
         cut: bool,
     ) -> tuple[tuple[Tensor, ...], Tensor]:
-        """One step; with ``cut`` the new state forgets that its input depends on the layer below, the output does not."""
+        """One step; with ``cut`` only the output depends on the layer below, the new state holds it constant."""
         if self.paths != "full":
             z = z.detach()
         after, output = layer.step(state, z, self._current(layer, pre, z), parameters)

@@ -7,7 +7,6 @@ section 3; Bellec et al. 2020).
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from hypr.kernels.reference import carry_eligibility, start_eligibility
@@ -35,9 +34,9 @@ class EProp(WindowedRule):
         for index in reversed(range(len(trajectories))):
             layer, trajectory = self.net.layers[index], trajectories[index]
             eligibility = carry.eligibilities[index] or start_eligibility(layer, g.shape[0], extra=1)
-            carry.eligibilities[index] = carry_eligibility(layer, trajectory, eligibility, spike_filters=(0.0,))
-            spike = _spike_component(layer, carry.eligibilities[index])
-            gradients.add_boundary(index, g[:, None], spike)
+            eligibility = carry_eligibility(layer, trajectory, eligibility, spike_filters=(0.0,))
+            carry.eligibilities[index] = eligibility
+            gradients.add_boundary(index, g[:, None], _spike_component(layer, eligibility))
             direct = layer.jacobians(
                 trajectory.states[:-1], trajectory.spikes[:-1], trajectory.current, layer.effective()
             ).D[0]
@@ -55,7 +54,7 @@ def _spike_component(layer: Neuron, eligibility: Eligibility) -> Eligibility:
         return None if value is None else value[:, d:]
 
     return Eligibility(
-        torch.as_tensor(eligibility.weight[:, d:]),
+        eligibility.weight[:, d:],
         last(eligibility.recurrent),
         last(eligibility.bias),
         {name: value[:, d:] for name, value in eligibility.parameters.items()},

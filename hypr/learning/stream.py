@@ -34,7 +34,7 @@ class Stream:
                 raise HyprError(f"stream: {name} is {value!r}, must be a whole number of at least 1")
         if not rule.loss.per_step:
             raise HyprError(
-                f"stream: {type(rule.loss).__name__} needs a whole sequence; use a per-step loss such as 'cross_entropy'"
+                f"stream: {type(rule.loss).__name__} needs whole sequences; use one per step ('cross_entropy', 'mse')"
             )
         self._rule, self._steps, self._batch = rule, steps, batch_size
         self._carry = rule.start(batch_size)

@@ -102,8 +102,8 @@ class WindowedRule(Rule):
         window = steps if self.window is None else self.window
         whole = None
         if not self.loss.per_step and steps > window:
-            # Prediction from the whole sequence: its error needs all outputs first, so the dynamics run twice at bounded
-            # memory.
+            # Prediction from the whole sequence: its error needs all outputs first, so the dynamics run
+            # twice at bounded memory.
             whole = self.loss(self._outputs(pre, carry.states, window), target, weight)
         value, outputs = pre.new_zeros(()), []
         sums = [pre.new_zeros(layer.n) for layer in self.net.layers]
@@ -196,7 +196,8 @@ class HYPR(WindowedRule):
             same step only.
             Across windows the eligibility of a spike is carried filtered by the mean kappa: exact where all outputs
                 share one kappa,
-            an approximation of the part before the window otherwise.
+            an approximation of the part before the window otherwise. Hidden layers below the last one get this error
+            too, those of its parts that lie inside the window.
     """
 
     def __init__(

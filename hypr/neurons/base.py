@@ -144,7 +144,7 @@ class Neuron(nn.Module):
         """Effective parameters (N,) that enter the step, differentiable functions of the raw trainable ones. Default:
         the raw ones.
         """
-        return {name: self.get_parameter(name) for name in self.ranges}
+        return {name: getattr(self, name) for name in self.ranges}
 
     def jacobians(self, state: Tensor, spikes: Tensor, current: Tensor, parameters: Mapping[str, Tensor]) -> Jacobians:
         """Derivatives of the step; arguments as in :func:`hypr.neurons.jacobians.forward_mode`, which is the default.

@@ -1,8 +1,8 @@
-"""Jacobians of a neuron's step over a whole window, and their default: forward-mode differentiation of the step itself."""
+"""Jacobians of a neuron's step over a window, and their default: forward-mode differentiation of the step itself."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -64,9 +64,9 @@ def forward_mode(
 
     def derivative(index: int) -> tuple[Tensor, Tensor]:
         tangents = tuple(torch.ones_like(x) if i == index else torch.zeros_like(x) for i, x in enumerate(inputs))
-        _, outputs = torch.func.jvp(step, inputs, tangents)
-        full = [out.expand_as(current) for out in outputs]
-        return torch.stack(full[:-1], 2), full[-1]
+        outputs: tuple[Tensor, ...] = torch.func.jvp(step, inputs, tangents)[1]
+        whole = [out.expand_as(current) for out in outputs]
+        return torch.stack(whole[:-1], 2), whole[-1]
 
     by_state = [derivative(j) for j in range(count)]
     E, F = derivative(count)
@@ -84,12 +84,12 @@ def forward_mode(
     )
 
 
-def stack(rows: list[list[Tensor | float]], like: Tensor) -> Tensor:
+def stack(rows: Sequence[Sequence[Tensor | float]], like: Tensor) -> Tensor:
     """(T, B, d, d, N) from a nested list of (T, B, N) tensors or constants, row i = derivatives of state i."""
     return torch.stack([column(row, like) for row in rows], 2)
 
 
-def column(entries: list[Tensor | float], like: Tensor) -> Tensor:
+def column(entries: Sequence[Tensor | float], like: Tensor) -> Tensor:
     """(T, B, d, N) from a list of (T, B, N) tensors, broadcastable tensors or constants; ``like`` gives shape, dtype
     and device.
     """
