@@ -1,0 +1,53 @@
+"""``INPUTS.npz`` and ``OUT.npz``: what ``hypr run`` and ``hypr verify`` read and write. No pickle."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from export.files import write_atomically
+from hardware.trace import Trace
+from hypr.errors import HyprError
+
+INPUT_KEY = "input_spikes"
+
+
+def read_inputs(path: Path) -> np.ndarray:
+    """Inputs (T, B, N_in), integers (spikes or graded payloads) or bool.
+
+    Raises:
+        HyprError: no such file, not an NPZ file, no array ``input_spikes``, not three axes, not integers.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise HyprError(f"{path}: is a single array; save it with np.savez(path, {INPUT_KEY}=array)")
+            if INPUT_KEY not in archive.files:
+                held = ", ".join(archive.files[:8]) or "nothing"
+                raise HyprError(f"{path}: holds no '{INPUT_KEY}' (it holds {held}); save it with np.savez(path, {INPUT_KEY}=array)")
+            inputs = archive[INPUT_KEY]
+    except HyprError:
+        raise
+    except OSError as error:
+        raise HyprError(f"{path}: cannot be read ({error.strerror or 'damaged'}); give an .npz file with '{INPUT_KEY}'") from None
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, MemoryError, NotImplementedError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise HyprError(f"{path}: damaged or not an .npz file ({reason}); write it again with np.savez") from None
+    if inputs.ndim != 3:
+        raise HyprError(f"{path}: '{INPUT_KEY}' has shape {inputs.shape}; it must be (steps, samples, channels)")
+    if inputs.dtype.kind not in "biu":
+        raise HyprError(f"{path}: '{INPUT_KEY}' holds {inputs.dtype}; it must hold integers or bool: encode values as spikes or payloads first")
+    return inputs
+
+
+def write_trace(trace: Trace, path: Path) -> None:
+    """Write ``output``, ``spikes/<layer>`` and ``<state>/<layer>``; the file appears whole or not at all."""
+
+    def write(part: Path) -> None:
+        with part.open("wb") as stream:
+            np.savez_compressed(stream, **trace.arrays())  # type: ignore[arg-type]  # the stubs take keyword names for flags
+
+    write_atomically(path, write)

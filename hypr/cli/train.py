@@ -1,0 +1,83 @@
+"""``hypr train``: from a recipe to a run folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hypr.cli.output import json_option, note, percent, seconds, show
+
+
+@click.command("train")
+@click.argument("recipe", required=False)
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the run; made where missing.")
+@click.option("--resume", is_flag=True, help="Continue the run in that folder; on a CPU bit for bit as if never interrupted.")
+@click.option("--device", help="auto, cpu, cuda or cuda:N; short for the override device=...")
+@click.option("--list", "list_recipes", is_flag=True, help="List the recipes that come with hypr.")
+@json_option
+def train_verb(
+    recipe: str | None,
+    overrides: tuple[str, ...],
+    out: Path | None,
+    resume: bool,
+    device: str | None,
+    list_recipes: bool,
+    as_json: bool,
+) -> None:
+    """Train a network from a recipe or a TOML file, changed by KEY=VALUE, and write the folder of the run.
+
+    \b
+    Examples:
+      hypr train --list
+      hypr train digits-brf --out runs/digits
+      hypr train qtdb-brf rule=bptt epochs=100 seed=3 --out runs/ecg-bptt
+      hypr train my.toml network.layers.0.width=64 --out runs/mine
+      hypr train qtdb-brf --out runs/ecg --resume
+
+    The folder holds config.toml, environment.json (versions, seed, data hashes), metrics.jsonl, best.safetensors (on validation),
+    last.safetensors, result.json and curves.png.
+    """
+    from hypr import config
+
+    if list_recipes:
+        known = config.recipes()
+        show({"recipes": known}, as_json, lambda: _render_recipes(known))
+        return
+    if recipe is None:
+        raise click.UsageError("give a recipe or a TOML file; 'hypr train --list' shows the recipes")
+    if out is None:
+        raise click.UsageError("give the folder of the run with --out, for example --out runs/mine")
+    settings = config.load(recipe, [*overrides, *([f"device={device}"] if device else [])])
+    from hypr.progress import TrainingBar
+    from hypr.train import train
+
+    result = train(settings, out, resume=resume, progress=TrainingBar(settings.name))
+    answer = {
+        "run": out,
+        "recipe": settings.name,
+        "rule": settings.rule.name,
+        "epochs": result.epochs,
+        "stopped_early": result.stopped_early,
+        "best_epoch": result.best_epoch,
+        "best": result.best,
+        "last": result.last,
+        "seconds": result.seconds,
+    }
+    show(answer, as_json, lambda: _render(answer))
+
+
+def _render_recipes(known: dict[str, str]) -> None:
+    width = max(map(len, known))
+    for name, description in known.items():
+        click.echo(f"{name:<{width}}  {description}")
+
+
+def _render(answer: dict[str, Any]) -> None:
+    click.echo(f"{answer['run']}: {answer['epochs']} epochs with rule {answer['rule']} in {seconds(answer['seconds'])}")
+    for which, epoch in (("best", answer["best_epoch"]), ("last", answer["epochs"])):
+        accuracies = ", ".join(f"{split.replace('_', ' ')} {percent(value)}" for split, value in answer[which].items())
+        click.echo(f"  {which} (epoch {epoch}): {accuracies}")
+    note(f"next: hypr export {answer['run']} --out bundles/{Path(answer['run']).name}")

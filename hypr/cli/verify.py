@@ -1,0 +1,103 @@
+"""``hypr verify``: several engines, the same inputs, every integer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hypr.cli.output import json_option, note, progress, seconds, show, table
+
+if TYPE_CHECKING:
+    from export.verify import VerificationResult
+
+
+@click.command("verify")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--data", "data_name", help="Data set whose test part is run; default: the one the network was trained on.")
+@click.option("--inputs", type=click.Path(path_type=Path), help="An .npz file with input_spikes instead of a data set.")
+@click.option("--engines", default="emulator,onnx,lava", show_default=True, help="Engines, separated by commas; the scalar oracle always joins.")
+@click.option("--samples", type=int, help="Run the first N sequences only.")
+@click.option("--lava-samples", type=int, default=16, show_default=True, help="Sequences that Lava runs, spread over all.")
+@click.option("--reference-samples", type=int, default=2, show_default=True, help="Sequences that the scalar oracle runs.")
+@click.option("--teacher-forced", is_flag=True, help="Start every step from the emulator's states, so that each engine's own errors show.")
+@click.option("--jobs", type=int, default=1, show_default=True, help="Processes.")
+@click.option("--out", type=click.Path(path_type=Path), help="Certificate file; default: certificate.json in the bundle.")
+@json_option
+def verify_verb(
+    bundle: Path,
+    data_name: str | None,
+    inputs: Path | None,
+    engines: str,
+    samples: int | None,
+    lava_samples: int,
+    reference_samples: int,
+    teacher_forced: bool,
+    jobs: int,
+    out: Path | None,
+    as_json: bool,
+) -> int:
+    """Run engines on the same inputs and compare outputs, spikes and every state at every step; exit code 1 on any difference.
+
+    Everything is compared with the emulator, the emulator with the scalar oracle. A certificate with hashes and versions is written.
+
+    \b
+    Examples:
+      hypr verify bundles/ecg
+      hypr verify bundles/ecg --engines emulator,onnx --jobs 2
+      hypr verify bundles/ecg --inputs mine.npz --teacher-forced --out mine.json
+    """
+    if data_name is not None and inputs is not None:
+        raise click.UsageError("give --data or --inputs, not both")
+    from export.bundle import Bundle
+    from export.certificate import certificate, write_certificate
+    from hypr.arrays import read_inputs
+    from hypr.deploy import bundle_data, file_checks, verify_bundle
+    from hypr.evaluation import time_major
+
+    opened = Bundle.open(bundle)
+    if inputs is not None:
+        values, name = read_inputs(inputs), str(inputs)
+    else:
+        dataset = bundle_data(opened, name=data_name)
+        values, name = time_major(dataset), f"{dataset.name}, test part"
+    names = [engine.strip() for engine in engines.split(",") if engine.strip()]
+    with progress("verifying", "sequences") as step:
+        result = verify_bundle(
+            opened,
+            values[:, :samples],
+            names,
+            teacher_forced=teacher_forced,
+            sample_limits={"lava": lava_samples, "reference": reference_samples},
+            jobs=jobs,
+            progress=step,
+        )
+    checks = file_checks(opened)
+    content = certificate(result, opened.files(), name, checks)
+    target = out or bundle / "certificate.json"
+    write_certificate(content, target)
+    show({**content, "certificate": target}, as_json, lambda: render(result, checks, name, target))
+    return 0 if content["equal"] else 1
+
+
+def render(result: VerificationResult, checks: dict[str, bool], name: str, target: Path) -> None:
+    """The result as a table, the file checks, and the verdict."""
+    rows: list[tuple[Any, ...]] = [
+        (r["engine"], r["against"], r["samples"], r["steps"], r["integers"], r["differing"], seconds(float(str(r["seconds"]))))
+        for r in result.rows()
+    ]
+    steps = result.inputs_shape[0]
+    mode = "each step from the baseline's states" if result.teacher_forced else "free-running"
+    columns = ("engine", "against", "sequences", "steps", "integers", "differing", "time")
+    table(f"{name}: {result.inputs_shape[1]} sequences of {steps} steps, {mode}", columns, rows, right=(2, 3, 4, 5, 6))
+    for check, held in checks.items():
+        click.echo(f"  {'ok' if held else 'NOT SO'}  {check}")
+    for row in result.rows():
+        if row["first_divergence"]:
+            click.echo(f"first difference, {row['engine']} against {row['against']}: {row['first_divergence']}")
+    if result.equal and all(checks.values()):
+        click.echo(f"EQUAL: all {sum(pair.compared for pair in result.pairs):,} integers agree")
+    else:
+        click.echo(f"DIFFERENT: {sum(pair.differing for pair in result.pairs):,} integers differ")
+    note(f"certificate: {target}")
