@@ -1,8 +1,9 @@
 """The bundle: one folder with everything that a trained network is deployed and verified from.
 
-``manifest.json`` (versions, hash of each file, data set, metrics), ``program.npz``, ``network.nir`` and ``quantized.nir``, ``integer_scan.onnx``,
-``integer_step.onnx`` and ``float_scan.onnx``, and ``lava/`` (what a Loihi-style host needs). A bundle appears whole or not at all, and is
-checked against its manifest whenever it is opened. Files that are added later (certificate, reports) are not part of the manifest.
+``manifest.json`` (versions, hash of each file, data set, metrics), ``program.npz``, ``network.nir`` and
+``quantized.nir``, ``integer_scan.onnx``, ``integer_step.onnx`` and ``float_scan.onnx``, and ``lava/`` (what a
+Loihi-style host needs). A bundle appears whole or not at all, and is checked against its manifest whenever it is
+opened. Files that are added later (certificate, reports) are not part of the manifest.
 """
 
 from __future__ import annotations
@@ -15,17 +16,25 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from export.certificate import file_hash
+from export.engines import Engine, Record, Values, get
 from export.errors import ExportError
 from hardware.program import SPEC_VERSION, Program
 from hardware.program_file import content_hash, load, save
+from hardware.trace import Trace
 
 if TYPE_CHECKING:
     import nir
+
+    from export.discretise import Reading
+    from export.onnx import OnnxNetwork
+    from export.steps import StepNetwork
 
 FORMAT = "hypr-bundle"
 FORMAT_VERSION = 1
@@ -92,8 +101,43 @@ class Bundle:
         """
         program = load(self.path / PROGRAM)
         if content_hash(program) != self.manifest["program_sha256"]:
-            raise ExportError(f"{self.path / PROGRAM}: is not the program that {MANIFEST} names; export the network again")
+            raise ExportError(
+                f"{self.path / PROGRAM}: is not the program that {MANIFEST} names; export the network again"
+            )
         return program
+
+    def float_network(self) -> StepNetwork:
+        """The float network as difference equations, for the float engine; ExportError where the bundle has none."""
+        from export import nir as nir_files
+        from export.discretise import Reading, discretise
+
+        stored = self.manifest.get("reading")
+        try:
+            if isinstance(stored, dict) and stored.get("input_format") is not None:
+                stored = {**stored, "input_format": tuple(stored["input_format"])}
+            reading = None if stored is None else Reading(**stored)
+        except TypeError:
+            raise ExportError(f"{self.path / MANIFEST}: 'reading' is damaged; export the network again") from None
+        return discretise(nir_files.read(self.file(FLOAT_NIR)), reading)
+
+    def checks(self) -> dict[str, bool]:
+        """Whether every file that holds the integers holds the same ones; names are lines for the certificate."""
+        from export import nir as nir_files
+        from export.onnx import OnnxNetwork
+        from export.quantize import quantize
+
+        expected = content_hash(self.program)
+        found = {}
+        if self.has(QUANTIZED_NIR):
+            again = quantize(nir_files.read(self.file(QUANTIZED_NIR)))
+            found[f"{QUANTIZED_NIR} quantizes to {PROGRAM}"] = content_hash(again) == expected
+        for name in (SCAN, STEP):
+            if self.has(name):
+                found[f"{name} names {PROGRAM}"] = OnnxNetwork.open(self.file(name)).program_sha256 == expected
+        copy = f"{LAVA}/{PROGRAM}"
+        if self.has(copy):
+            found[f"{copy} equals {PROGRAM}"] = content_hash(load(self.file(copy))) == expected
+        return found
 
     def has(self, name: str) -> bool:
         """Whether the bundle contains that file."""
@@ -103,8 +147,22 @@ class Bundle:
         """Path of a file of the bundle; ExportError where it was not exported."""
         if not self.has(name):
             present = ", ".join(self.manifest["files"])
-            raise ExportError(f"{self.path}: holds no {name} (it has {present}); export the network again with that target")
+            raise ExportError(
+                f"{self.path}: holds no {name} (it has {present}); export the network again with that target"
+            )
         return self.path / name
+
+    def engine(self, name: str) -> Engine:
+        """Engine `name` running this bundle's own file where it has one (ONNX graph, copy of the program for Lava).
+
+        Besides the registered names there is ``onnx-step``, which runs the step form in a loop over time.
+        """
+        if name in ("onnx", "onnx-step"):
+            form, file = ("scan", SCAN) if name == "onnx" else ("step", STEP)
+            run = functools.partial(_run_onnx, self.file(file), form)
+            step = functools.partial(_step_onnx, self.file(STEP)) if self.has(STEP) else None
+            return replace(get("onnx"), name=name, description=f"{file} of the bundle", run=run, step=step)
+        return get(name)
 
     def files(self) -> dict[str, Path]:
         """All files of the manifest by name."""
@@ -117,7 +175,7 @@ def write_bundle(
     out: str | os.PathLike[str],
     to: Sequence[str] = TARGETS,
     *,
-    quantized: nir.NIRGraph | None = None,
+    reading: Reading | None = None,
     origin: Origin | None = None,
     overwrite: bool = False,
 ) -> Bundle:
@@ -128,7 +186,7 @@ def write_bundle(
         program: the integer network made from it.
         out: folder to create; its parent must exist.
         to: targets, of ``nir``, ``onnx``, ``lava``.
-        quantized: graph whose values are exact multiples of their scales, that gives `program` when quantized again.
+        reading: conventions for a `graph` from elsewhere; kept in the manifest.
         origin: for the manifest.
         overwrite: replace a bundle that is there already (never another kind of folder).
 
@@ -143,10 +201,12 @@ def write_bundle(
     try:
         part = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.", suffix=".part"))
     except OSError as error:
-        raise ExportError(f"cannot write {out}: {error.strerror or error}; create the folder above it or choose another path") from None
+        raise ExportError(
+            f"cannot write {out}: {error.strerror or error}; create the folder above it or choose another path"
+        ) from None
     try:
-        _fill(part, graph, program, quantized, to)
-        _write_manifest(part, program, origin or Origin())
+        _fill(part, graph, program, reading, to)
+        _write_manifest(part, program, reading, origin or Origin())
         part.chmod(0o755)
         _put_in_place(part, out)
     except OSError as error:
@@ -156,25 +216,32 @@ def write_bundle(
     return Bundle.open(out)
 
 
-def _fill(part: Path, graph: nir.NIRGraph | None, program: Program, quantized: nir.NIRGraph | None, to: Sequence[str]) -> None:
+def _open_onnx(path: Path, program: Program) -> OnnxNetwork:
+    from export.onnx import OnnxNetwork
+
+    network = OnnxNetwork.open(path, threads=1)
+    if network.program_sha256 != content_hash(program):
+        raise ExportError(f"{path}: was made from another program than {PROGRAM}; export the network again")
+    return network
+
+
+def _run_onnx(path: Path, form: str, program: Program, inputs: np.ndarray, record: Record) -> Trace:
+    network = _open_onnx(path, program)
+    if network.form != form:
+        raise ExportError(f"{path}: holds the '{network.form}' form, expected '{form}'; export the network again")
+    return network.run(inputs, record)
+
+
+def _step_onnx(path: Path, program: Program, inputs: np.ndarray, previous: Values) -> Values:
+    return _open_onnx(path, program).step(inputs, previous)
+
+
+def _fill(part: Path, graph: nir.NIRGraph | None, program: Program, reading: Reading | None, to: Sequence[str]) -> None:
     save(program, part / PROGRAM)
     if "nir" in to:
-        from export import nir as nir_files
-
-        if graph is not None:
-            nir_files.write(graph, part / FLOAT_NIR)
-        if quantized is not None:
-            nir_files.write(quantized, part / QUANTIZED_NIR)
+        _write_nir(part, graph, program)
     if "onnx" in to:
-        from export.onnx import export_onnx
-
-        export_onnx(program, part / SCAN, "scan")
-        export_onnx(program, part / STEP, "step")
-        if graph is not None:
-            from export.discretise import discretise
-            from export.onnx_float import export_float_onnx
-
-            export_float_onnx(discretise(graph), part / FLOAT_SCAN)
+        _write_onnx(part, graph, program, reading)
     if "lava" in to:
         from export import lava
 
@@ -182,7 +249,30 @@ def _fill(part: Path, graph: nir.NIRGraph | None, program: Program, quantized: n
         lava.write(program, part / LAVA)
 
 
-def _write_manifest(part: Path, program: Program, origin: Origin) -> None:
+def _write_nir(part: Path, graph: nir.NIRGraph | None, program: Program) -> None:
+    from export import nir as nir_files
+    from export.dequantize import quantized_nir
+
+    if graph is not None:
+        nir_files.write(graph, part / FLOAT_NIR)
+    if "formats" in program.metadata:  # a program that was not quantized here has no scales to write
+        nir_files.write(quantized_nir(program, graph), part / QUANTIZED_NIR)
+
+
+def _write_onnx(part: Path, graph: nir.NIRGraph | None, program: Program, reading: Reading | None) -> None:
+    from export.discretise import discretise
+    from export.onnx import export_onnx
+    from export.onnx_float import export_float_onnx, has_float_graph
+
+    export_onnx(program, part / SCAN, "scan")
+    export_onnx(program, part / STEP, "step")
+    if graph is not None:
+        network = discretise(graph, reading)
+        if has_float_graph(network):
+            export_float_onnx(network, part / FLOAT_SCAN)
+
+
+def _write_manifest(part: Path, program: Program, reading: Reading | None, origin: Origin) -> None:
     files = sorted(p for p in part.rglob("*") if p.is_file())
     manifest = {
         "format": FORMAT,
@@ -193,13 +283,18 @@ def _write_manifest(part: Path, program: Program, origin: Origin) -> None:
         "input": {"size": program.input.size, "low": program.input.low, "high": program.input.high},
         "layers": [{"name": layer.name, "model": layer.model, "size": layer.size} for layer in program.layers],
         "decision": {"rule": program.decision.rule, "ignore_first": program.decision.ignore_first},
+        "reading": None if reading is None else asdict(reading),
         "dataset": None if origin.dataset is None else dict(origin.dataset),
         "seed": origin.seed,
         "metrics": dict(origin.metrics),
         "notes": dict(origin.notes),
         "versions": _versions(),
     }
-    (part / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    try:
+        text = json.dumps(manifest, indent=2)
+    except TypeError as error:
+        raise ExportError(f"the manifest cannot be written as JSON ({error}); give plain numbers and strings") from None
+    (part / MANIFEST).write_text(text + "\n", encoding="utf-8")
 
 
 def _put_in_place(part: Path, out: Path) -> None:
@@ -211,12 +306,12 @@ def _put_in_place(part: Path, out: Path) -> None:
     old = None
     if out.exists():
         old = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.", suffix=".old"))
-        os.replace(out, old / "bundle")
+        out.replace(old / "bundle")
     try:
-        os.replace(part, out)
+        part.replace(out)
     except OSError:
         if old is not None:
-            os.replace(old / "bundle", out)
+            (old / "bundle").replace(out)
         raise
     finally:
         if old is not None:
@@ -239,17 +334,23 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
             raise ExportError(f"{path}: larger than {MAX_MANIFEST_BYTES} bytes; this is no manifest of hypr export")
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ExportError(f"{folder}: no bundle here ({MANIFEST}: {error.strerror or error}); give a folder that hypr export wrote") from None
+        raise ExportError(
+            f"{folder}: no bundle here ({MANIFEST}: {error.strerror or error}); give a folder that hypr export wrote"
+        ) from None
     except (ValueError, RecursionError):
         raise ExportError(f"{path}: damaged; export the network again") from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise ExportError(f"{path}: no manifest of a bundle; give a folder that hypr export wrote")
     if manifest.get("format_version") != FORMAT_VERSION:
         found = manifest.get("format_version")
-        raise ExportError(f"{path}: bundle format {found!r} is not {FORMAT_VERSION}, the one known here; export again or update hypr")
+        raise ExportError(
+            f"{path}: bundle format {found!r} is not {FORMAT_VERSION}, the one known here; export again or update hypr"
+        )
     if manifest.get("spec_version") != SPEC_VERSION:
         found = manifest.get("spec_version")
-        raise ExportError(f"{path}: made for specification version {found!r}, this is {SPEC_VERSION}; export the network again")
+        raise ExportError(
+            f"{path}: made for specification version {found!r}, this is {SPEC_VERSION}; export the network again"
+        )
     files = manifest.get("files")
     if not isinstance(files, dict) or not isinstance(manifest.get("program_sha256"), str):
         raise ExportError(f"{path}: 'files' or 'program_sha256' is missing; export the network again")
@@ -259,13 +360,17 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
 def _check_file(folder: Path, name: str, entry: Any) -> None:
     pure = PurePosixPath(name)
     if pure.is_absolute() or ".." in pure.parts or "\\" in name or not isinstance(entry, dict):
-        raise ExportError(f"{folder / MANIFEST}: '{name}' is no valid entry (files lie inside the bundle); export the network again")
+        raise ExportError(
+            f"{folder / MANIFEST}: '{name}' is no valid entry (files lie inside the bundle); export the network again"
+        )
     path = folder / name
     if not path.is_file():
         raise ExportError(f"{path}: missing, though {MANIFEST} lists it; export the network again")
     size = path.stat().st_size
     if size != entry.get("bytes"):
-        raise ExportError(f"{path}: {size} bytes, {MANIFEST} says {entry.get('bytes')}; damaged or edited, export the network again")
+        raise ExportError(
+            f"{path}: {size} bytes, {MANIFEST} says {entry.get('bytes')}; damaged or edited, export the network again"
+        )
     if file_hash(path) != entry.get("sha256"):
         raise ExportError(f"{path}: SHA-256 differs from {MANIFEST}; damaged or edited, export the network again")
 

@@ -56,6 +56,11 @@ def float_model(network: StepNetwork, form: str = "scan") -> onnx.ModelProto:
     return onnx_forms.build(recurrence, form, "float", metadata)
 
 
+def has_float_graph(network: StepNetwork) -> bool:
+    """Whether :func:`float_model` can express the network."""
+    return not any("recurrent_bias" in layer.parameters for layer in network.layers)
+
+
 def run_float(model: onnx.ModelProto, inputs: np.ndarray) -> Trace:
     """Run a ``scan`` model on inputs (T, B, N_in); outputs and states are float32 here."""
     options = onnxruntime.SessionOptions()

@@ -67,7 +67,7 @@ def spikes_in(seed: int = 0, steps: int = 80, batch: int = 5) -> np.ndarray:
 
 
 def floored_brf(n, states, spikes_before, drive):
-    """BRF with one shift that floors instead of rounding toward zero: v' of the specification, off by one for some negatives."""
+    """BRF whose v floors where the specification rounds toward zero."""
     (u_new, _, q_new), z = brf(n, states, spikes_before, drive)
     u, v, q = states
     d = np.maximum(0, n["C"] - (np.abs(q) * n["D"] >> n["Kd"]) * np.sign(q))
@@ -170,20 +170,20 @@ def test_a_single_wrong_integer_is_found_wherever_it_is(key: str, state: str, me
 def test_memory_bound_and_jobs_change_neither_result_nor_samples() -> None:
     program, inputs = brf_program(), spikes_in()
     whole = verify(program, inputs, ("onnx",))
-    for arguments in ({"memory_bytes": 1}, {"jobs": 2}):
-        other = verify(program, inputs, ("onnx",), **arguments)
+    for memory, jobs in ((1, 1), (2**29, 2)):
+        other = verify(program, inputs, ("onnx",), memory_bytes=memory, jobs=jobs)
         for a, b in zip(whole.pairs, other.pairs, strict=True):
             assert (a.engine, a.samples, a.compared, a.differing) == (b.engine, b.samples, b.compared, b.differing)
 
 
 def test_the_first_divergence_is_the_same_in_parts_and_in_processes() -> None:
     program, inputs = brf_program(), spikes_in()
-    found = [
-        verify(program, inputs, [FlooringEmulator()], **arguments).first_divergence
-        for arguments in ({}, {"memory_bytes": 1}, {"jobs": 2})
-    ]
-    assert found[0] is not None
-    assert found[0][1] == found[1][1] == found[2][1]
+    found = []
+    for memory, jobs in ((2**29, 1), (1, 1), (2**29, 2)):
+        first = verify(program, inputs, [FlooringEmulator()], memory_bytes=memory, jobs=jobs).first_divergence
+        assert first is not None
+        found.append(first[1])
+    assert found[0] == found[1] == found[2]
 
 
 def test_teacher_forcing_confines_a_wrong_step_to_where_it_is_wrong() -> None:
