@@ -52,7 +52,7 @@ class Network(nn.Module):
                 raise HyprError(f"Network: layer {index} is a {type(layer).__name__}, not a hypr.Neuron")
             if index and layer.n_in != layers[index - 1].n:
                 raise HyprError(
-                    f"Network: layer {index} takes {layer.n_in} inputs, the layer below has {layers[index - 1].n} neurons; "
+                    f"Network: layer {index} takes {layer.n_in} inputs, not the {layers[index - 1].n} neurons below; "
                     "make them equal"
                 )
         if not (math.isfinite(input_scale) and input_scale > 0 and math.frexp(input_scale)[0] == 0.5):

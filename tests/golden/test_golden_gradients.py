@@ -36,9 +36,7 @@ def test_states_outputs_and_loss_equal_the_golden_ones(name):
     net = case.network()
     trajectories = net.trajectory(case.x)
     goldens = [*(f"layers.{i}" for i in range(len(net.layers) - 1)), "output_layer"]
-    for layer, golden in zip(
-        trajectories, goldens, strict=True
-    ):
+    for layer, golden in zip(trajectories, goldens, strict=True):
         found, expected = trajectories[layer], torch.from_numpy(case.data[f"state/{golden}"])
         d = found.states.shape[2]
         # (T, B, d, N) against (B, T, N, D): the same formulas in another order of operations, 24 steps
@@ -52,7 +50,7 @@ def test_states_outputs_and_loss_equal_the_golden_ones(name):
 
 @pytest.mark.parametrize("name", CASES)
 def test_one_published_adam_step_is_reproduced_from_its_published_gradient(name):
-    """The published update (clip by global norm, Adam, ranges of the hidden layers), fed with the published gradient."""
+    """Clipping by the global norm, Adam, then the ranges of the hidden layers, fed with the published gradient."""
     case = Case(golden_folder("hypr") / f"{name}.npz")
     net, step = case.network(), case.hyper["after_adam"]
     count = int(case.hyper["layers"])

@@ -80,11 +80,12 @@ def test_lif_resets_as_its_name_says():
         ).double()
         assert abs(float(layer.effective()["alpha"].detach()[0]) - 0.5) < 1e-6  # tau is drawn in float32
         state, z = (torch.zeros(1).double(),), torch.zeros(1).double()
-        state, z = layer.step(state, z, torch.tensor([3.2], dtype=torch.float64), {"alpha": torch.tensor([0.5]).double()})
+        half = {"alpha": torch.tensor([0.5]).double()}
+        state, z = layer.step(state, z, torch.tensor([3.2], dtype=torch.float64), half)
         assert float(z) == 1.0
         after = layer.after_reset(torch.stack(state), z)
         assert float(after[0]) == pytest.approx(expected[0], abs=1e-12)
-        state, z = layer.step(state, z, torch.tensor([1.0]).double(), {"alpha": torch.tensor([0.5]).double()})
+        state, z = layer.step(state, z, torch.tensor([1.0]).double(), half)
         assert float(state[0]) == pytest.approx(expected[1], abs=1e-12)
 
 
