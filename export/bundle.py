@@ -9,23 +9,20 @@ opened. Files that are added later (certificate, reports) are not part of the ma
 from __future__ import annotations
 
 import functools
-import importlib.metadata
-import json
 import os
-import platform
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from export.certificate import file_hash
+from export.bundle_manifest import MANIFEST, Origin, check_file, read_manifest, write_manifest
 from export.engines import Engine, Record, Values, get
 from export.errors import ExportError
-from hardware.program import SPEC_VERSION, Program
+from hardware.program import Program
 from hardware.program_file import content_hash, load, save
 from hardware.trace import Trace
 
@@ -36,12 +33,8 @@ if TYPE_CHECKING:
     from export.onnx import OnnxNetwork
     from export.steps import StepNetwork
 
-FORMAT = "hypr-bundle"
-FORMAT_VERSION = 1
 TARGETS = ("nir", "onnx", "lava")
-MAX_MANIFEST_BYTES = 2**24
 
-MANIFEST = "manifest.json"
 PROGRAM = "program.npz"
 FLOAT_NIR = "network.nir"
 QUANTIZED_NIR = "quantized.nir"
@@ -50,20 +43,7 @@ STEP = "integer_step.onnx"
 FLOAT_SCAN = "float_scan.onnx"
 LAVA = "lava"
 
-
-@dataclass(frozen=True)
-class Origin:
-    """Where the network came from; kept in the manifest for people and for ``hypr verify`` (which data to run).
-
-    Attributes:
-        dataset: name and input encoding of the data it was trained on, or None.
-        seed: of the training run. metrics: of the float network. notes: anything else, JSON-able.
-    """
-
-    dataset: Mapping[str, Any] | None = None
-    seed: int | None = None
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    notes: Mapping[str, Any] = field(default_factory=dict)
+__all__ = ["MANIFEST", "TARGETS", "Bundle", "Origin", "write_bundle"]
 
 
 @dataclass(frozen=True)
@@ -85,9 +65,9 @@ class Bundle:
             ExportError: one line that names the file, what is wrong, and the fix.
         """
         folder = Path(path)
-        manifest = _read_manifest(folder)
+        manifest = read_manifest(folder)
         for name, entry in manifest["files"].items():
-            _check_file(folder, name, entry)
+            check_file(folder, name, entry)
         if PROGRAM not in manifest["files"]:
             raise ExportError(f"{folder / MANIFEST}: lists no {PROGRAM}; export the network again")
         return cls(folder, manifest)
@@ -121,23 +101,32 @@ class Bundle:
         return discretise(nir_files.read(self.file(FLOAT_NIR)), reading)
 
     def checks(self) -> dict[str, bool]:
-        """Whether every file that holds the integers holds the same ones; names are lines for the certificate."""
+        """Whether every file still means the very Program of the bundle; names are lines for the certificate.
+
+        NIR files are quantized again: the float network in the formats that the Program records, the quantized one in
+        its own.
+        """
+        expected = content_hash(self.program)
+        hashes: dict[str, Callable[[], str]] = {
+            FLOAT_NIR: self._hash_of_float_network,
+            QUANTIZED_NIR: self._hash_of_quantized_network,
+            SCAN: lambda: _onnx_hash(self.file(SCAN)),
+            STEP: lambda: _onnx_hash(self.file(STEP)),
+            f"{LAVA}/{PROGRAM}": lambda: content_hash(load(self.file(f"{LAVA}/{PROGRAM}"))),
+        }
+        return {f"{name} is this program": found() == expected for name, found in hashes.items() if self.has(name)}
+
+    def _hash_of_float_network(self) -> str:
+        from export.dequantize import formats_of
+        from export.quantize import prepare, program_of
+
+        return content_hash(program_of(prepare(self.float_network(), None, None, {}), formats_of(self.program)))
+
+    def _hash_of_quantized_network(self) -> str:
         from export import nir as nir_files
-        from export.onnx import OnnxNetwork
         from export.quantize import quantize
 
-        expected = content_hash(self.program)
-        found = {}
-        if self.has(QUANTIZED_NIR):
-            again = quantize(nir_files.read(self.file(QUANTIZED_NIR)))
-            found[f"{QUANTIZED_NIR} quantizes to {PROGRAM}"] = content_hash(again) == expected
-        for name in (SCAN, STEP):
-            if self.has(name):
-                found[f"{name} names {PROGRAM}"] = OnnxNetwork.open(self.file(name)).program_sha256 == expected
-        copy = f"{LAVA}/{PROGRAM}"
-        if self.has(copy):
-            found[f"{copy} equals {PROGRAM}"] = content_hash(load(self.file(copy))) == expected
-        return found
+        return content_hash(quantize(nir_files.read(self.file(QUANTIZED_NIR))))
 
     def has(self, name: str) -> bool:
         """Whether the bundle contains that file."""
@@ -175,6 +164,7 @@ def write_bundle(
     out: str | os.PathLike[str],
     to: Sequence[str] = TARGETS,
     *,
+    quantized: nir.NIRGraph | None = None,
     reading: Reading | None = None,
     origin: Origin | None = None,
     overwrite: bool = False,
@@ -186,6 +176,8 @@ def write_bundle(
         program: the integer network made from it.
         out: folder to create; its parent must exist.
         to: targets, of ``nir``, ``onnx``, ``lava``.
+        quantized: graph that gives `program` when quantized again; None: made here, where `program` records its
+            formats.
         reading: conventions for a `graph` from elsewhere; kept in the manifest.
         origin: for the manifest.
         overwrite: replace a bundle that is there already (never another kind of folder).
@@ -205,8 +197,8 @@ def write_bundle(
             f"cannot write {out}: {error.strerror or error}; create the folder above it or choose another path"
         ) from None
     try:
-        _fill(part, graph, program, reading, to)
-        _write_manifest(part, program, reading, origin or Origin())
+        _fill(part, graph, program, quantized, reading, to)
+        write_manifest(part, program, reading, origin or Origin())
         part.chmod(0o755)
         _put_in_place(part, out)
     except OSError as error:
@@ -214,6 +206,12 @@ def write_bundle(
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return Bundle.open(out)
+
+
+def _onnx_hash(path: Path) -> str:
+    from export.onnx import OnnxNetwork
+
+    return OnnxNetwork.open(path).program_sha256
 
 
 def _open_onnx(path: Path, program: Program) -> OnnxNetwork:
@@ -236,10 +234,17 @@ def _step_onnx(path: Path, program: Program, inputs: np.ndarray, previous: Value
     return _open_onnx(path, program).step(inputs, previous)
 
 
-def _fill(part: Path, graph: nir.NIRGraph | None, program: Program, reading: Reading | None, to: Sequence[str]) -> None:
+def _fill(
+    part: Path,
+    graph: nir.NIRGraph | None,
+    program: Program,
+    quantized: nir.NIRGraph | None,
+    reading: Reading | None,
+    to: Sequence[str],
+) -> None:
     save(program, part / PROGRAM)
     if "nir" in to:
-        _write_nir(part, graph, program)
+        _write_nir(part, graph, program, quantized)
     if "onnx" in to:
         _write_onnx(part, graph, program, reading)
     if "lava" in to:
@@ -249,14 +254,16 @@ def _fill(part: Path, graph: nir.NIRGraph | None, program: Program, reading: Rea
         lava.write(program, part / LAVA)
 
 
-def _write_nir(part: Path, graph: nir.NIRGraph | None, program: Program) -> None:
+def _write_nir(part: Path, graph: nir.NIRGraph | None, program: Program, quantized: nir.NIRGraph | None) -> None:
     from export import nir as nir_files
     from export.dequantize import quantized_nir
 
     if graph is not None:
         nir_files.write(graph, part / FLOAT_NIR)
-    if "formats" in program.metadata:  # a program that was not quantized here has no scales to write
-        nir_files.write(quantized_nir(program, graph), part / QUANTIZED_NIR)
+    if quantized is None and "formats" in program.metadata:  # others were not quantized here and have no scales
+        quantized = quantized_nir(program, graph)
+    if quantized is not None:
+        nir_files.write(quantized, part / QUANTIZED_NIR)
 
 
 def _write_onnx(part: Path, graph: nir.NIRGraph | None, program: Program, reading: Reading | None) -> None:
@@ -270,31 +277,6 @@ def _write_onnx(part: Path, graph: nir.NIRGraph | None, program: Program, readin
         network = discretise(graph, reading)
         if has_float_graph(network):
             export_float_onnx(network, part / FLOAT_SCAN)
-
-
-def _write_manifest(part: Path, program: Program, reading: Reading | None, origin: Origin) -> None:
-    files = sorted(p for p in part.rglob("*") if p.is_file())
-    manifest = {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        "spec_version": program.spec_version,
-        "program_sha256": content_hash(program),
-        "files": {p.relative_to(part).as_posix(): {"sha256": file_hash(p), "bytes": p.stat().st_size} for p in files},
-        "input": {"size": program.input.size, "low": program.input.low, "high": program.input.high},
-        "layers": [{"name": layer.name, "model": layer.model, "size": layer.size} for layer in program.layers],
-        "decision": {"rule": program.decision.rule, "ignore_first": program.decision.ignore_first},
-        "reading": None if reading is None else asdict(reading),
-        "dataset": None if origin.dataset is None else dict(origin.dataset),
-        "seed": origin.seed,
-        "metrics": dict(origin.metrics),
-        "notes": dict(origin.notes),
-        "versions": _versions(),
-    }
-    try:
-        text = json.dumps(manifest, indent=2)
-    except TypeError as error:
-        raise ExportError(f"the manifest cannot be written as JSON ({error}); give plain numbers and strings") from None
-    (part / MANIFEST).write_text(text + "\n", encoding="utf-8")
 
 
 def _put_in_place(part: Path, out: Path) -> None:
@@ -325,61 +307,3 @@ def _check_free(out: Path, overwrite: bool) -> None:
         raise ExportError(f"{out} exists and is no bundle; choose another path")
     if not overwrite:
         raise ExportError(f"{out} is a bundle already; choose another path or allow it to be overwritten")
-
-
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    path = folder / MANIFEST
-    try:
-        if path.stat().st_size > MAX_MANIFEST_BYTES:
-            raise ExportError(f"{path}: larger than {MAX_MANIFEST_BYTES} bytes; this is no manifest of hypr export")
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ExportError(
-            f"{folder}: no bundle here ({MANIFEST}: {error.strerror or error}); give a folder that hypr export wrote"
-        ) from None
-    except (ValueError, RecursionError):
-        raise ExportError(f"{path}: damaged; export the network again") from None
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise ExportError(f"{path}: no manifest of a bundle; give a folder that hypr export wrote")
-    if manifest.get("format_version") != FORMAT_VERSION:
-        found = manifest.get("format_version")
-        raise ExportError(
-            f"{path}: bundle format {found!r} is not {FORMAT_VERSION}, the one known here; export again or update hypr"
-        )
-    if manifest.get("spec_version") != SPEC_VERSION:
-        found = manifest.get("spec_version")
-        raise ExportError(
-            f"{path}: made for specification version {found!r}, this is {SPEC_VERSION}; export the network again"
-        )
-    files = manifest.get("files")
-    if not isinstance(files, dict) or not isinstance(manifest.get("program_sha256"), str):
-        raise ExportError(f"{path}: 'files' or 'program_sha256' is missing; export the network again")
-    return manifest
-
-
-def _check_file(folder: Path, name: str, entry: Any) -> None:
-    pure = PurePosixPath(name)
-    if pure.is_absolute() or ".." in pure.parts or "\\" in name or not isinstance(entry, dict):
-        raise ExportError(
-            f"{folder / MANIFEST}: '{name}' is no valid entry (files lie inside the bundle); export the network again"
-        )
-    path = folder / name
-    if not path.is_file():
-        raise ExportError(f"{path}: missing, though {MANIFEST} lists it; export the network again")
-    size = path.stat().st_size
-    if size != entry.get("bytes"):
-        raise ExportError(
-            f"{path}: {size} bytes, {MANIFEST} says {entry.get('bytes')}; damaged or edited, export the network again"
-        )
-    if file_hash(path) != entry.get("sha256"):
-        raise ExportError(f"{path}: SHA-256 differs from {MANIFEST}; damaged or edited, export the network again")
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in ("hypr", "numpy", "nir", "onnx", "onnxruntime"):
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = "not installed"
-    return found

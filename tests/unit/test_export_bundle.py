@@ -67,7 +67,7 @@ def test_a_bundle_holds_every_form_of_the_network_and_verifies(bundle: Bundle) -
     assert bundle.manifest["dataset"] == {"name": "digits", "encoding": "spikes"}
     assert bundle.manifest["seed"] == 3
     checks = bundle.checks()
-    assert len(checks) == 3
+    assert len(checks) == 4
     assert all(checks.values())
     engines = [bundle.engine(name) for name in ("emulator", "onnx", "onnx-step")]
     result = verify(bundle.program, spikes_in(), engines)
@@ -151,7 +151,7 @@ def test_a_graph_of_another_program_is_not_run(bundle: Bundle, tmp_path: Path) -
         (bundle.path / name).write_bytes((second.path / name).read_bytes())
         with pytest.raises(ExportError, match="another program"):
             verify(bundle.program, spikes_in(), [bundle.engine(engine)])
-    assert list(bundle.checks().values()) == [True, False, False]
+    assert list(bundle.checks().values()) == [True, True, False, False]
 
 
 def test_nothing_is_left_behind_when_writing_fails(tmp_path: Path) -> None:

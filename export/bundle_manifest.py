@@ -1,0 +1,133 @@
+"""The manifest of a bundle: what it says, and whether the files beside it are those it was written for."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from export.certificate import file_hash
+from export.errors import ExportError
+from hardware.program import SPEC_VERSION, Program
+from hardware.program_file import content_hash
+
+if TYPE_CHECKING:
+    from export.discretise import Reading
+
+FORMAT = "hypr-bundle"
+FORMAT_VERSION = 1
+MANIFEST = "manifest.json"
+MAX_MANIFEST_BYTES = 2**24
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the network came from; kept in the manifest for people and for ``hypr verify`` (which data to run).
+
+    Attributes:
+        dataset: name and input encoding of the data it was trained on, or None.
+        seed: of the training run. metrics: of the float network. notes: anything else, JSON-able.
+    """
+
+    dataset: Mapping[str, Any] | None = None
+    seed: int | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+def write_manifest(part: Path, program: Program, reading: Reading | None, origin: Origin) -> None:
+    """Write the manifest of all files that lie in `part`."""
+    files = sorted(p for p in part.rglob("*") if p.is_file())
+    manifest = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "spec_version": program.spec_version,
+        "program_sha256": content_hash(program),
+        "files": {p.relative_to(part).as_posix(): {"sha256": file_hash(p), "bytes": p.stat().st_size} for p in files},
+        "input": {"size": program.input.size, "low": program.input.low, "high": program.input.high},
+        "layers": [{"name": layer.name, "model": layer.model, "size": layer.size} for layer in program.layers],
+        "decision": {"rule": program.decision.rule, "ignore_first": program.decision.ignore_first},
+        "reading": None if reading is None else asdict(reading),
+        "dataset": None if origin.dataset is None else dict(origin.dataset),
+        "seed": origin.seed,
+        "metrics": dict(origin.metrics),
+        "notes": dict(origin.notes),
+        "versions": _versions(),
+    }
+    try:
+        text = json.dumps(manifest, indent=2)
+    except TypeError as error:
+        raise ExportError(f"the manifest cannot be written as JSON ({error}); give plain numbers and strings") from None
+    (part / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a bundle, its format and versions checked.
+
+    Raises:
+        ExportError: one line that names the file, what is wrong, and the fix.
+    """
+    path = folder / MANIFEST
+    try:
+        if path.stat().st_size > MAX_MANIFEST_BYTES:
+            raise ExportError(f"{path}: larger than {MAX_MANIFEST_BYTES} bytes; this is no manifest of hypr export")
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ExportError(
+            f"{folder}: no bundle here ({MANIFEST}: {error.strerror or error}); give a folder that hypr export wrote"
+        ) from None
+    except (ValueError, RecursionError):
+        raise ExportError(f"{path}: damaged; export the network again") from None
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise ExportError(f"{path}: no manifest of a bundle; give a folder that hypr export wrote")
+    if manifest.get("format_version") != FORMAT_VERSION:
+        found = manifest.get("format_version")
+        raise ExportError(
+            f"{path}: bundle format {found!r} is not {FORMAT_VERSION}, the one known here; export again or update hypr"
+        )
+    if manifest.get("spec_version") != SPEC_VERSION:
+        found = manifest.get("spec_version")
+        raise ExportError(
+            f"{path}: made for specification version {found!r}, this is {SPEC_VERSION}; export the network again"
+        )
+    files = manifest.get("files")
+    if not isinstance(files, dict) or not isinstance(manifest.get("program_sha256"), str):
+        raise ExportError(f"{path}: 'files' or 'program_sha256' is missing; export the network again")
+    return manifest
+
+
+def check_file(folder: Path, name: str, entry: Any) -> None:
+    """Whether file `name` lies in the bundle and has the size and SHA-256 of its entry in the manifest.
+
+    Raises:
+        ExportError: it does not.
+    """
+    pure = PurePosixPath(name)
+    if pure.is_absolute() or ".." in pure.parts or "\\" in name or not isinstance(entry, dict):
+        raise ExportError(
+            f"{folder / MANIFEST}: '{name}' is no valid entry (files lie inside the bundle); export the network again"
+        )
+    path = folder / name
+    if not path.is_file():
+        raise ExportError(f"{path}: missing, though {MANIFEST} lists it; export the network again")
+    size = path.stat().st_size
+    if size != entry.get("bytes"):
+        raise ExportError(
+            f"{path}: {size} bytes, {MANIFEST} says {entry.get('bytes')}; damaged or edited, export the network again"
+        )
+    if file_hash(path) != entry.get("sha256"):
+        raise ExportError(f"{path}: SHA-256 differs from {MANIFEST}; damaged or edited, export the network again")
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in ("hypr", "numpy", "nir", "onnx", "onnxruntime"):
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
