@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -123,10 +124,17 @@ class LavaNetwork:
         below, graded = source, (self.program.input.low, self.program.input.high) != (0, 1)
         for index, layer in enumerate(self.program.layers):
             neurons = self._neurons(index, layer)
-            self._connect(below, neurons, layer.input, f"{layer.name}.input", graded)
+            self._connect(below, neurons, self._lifted(layer, layer.input), f"{layer.name}.input", graded)
             if layer.recurrent is not None:
-                self._connect(neurons, neurons, layer.recurrent, f"{layer.name}.recurrent", graded=False)
+                feedback = self._lifted(layer, layer.recurrent)
+                self._connect(neurons, neurons, feedback, f"{layer.name}.recurrent", graded=False)
             below, graded = neurons, False
+
+    def _lifted(self, layer: Layer, synapses: Synapses) -> Synapses:
+        """Lava's LIF shifts its input left by 6 bits in fixed point only (FP-3.5); otherwise the weights do it."""
+        if layer.model == "cuba_lif" and self.arithmetic == "floating_pt":
+            return replace(synapses, exponent=synapses.exponent + 6)
+        return synapses
 
     def _connect(self, pre: Any, post: Any, synapses: Synapses, name: str, graded: bool) -> None:
         if self.connections == "dense":
@@ -164,7 +172,7 @@ class LavaNetwork:
         if not layer.spec.spiking:
             kept = tuple(dict.fromkeys((*kept, layer.spec.states[0])))  # its first state is the output
         recorder = Recorder(self._times.steps, samples, layer.size, kept, layer.spec.spiking, dtype)
-        common = {
+        common: dict[str, Any] = {
             "shape": self._shape(layer.size),
             "schedule": self._schedule(index),
             "recorder": recorder,
@@ -182,8 +190,8 @@ class LavaNetwork:
 
     def _cuba_arguments(self, layer: Layer) -> dict[str, Any]:
         du, dv, vth = (layer.parameters[name].astype(np.int64) for name in ("du", "dv", "vth"))
-        if self.arithmetic == "floating_pt":  # Lava's float model has neither the offset of du nor the shift of 6 bits
-            return {"du": (du + 1) / 4096, "dv": dv / 4096, "vth": vth / 1.0, "bias_mant": layer.bias / 64}
+        if self.arithmetic == "floating_pt":  # Lava's float model knows neither the offset of du nor the shift of vth
+            return {"du": (du + 1) / 4096, "dv": dv / 4096, "vth": vth * 64.0, "bias_mant": layer.bias}
         return {"du": du, "dv": dv, "vth": vth, "bias_mant": layer.bias, "bias_exp": 0}
 
     def _trace(self) -> Trace:

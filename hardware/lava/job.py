@@ -39,14 +39,14 @@ class Task:
         program: what to run.
         inputs: integers (T, B, N_in).
         record: states to keep: names, ``name/layer`` or ``"all"``.
-        connections: ``auto``, ``dense`` or ``batched``.
+        connections: ``auto``, ``dense``, ``batched`` or a number; see :func:`hardware.lava.runtime.run`.
         arithmetic: ``fixed_pt`` or ``floating_pt``.
     """
 
     program: Program
     inputs: np.ndarray
     record: str | Iterable[str] = ()
-    connections: str = "auto"
+    connections: str | int = "auto"
     arithmetic: str = "fixed_pt"
 
     def __post_init__(self) -> None:
@@ -89,7 +89,7 @@ def read_task(folder: Path) -> Task:
 
 def write_result(folder: Path, result: TaskResult) -> None:
     """Worker: trace first, then the file that says that it is complete."""
-    np.savez(folder / "trace.npz", **result.trace.arrays())
+    np.savez(folder / "trace.npz", **result.trace.arrays())  # type: ignore[arg-type]
     write_json(folder / "result.json", {"engine": result.trace.engine, "timings": result.timings})
 
 

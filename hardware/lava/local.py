@@ -30,7 +30,7 @@ def run(
     inputs: np.ndarray,
     record: str | Iterable[str] = (),
     *,
-    connections: str = "auto",
+    connections: str | int = "auto",
     arithmetic: str = "fixed_pt",
     stall_s: float = 60.0,
     progress: Callable[[int, int], None] | None = None,

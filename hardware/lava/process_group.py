@@ -8,18 +8,23 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 _SEGMENT = re.compile(r"/dev/shm/(psm_[0-9A-Za-z_]+)")
 
 
-def end_group(leader: subprocess.Popen[bytes], patience_s: float = 3.0) -> None:
-    """End every process of the group that ``leader`` leads, and unlink the shared memory segments that they had mapped.
+def end_group(leader: subprocess.Popen[bytes], segments: Iterable[Path] = (), patience_s: float = 3.0) -> None:
+    """End every process of the group that ``leader`` leads, and unlink the shared memory that they had mapped.
 
     SIGTERM first: Python's resource tracker, a member of the group, ignores it and unlinks what the others leave; then
     SIGKILL.
+
+    Args:
+        segments: shared memory seen earlier, for the case that nobody of the group is left to be asked.
+        patience_s: time that the members get to end after SIGTERM.
     """
-    segments = mapped_segments(leader.pid)
+    leftovers = set(segments) | mapped_segments(leader.pid)
     for number in (signal.SIGTERM, signal.SIGCONT):  # a stopped process takes its SIGTERM when it continues
         _signal_group(leader.pid, number)
     deadline = time.monotonic() + patience_s
@@ -29,7 +34,7 @@ def end_group(leader: subprocess.Popen[bytes], patience_s: float = 3.0) -> None:
             break
         time.sleep(0.02)
     leader.wait()
-    for segment in segments:
+    for segment in leftovers:
         segment.unlink(missing_ok=True)
 
 
@@ -60,6 +65,7 @@ def living_members(group: int) -> list[int]:
 
 
 def mapped_segments(group: int) -> set[Path]:
+    """Shared memory segments of Python that living members of the group have mapped."""
     segments: set[Path] = set()
     for member in living_members(group):
         try:

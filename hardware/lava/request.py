@@ -21,12 +21,12 @@ class LavaError(HardwareError):
         self.traceback = traceback
 
 
-def dense_samples(program: Program, shape: tuple[int, ...], connections: str) -> int:
+def dense_samples(program: Program, shape: tuple[int, ...], connections: str | int) -> int:
     """How many of the first samples run through Lava's own Dense; the rest runs through the batched connection.
 
     Args:
         shape: (T, B, N_in) of the inputs.
-        connections: ``"dense"``, ``"batched"`` or ``"auto"``.
+        connections: ``"dense"``, ``"batched"``, ``"auto"``, or the number itself.
 
     Raises:
         InputError: an unknown kind of connections.
@@ -38,4 +38,8 @@ def dense_samples(program: Program, shape: tuple[int, ...], connections: str) ->
         return samples
     if connections == "auto":
         return min(samples, max(1, DENSE_SAMPLE_STEPS // steps)) if fits_dense(program) else 0
-    raise InputError(f"connections: {connections!r}, must be auto, {' or '.join(CONNECTIONS)}")
+    if isinstance(connections, int) and 0 <= connections <= samples:
+        return int(connections)
+    raise InputError(
+        f"connections: {connections!r}, must be auto, {', '.join(CONNECTIONS)} or a number of samples, 0 to {samples}"
+    )

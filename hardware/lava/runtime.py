@@ -21,7 +21,7 @@ from hardware.inputs import check_inputs
 from hardware.lava import job
 from hardware.lava.environment import python_path
 from hardware.lava.job import Task, TaskResult
-from hardware.lava.process_group import end_group
+from hardware.lava.process_group import end_group, mapped_segments
 from hardware.lava.request import LavaError, dense_samples
 from hardware.lava.synapses import check_fits_dense
 from hardware.program import Program
@@ -36,6 +36,7 @@ so.
 """
 
 _POLL_S = 0.02
+_NOTE_EVERY_S = 1.0
 _TAIL_CHARS = 4000
 
 
@@ -44,7 +45,7 @@ def run(
     inputs: np.ndarray,
     record: str | Iterable[str] = (),
     *,
-    connections: str = "auto",
+    connections: str | int = "auto",
     timeout_s: float = 60.0,
     progress: Progress | None = None,
 ) -> Trace:
@@ -55,9 +56,9 @@ def run(
         inputs: integers (T, B, N_in) within the Program's input range.
         record: states to keep: names (``"u"``: of every layer that has it), ``"u/hidden0"``, or ``"all"``.
         connections: ``"dense"``: Lava's own Dense between all neurons, one sample after another (about 0.7 ms per step
-            and sample); ``"batched"``: a connection Process for 64 samples at once; ``"auto"``: the first samples, up
-            to 24,000 steps, through Lava's own Dense and the rest batched. ``Trace.engine`` says what was used, for
-            example ``lava[dense 18, batched 123]``.
+            and sample); ``"batched"``: a connection Process for up to 64 samples at once; a number: that many of the
+            first samples through Lava's own Dense and the rest batched; ``"auto"``: as many as fit into 24,000 steps.
+            ``Trace.engine`` says what was used, for example ``lava[dense 18, batched 123]``.
         timeout_s: seconds without a finished step after which the run is given up.
         progress: called with (task, finished steps, total steps).
 
@@ -87,11 +88,11 @@ def run_many(
     with tempfile.TemporaryDirectory(prefix="hypr-lava-") as name:
         folder = Path(name)
         _write_job(folder, tasks, timeout_s)
-        worker = _start(python, folder)
+        worker, segments = _start(python, folder), set[Path]()
         try:
-            _watch(worker, folder, timeout_s + GRACE_S, progress)
+            _watch(worker, folder, timeout_s + GRACE_S, progress, segments)
         finally:  # also when it is interrupted from the keyboard
-            end_group(worker)
+            end_group(worker, segments)
         return [job.read_result(folder / f"task{index}") for index in range(len(tasks))]
 
 
@@ -99,8 +100,7 @@ def _check(task: Task) -> None:
     """What the worker would refuse is refused here, as the caller's own error."""
     inputs = check_inputs(task.program, task.inputs)
     recorded_states(task.program, task.record)
-    dense_samples(task.program, inputs.shape, task.connections)
-    if task.connections == "dense":
+    if dense_samples(task.program, inputs.shape, task.connections) > 0:
         check_fits_dense(task.program)
 
 
@@ -130,16 +130,24 @@ def _start(python: Path, folder: Path) -> subprocess.Popen[bytes]:
         )
 
 
-def _watch(worker: subprocess.Popen[bytes], folder: Path, limit_s: float, progress: Progress | None) -> None:
-    """Return when every task has its result; raise when the worker fails, dies or stands still."""
-    read, moved = 0, time.monotonic()
+def _watch(
+    worker: subprocess.Popen[bytes], folder: Path, limit_s: float, progress: Progress | None, segments: set[Path]
+) -> None:
+    """Return when every task has its result; raise when the worker fails, dies or stands still.
+
+    Notes in ``segments``, for each network and about once a second, which shared memory the worker's processes hold.
+    """
+    read, moved, noted, network = 0, time.monotonic(), 0.0, (-1, -1)
     while True:
         ended = worker.poll() is not None
         text = _new_lines(folder / job.PROGRESS, read)
         if text:
             read, moved = read + len(text), time.monotonic()
+            last = json.loads(text.splitlines()[-1])
+            if (last["task"], last["of"]) != network or moved - noted > _NOTE_EVERY_S:
+                segments |= mapped_segments(worker.pid)
+                network, noted = (last["task"], last["of"]), moved
             if progress is not None:
-                last = json.loads(text.splitlines()[-1])
                 progress(last["task"], last["step"], last["of"])
         if ended:
             break

@@ -65,6 +65,6 @@ class PyCubaLIFFixed(_Scheduled, PyLifModelBitAcc):
 @requires(CPU)
 @tag("floating_pt")
 class PyCubaLIFFloat(_Scheduled, PyLifModelFloat):
-    """Lava's floating-point LIF model. Its units differ from the integer one; the builder rescales the parameters."""
+    """Lava's floating-point LIF model. It takes decays and thresholds in other units; the builder converts them."""
 
     implements_process = CubaLIF

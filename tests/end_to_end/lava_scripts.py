@@ -1,0 +1,180 @@
+"""Scripts for other interpreters: run as ``python -m tests.end_to_end.lava_scripts NAME``.
+
+Lava starts processes, so that each needs a process of its own with a ``__main__`` guard. Those that import Lava run in
+the managed runtime.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import numpy as np
+
+from hardware.program import InputFormat, Layer, Program, Synapses
+from hardware.random_programs import random_inputs, random_program
+
+
+def brf_network(T: int = 60, B: int = 2) -> tuple[Program, np.ndarray]:
+    """A small network of BRF and LI, and inputs."""
+    rng = np.random.default_rng(5)
+    program = random_program(rng, layers=2, models=("brf", "li"), sizes=6, recurrent=1.0, border=False)
+    return program, random_inputs(rng, program, T, B)
+
+
+def long_run() -> None:
+    """Main side: a run of many minutes, for tests that interrupt it."""
+    from hardware.lava.runtime import run
+
+    program, inputs = brf_network(T=20_000, B=50)
+    run(program, inputs, connections="dense", progress=lambda *at: print(*at, flush=True))
+
+
+def failing_process() -> None:
+    """Lava side: a ProcessModel that raises in its fifth step; prints what the caller gets and how long it took."""
+    from hardware.lava.builder import LavaNetwork
+    from hardware.lava.processes.brf import PyBRFFixed
+    from hardware.lava.request import LavaError
+
+    healthy = PyBRFFixed.step
+
+    def step(self, current):
+        if self.time_step == 5:
+            raise ArithmeticError("injected fault")
+        return healthy(self, current)
+
+    PyBRFFixed.step = step
+    started = time.monotonic()
+    try:
+        LavaNetwork(*brf_network()).run()
+    except LavaError as error:
+        print(error)
+        print("traceback:", error.traceback.strip().splitlines()[-1])
+        print(f"seconds: {time.monotonic() - started:.1f}")
+    PyBRFFixed.step = healthy  # and the interpreter is still good for another run
+    print(LavaNetwork(*brf_network()).run().output.shape)
+
+
+def failing_build() -> None:
+    """Lava side: a ProcessModel that cannot be built."""
+    from hardware.lava.builder import LavaNetwork
+    from hardware.lava.processes.brf import PyBRFFixed
+
+    def broken(self, proc_params):
+        raise MemoryError("injected fault")
+
+    PyBRFFixed.__init__ = broken
+    try:
+        LavaNetwork(*brf_network()).run()
+    except Exception as error:
+        print(type(error).__name__, error)
+
+
+def plain_lif() -> None:
+    """Lava side: Lava's untouched LIF and Dense, states read after every step, against this project's CubaLIF."""
+    from lava.magma.core.run_conditions import RunSteps
+    from lava.magma.core.run_configs import Loihi2SimCfg
+    from lava.proc.dense.process import Dense
+    from lava.proc.io.source import RingBuffer
+    from lava.proc.lif.process import LIF
+
+    from hardware.lava.builder import LavaNetwork
+
+    rng = np.random.default_rng(6)
+    n, n_in, steps = 5, 3, 30
+    weights = {"in": rng.integers(-127, 128, (n, n_in)), "rec": rng.integers(-127, 128, (n, n))}
+    du, dv, vth = rng.integers(0, 2000, n), rng.integers(0, 2000, n), rng.integers(50, 400, n)
+    spikes = rng.integers(0, 2, (n_in, steps))
+
+    source = RingBuffer(data=spikes.astype(np.int32))
+    lif = LIF(shape=(n,), du=du, dv=dv, vth=vth, bias_mant=0)
+    exponents = {"in": 2, "rec": 1}
+    for name, pre in (("in", source), ("rec", lif)):  # mixed 8-bit weights are even numbers: 2 W and one exponent less
+        dense = Dense(weights=2 * weights[name], weight_exp=exponents[name] - 1)
+        pre.s_out.connect(dense.s_in)
+        dense.a_out.connect(lif.a_in)
+    states: dict[str, list[np.ndarray]] = {"u": [], "v": []}
+    for _ in range(steps + 1):
+        lif.run(RunSteps(num_steps=1), Loihi2SimCfg(select_tag="fixed_pt"))
+        states["u"].append(lif.u.get())
+        states["v"].append(lif.v.get())
+    lif.stop()
+
+    def int32(values):
+        return np.asarray(values, dtype=np.int32)
+
+    layer = Layer(
+        name="cuba",
+        model="cuba_lif",
+        input=Synapses(weights["in"].astype(np.int8), exponents["in"]),
+        recurrent=Synapses(weights["rec"].astype(np.int8), exponents["rec"]),
+        bias=np.zeros(n, dtype=np.int32),
+        parameters={"du": int32(du), "dv": int32(dv), "vth": int32(vth)},
+        shifts={},
+    )
+    trace = LavaNetwork(Program((layer,), InputFormat(n_in)), spikes.T[:, None, :], "all").run()
+    for name in states:
+        expected = np.stack(states[name][1:])  # Lava's first step has no input yet
+        print(name, np.array_equal(trace.states[f"{name}/cuba"][:, 0], expected), int(trace.output.sum()) > 0)
+
+
+def real_step(model: str, n: dict, s: list[float], z: bool, drive: float) -> tuple[list[float], bool]:
+    """One step of one neuron in real arithmetic: the specification's equations, never rounded or saturated."""
+    k = 2.0 ** n.get("K", 0)
+    current = drive + n["bias"]
+    if model == "brf":
+        u, v, q = s
+        d, r = max(0.0, n["C"] - q * n["D"] / 2 ** n["Kd"]) / k, n["S"] / k
+        new = [d * u - r * v + current, r * u + d * v]
+        spike = new[0] - q > n["TH"]
+        return [*new, q * n["R"] / 2 ** n["KR"] + n["J"] * spike], spike
+    if model == "se_adlif":
+        u = s[0] * n["A"] / k - s[1] / 2 ** n["g"] + current
+        spike = u > n["TH"]
+        u = 0.0 if spike else u
+        adapting = spike if n["adaptation_spike"] == "current" else z
+        return [u, s[1] * n["Be"] / k + u * n["At"] / 2 ** n["Ka"] + n["Bt"] * adapting], spike
+    if model == "alif":
+        a = s[0] * n["Rho"] / k + n["Ja"] * z
+        u = s[1] * n["A"] / k + current - (n["B0"] + a) * z
+        return [a, u], u > n["B0"] + a
+    if model == "cuba_lif":
+        u = s[0] * (4095 - n["du"]) / 4096 + 64 * drive
+        v = s[1] * (4096 - n["dv"]) / 4096 + u + n["bias"]
+        spike = v > 64 * n["vth"]
+        return [u, 0.0 if spike else v], spike
+    u = s[0] * n["A"] / k + current
+    spike = model == "lif" and u > n["TH"]
+    return [(0.0 if n["reset"] == "zero" else u - n["TH"]) if spike else u], spike
+
+
+def floating_point() -> None:
+    """Lava side: largest relative difference of the floating-point models from :func:`real_step`, for each model."""
+    from hardware.lava.builder import LavaNetwork
+    from hardware.models import MODELS
+    from hardware.reference import neuron_constants
+
+    for model in MODELS:
+        rng = np.random.default_rng(7)
+        program = random_program(rng, layers=1, models=(model,), sizes=5, border=False, inputs=3, recurrent=1.0)
+        inputs, layer = random_inputs(rng, program, T=12, B=2), program.layers[0]
+        for connections in ("dense", "batched"):
+            network = LavaNetwork(program, inputs, "all", connections=connections, arithmetic="floating_pt")
+            trace = network.run()
+            worst = 0.0
+            for sample in range(2):
+                states, z = [[0.0] * len(layer.spec.states) for _ in range(layer.size)], [False] * layer.size
+                for t in range(12):
+                    drive = layer.input.weight.astype(float) @ inputs[t, sample] * 2**layer.input.exponent
+                    if layer.recurrent is not None:
+                        drive = drive + layer.recurrent.weight.astype(float) @ z * 2**layer.recurrent.exponent
+                    for i in range(layer.size):
+                        states[i], z[i] = real_step(model, neuron_constants(layer, i), states[i], z[i], drive[i])
+                    for index, name in enumerate(layer.spec.states):
+                        found, wanted = trace.states[f"{name}/{layer.name}"][t, sample], np.array(states)[:, index]
+                        worst = max(worst, np.abs(found - wanted).max() / max(1.0, np.abs(wanted).max()))
+            print(model, connections, trace.output.shape, f"{worst:.1e}")
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]]()

@@ -1,0 +1,69 @@
+"""What may be asked of the Lava engine is checked before anything is started."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hardware.errors import InputError, ProgramError
+from hardware.lava import environment, runtime
+from hardware.lava.request import DENSE_SAMPLE_STEPS, dense_samples
+from hardware.program import InputFormat, Layer, Program, Synapses
+
+
+def program(high: int = 1) -> Program:
+    layer = Layer(
+        name="readout",
+        model="li",
+        input=Synapses(np.full((1, 1), 127, dtype=np.int8), exponent=0),
+        recurrent=None,
+        bias=np.zeros(1, dtype=np.int32),
+        parameters={"A": np.ones(1, dtype=np.int32)},
+        shifts={"K": 12},
+    )
+    return Program((layer,), InputFormat(1, 0, high))
+
+
+TOO_WIDE_FOR_DENSE = 2**23 + 2**20
+"""127 times this is a valid current, twice that is not a sum that Lava's Dense can hold."""
+
+
+@pytest.mark.parametrize(
+    ("shape", "connections", "expected"),
+    [
+        ((1300, 141, 1), "auto", DENSE_SAMPLE_STEPS // 1300),
+        ((1300, 3, 1), "auto", 3),
+        ((DENSE_SAMPLE_STEPS + 1, 9, 1), "auto", 1),
+        ((10, 7, 1), "dense", 7),
+        ((10, 7, 1), "batched", 0),
+        ((10, 7, 1), 2, 2),
+        ((10, 7, 1), 0, 0),
+    ],
+)
+def test_how_many_samples_run_through_lavas_own_dense(shape, connections, expected):
+    assert dense_samples(program(), shape, connections) == expected
+
+
+def test_auto_leaves_a_program_that_dense_cannot_hold_to_the_batched_connection():
+    assert dense_samples(program(TOO_WIDE_FOR_DENSE), (10, 7, 1), "auto") == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ({"inputs": np.zeros((3, 1, 2), int)}, InputError, "inputs must have shape"),
+        ({"inputs": np.zeros((3, 1, 1))}, InputError, "inputs must be integers"),
+        ({"inputs": np.full((3, 1, 1), 2)}, InputError, "inputs must be 0 to 1"),
+        ({"record": ("q",)}, InputError, "cannot record 'q'"),
+        ({"connections": "sparse"}, InputError, "connections: 'sparse'"),
+        ({"connections": 2}, InputError, "connections: 2"),
+        ({"program": program(TOO_WIDE_FOR_DENSE), "connections": "dense"}, ProgramError, "32 bits"),
+    ],
+)
+def test_a_wrong_request_is_one_line_even_where_no_runtime_is_installed(arguments, error, words, monkeypatch, tmp_path):
+    monkeypatch.setenv("HYPR_HOME", str(tmp_path))
+    assert not environment.status().installed
+    request = {"program": program(), "inputs": np.zeros((3, 1, 1), int), **arguments}
+    with pytest.raises(error, match=words) as caught:
+        runtime.run(**request)
+    assert "\n" not in str(caught.value)
