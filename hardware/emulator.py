@@ -6,10 +6,11 @@ The NumPy path is the oracle of the compiled one, and is itself checked against 
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Mapping
+from dataclasses import replace
 
 import numpy as np
 
-from hardware.errors import InputError
+from hardware.errors import InputError, RuntimeMissing
 from hardware.inputs import check_inputs, check_state
 from hardware.neurons import STEPS, Step, constants
 from hardware.program import Layer, Program
@@ -129,6 +130,8 @@ def emulate(
     record: str | Iterable[str] = (),
     initial_state: NetworkState | None = None,
     backend: str = "auto",
+    keep_spikes: bool = True,
+    threads: int | None = None,
 ) -> Trace:
     """Run an integer network on a batch.
 
@@ -136,15 +139,31 @@ def emulate(
         program: the network.
         inputs: integers or bool (T, B, N_in) within the program's input range.
         record: states to keep, ``"all"``, ``"u"``, ``"u/hidden0"``, ...; none by default.
-        initial_state: ``final_state`` of the chunk before; zeros by default.
+        initial_state: ``final_state`` of the chunk before; zeros by default. Chunk by chunk, memory does not grow with the sequence.
         backend: ``numba``, ``numpy``, or ``auto`` (numba where it is installed).
+        keep_spikes: False drops the spikes of hidden layers from the Trace, which then holds the output and what ``record`` names.
+        threads: threads of the numba backend; by default all cores for large batches. Results do not depend on it.
 
     Raises:
         InputError: if an argument does not fit the program.
+        RuntimeMissing: if backend ``numba`` is asked for and numba is not installed.
     """
     if backend not in BACKENDS:
         raise InputError(f"unknown backend '{backend}'; backends are {', '.join(BACKENDS)}")
-    return Emulator(program).run(inputs, record, initial_state)
+    if backend != "numpy":
+        try:
+            from hardware import kernels
+        except ImportError as error:
+            if backend == "numba":
+                raise RuntimeMissing(
+                    f"numba cannot be imported ({error}); pip install numba, or use backend 'numpy'"
+                ) from None
+        else:
+            return kernels.run(program, inputs, record, initial_state, keep_spikes, threads)
+    trace = Emulator(program).run(inputs, record, initial_state)
+    if keep_spikes:
+        return trace
+    return replace(trace, spikes={})
 
 
 def teacher_forced(program: Program, trace: Trace, inputs: np.ndarray, emulator: Emulator | None = None) -> Trace:
@@ -184,7 +203,9 @@ def teacher_forced(program: Program, trace: Trace, inputs: np.ndarray, emulator:
     for start in range(0, steps, block):
         _force_block(emulator, trace, inputs, slice(start, min(start + block, steps)), states, spikes)
     final = {key: value[-1].copy() for key, value in states.items()}
-    return _trace(program, f"{emulator.engine} (teacher-forced by {trace.engine})", states, spikes, tuple(states), final)
+    return _trace(
+        program, f"{emulator.engine} (teacher-forced by {trace.engine})", states, spikes, tuple(states), final
+    )
 
 
 FORCED_BLOCK = 4096
