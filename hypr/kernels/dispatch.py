@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -57,13 +57,26 @@ def carry_eligibility(
     return _kernels(layer).carry_eligibility(layer, trajectory, eligibility, spike_filters)
 
 
+def boundary_gradient(layer: Neuron, adjoint: Tensor, eligibility: Eligibility) -> dict[str, Tensor]:
+    """See :func:`hypr.kernels.reference.boundary_gradient`; a set of kernels may leave this one out."""
+    return getattr(_kernels(layer), "boundary_gradient", reference.boundary_gradient)(adjoint, eligibility)
+
+
+def loss_kernel(output: Tensor) -> Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]] | None:
+    """Compiled cross entropy per step for these outputs (:func:`hypr.kernels.cpu_loss.step_cross_entropy`), or None."""
+    recorded = torch.is_grad_enabled() and output.requires_grad
+    if recorded or _chosen() == "reference" or output.dtype not in (torch.float32, torch.float64):
+        return None
+    return getattr(_compiled(output.device.type), "step_cross_entropy", None)
+
+
 def kernel_name(layer: Neuron) -> str:
     """Which implementation runs this layer now: ``reference``, ``cpu`` or ``gpu``."""
     return _kernels(layer).__name__.rsplit(".", 1)[-1]
 
 
 def _kernels(layer: Neuron) -> ModuleType:
-    choice = _choice.get() or _checked(os.environ.get("HYPR_KERNELS") or "auto", "HYPR_KERNELS")
+    choice = _chosen()
     if choice == "reference":
         return reference
     compiled = _compiled(layer.weight.device.type)
@@ -73,6 +86,10 @@ def _kernels(layer: Neuron) -> ModuleType:
         where = f"{layer.weight.dtype} on {layer.weight.device.type}"
         raise HyprError(f"no compiled kernel for a {layer.kind} layer in {where}; use 'auto'")
     return reference
+
+
+def _chosen() -> str:
+    return _choice.get() or _checked(os.environ.get("HYPR_KERNELS") or "auto", "HYPR_KERNELS")
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The three operations of a layer in plain torch: the clear form, and the oracle of every compiled kernel.
+"""The operations of a layer in plain torch: the clear form, and the oracle of every compiled kernel.
 
 Time-major throughout; see :mod:`hypr.kernels.types` for shapes and :class:`hypr.neurons.jacobians.Jacobians` for the
 letters A to F.
@@ -130,6 +130,27 @@ def carry_eligibility(
         bias,
         {name: _apply(onward, e) + own[name].sum(0) for name, e in eligibility.parameters.items()},
     )
+
+
+@torch.no_grad()
+def boundary_gradient(adjoint: Tensor, eligibility: Eligibility) -> dict[str, Tensor]:
+    """Gradient through the state at a window's start, ``m^0 . e^0``.
+
+    Args:
+        adjoint: (B, d, N), with the components of the eligibility.
+        eligibility: carried into the window.
+
+    Returns:
+        ``weight`` (N, n_in), ``recurrent_weight`` (N, N) and ``bias`` (N,) where they have an eligibility, and
+        ``effective/NAME`` (N,) for each effective parameter; summed over the batch.
+    """
+    gradients = {"weight": torch.einsum("bdn,bdnm->nm", adjoint, eligibility.weight)}
+    if eligibility.recurrent is not None:
+        gradients["recurrent_weight"] = torch.einsum("bdn,bdnm->nm", adjoint, eligibility.recurrent)
+    if eligibility.bias is not None:
+        gradients["bias"] = (adjoint * eligibility.bias).sum((0, 1))
+    own = {f"effective/{name}": (adjoint * value).sum((0, 1)) for name, value in eligibility.parameters.items()}
+    return gradients | own
 
 
 def _jacobians(layer: Neuron, trajectory: LayerTrajectory) -> Jacobians:

@@ -4,10 +4,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from hypr.errors import HyprError
+from hypr.kernels import dispatch
 from hypr.kernels.types import Eligibility, LayerCredit, LayerTrajectory
 from hypr.losses import Loss, check_target, loss_function
 from hypr.network import Network
@@ -94,13 +94,8 @@ class Gradients:
         """Gradient through the state at a window's start: ``m^0 . e^0``, adjoint (B, d, N) over the eligibility's
         components.
         """
-        self._add(index, "weight", torch.einsum("bdn,bdnm->nm", adjoint, eligibility.weight))
-        if eligibility.recurrent is not None:
-            self._add(index, "recurrent_weight", torch.einsum("bdn,bdnm->nm", adjoint, eligibility.recurrent))
-        if eligibility.bias is not None:
-            self._add(index, "bias", (adjoint * eligibility.bias).sum((0, 1)))
-        for name, value in eligibility.parameters.items():
-            self._add(index, f"effective/{name}", (adjoint * value).sum((0, 1)))
+        for name, value in dispatch.boundary_gradient(self._net.layers[index], adjoint, eligibility).items():
+            self._add(index, name, value)
 
     def add_to(self, net: Network) -> None:
         """Chain rule to the raw parameters, then ``parameter.grad += gradient``."""
