@@ -279,8 +279,12 @@ def _run_plan(
         waiting = [
             pool.submit(_run_task, program, inputs[:, task.samples], base, task, teacher_forced) for task in plan
         ]
-        for future in as_completed(waiting):
-            finished(future.result())
+        try:
+            for future in as_completed(waiting):
+                finished(future.result())
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)  # what has not started need not run any more
+            raise
     return results
 
 
