@@ -38,8 +38,8 @@ def assert_same(found: Trace, expected: Trace, where: str) -> None:
             )
 
 
-def worker_of(parent: int) -> int | None:
-    """Process id of the Lava worker that ``parent`` started, or None."""
+def worker_of(parent: int) -> int:
+    """Process id of the Lava worker that ``parent`` started."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
@@ -49,7 +49,7 @@ def worker_of(parent: int) -> int | None:
                 continue
             if started_by == parent and b"hardware.lava.worker" in command:
                 return int(entry.name)
-    return None
+    raise LookupError(f"process {parent} has no Lava worker")
 
 
 def children_of(parent: int) -> list[int]:

@@ -38,7 +38,8 @@ class Interference:
     """A progress callback that does something to the worker once, in the middle of the run."""
 
     def __init__(self, action) -> None:
-        self.action, self.worker, self.segments = action, 0, set()
+        self.action, self.worker = action, 0
+        self.segments: set[Path] = set()
 
     def __call__(self, task: int, step: int, total: int) -> None:
         if self.worker or step < 1:
@@ -121,7 +122,7 @@ def test_interrupting_or_killing_the_main_process_ends_the_worker_too(number):
         command, cwd=ROOT, env=main_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     try:
-        for line in main.stdout:
+        for line in main.stdout or ():
             if int(line.split()[1]) > 0:
                 break
         worker = worker_of(main.pid)
@@ -132,7 +133,7 @@ def test_interrupting_or_killing_the_main_process_ends_the_worker_too(number):
         assert wait_until(lambda: no_member_left(worker))
         assert [s for s in segments if s.exists()] == []
         if number == signal.SIGINT:
-            assert "KeyboardInterrupt" in main.stderr.read()
+            assert "KeyboardInterrupt" in (main.stderr.read() if main.stderr else "")
     finally:
         main.kill()
         main.communicate()

@@ -31,5 +31,6 @@ def test_each_layer_does_a_step_one_lava_step_after_the_layer_below(steps, round
 def test_a_process_rests_before_its_first_step_and_between_rounds(steps, rounds, group):
     times = Schedule(2, steps, rounds, group)
     assert times.place(1) is None and times.place(2) is None
-    starts = [s for s in range(1, times.last_step + 1) if times.place(s) is not None and times.place(s)[0] == 0]
+    starts = [s for s in range(1, times.last_step + 1) if (times.place(s) or (-1,))[0] == 0]
+    assert len(starts) == rounds
     assert all(times.place(s - 1) is None for s in starts)

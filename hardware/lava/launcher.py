@@ -1,0 +1,114 @@
+"""Command line of the launcher that an exported network carries: run it on Lava in this interpreter.
+
+Exit codes: 0 done, 1 the run failed, 2 bad input or usage, 3 Lava is not installed here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from hardware.errors import HardwareError, InputError, ProgramError
+from hardware.lava.request import LavaError
+from hardware.program import Program
+from hardware.program_file import content_hash, load, write_atomically
+from hardware.trace import Trace
+
+
+def main(program_file: Path, expected_hash: str, arguments: Sequence[str]) -> int:
+    """Parse, run, write; messages go to stderr in one line. Returns the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        return _run(program_file, expected_hash, options)
+    except LavaError as error:
+        print(f"error: {error}\n{error.traceback}".rstrip(), file=sys.stderr)
+        return 1
+    except HardwareError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def read_inputs(path: Path) -> np.ndarray:
+    """``input_spikes`` (T, B, N_in) of an ``.npz`` file.
+
+    Raises:
+        InputError: missing, damaged, or without that array.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if "input_spikes" not in archive.files:
+                raise InputError(
+                    f"{path}: holds {', '.join(archive.files) or 'nothing'}, expected an array 'input_spikes'"
+                )
+            return np.asarray(archive["input_spikes"])
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: is no readable .npz file ({' '.join(str(error).split())[:200]})") from None
+
+
+def _run(program_file: Path, expected_hash: str, options: argparse.Namespace) -> int:
+    program = load(program_file)
+    if content_hash(program) != expected_hash:
+        raise ProgramError(f"{program_file}: is not the program that was exported with this launcher; export again")
+    inputs = read_inputs(options.inputs)
+    try:
+        trace = _on_lava(program, inputs, options)
+    except ModuleNotFoundError as missing:
+        pins = program_file.with_name("requirements.txt")
+        print(
+            f"error: no module '{missing.name}' in {sys.executable}; with Python 3.10: pip install --no-deps -r {pins}",
+            file=sys.stderr,
+        )
+        return 3
+    content = io.BytesIO()
+    np.savez(content, **trace.arrays())  # type: ignore[arg-type]
+    write_atomically(options.out, content.getvalue())
+    print(f"{trace.engine}: {trace.output.shape[0]} steps of {trace.output.shape[1]} samples -> {options.out}")
+    return 0
+
+
+def _on_lava(program: Program, inputs: np.ndarray, options: argparse.Namespace) -> Trace:
+    from hardware.lava import local
+
+    def progress(step: int, total: int) -> None:
+        print(f"\rstep {step} of {total}", end="" if step < total else "\n", file=sys.stderr, flush=True)
+
+    record = options.record.split(",") if options.record else ()
+    report = progress if sys.stderr.isatty() else None
+    return local.run(
+        program,
+        inputs,
+        record,
+        connections=options.connections,
+        arithmetic=options.arithmetic,
+        stall_s=options.timeout,
+        progress=report,
+    )[0]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Run the exported network on Lava's CPU backend.")
+    parser.add_argument("inputs", type=Path, help=".npz with 'input_spikes', integers (T, B, N_in)")
+    parser.add_argument("out", type=Path, help=".npz to write: output, spikes/<layer>, <state>/<layer>")
+    parser.add_argument("--record", default="", help="states to keep: all, or names such as u,v/hidden0")
+    parser.add_argument(
+        "--connections",
+        default="auto",
+        choices=("auto", "dense", "batched"),
+        help="Lava's own Dense (one sample at a time), this project's batched connection, or both",
+    )
+    parser.add_argument(
+        "--arithmetic",
+        default="fixed_pt",
+        choices=("fixed_pt", "floating_pt"),
+        help="the integers of the contract, or the same equations in real arithmetic",
+    )
+    parser.add_argument("--timeout", type=float, default=60.0, help="seconds without progress before giving up")
+    return parser
