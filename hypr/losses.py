@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from hypr.errors import HyprError
+from hypr.kernels import dispatch
 
 
 class Loss(Protocol):
@@ -42,7 +43,11 @@ class CrossEntropy:
     classes: ClassVar[bool] = True
 
     def __call__(self, output: Tensor, target: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-        value, gradient = _cross_entropy(output, target if _per_step(target) else target[None])
+        target = target if _per_step(target) else target[None].expand(output.shape[0], *target.shape)
+        compiled = dispatch.loss_kernel(output)
+        if compiled is not None:
+            return compiled(output, target, weight)
+        value, gradient = _cross_entropy(output, target)
         return (weight * value).sum(), weight[:, :, None] * gradient
 
 

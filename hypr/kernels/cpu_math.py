@@ -110,27 +110,31 @@ def arriving(dz, weights, later, s, t, low, high, error):  # type: ignore[no-unt
 
 @njit(**OPTIONS)
 def add_recurrent(current, spikes, outgoing):  # type: ignore[no-untyped-def]
-    """current[b] += sum over the neurons j that spiked of ``outgoing[j]``, in ascending order of j.
+    """current[b] += sum over the neurons j that spiked of ``spikes[b, j] outgoing[j]``, in ascending order of j, four per pass.
 
-    Blocks of eight silent neurons are skipped with one test: a mispredicted branch per neuron would cost more than the additions.
+    The list of neurons that spiked is made without branches, which would be mispredicted more often than an addition costs.
     """
     neurons = outgoing.shape[0]
     if neurons == 0:
         return
-    zero = current.dtype.type(0)
+    events = np.empty(neurons + 1, np.int64)
     for offset in range(0, current.size, neurons):
-        for first in range(0, neurons, 8):
-            last = min(first + 8, neurons)
-            total = zero
-            for j in range(first, last):
-                total += abs(spikes[offset + j])
-            if total == zero:
-                continue
-            for j in range(first, last):
-                z = spikes[offset + j]
-                if z != zero:
-                    for i in range(neurons):
-                        current[offset + i] += z * outgoing[j, i]
+        row = current[offset : offset + neurons]
+        count = 0
+        for j in range(neurons):
+            events[count] = j
+            count += 1 if spikes[offset + j] != 0 else 0
+        fours = count - count % 4
+        for k in range(0, fours, 4):
+            a, b, c, d = events[k], events[k + 1], events[k + 2], events[k + 3]
+            za, zb, zc, zd = spikes[offset + a], spikes[offset + b], spikes[offset + c], spikes[offset + d]
+            for i in range(neurons):
+                row[i] += (za * outgoing[a, i] + zb * outgoing[b, i]) + (zc * outgoing[c, i] + zd * outgoing[d, i])
+        for k in range(fours, count):
+            a = events[k]
+            za = spikes[offset + a]
+            for i in range(neurons):
+                row[i] += za * outgoing[a, i]
 
 
 @njit(**OPTIONS)

@@ -7,15 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from hypr.kernels import cpu_adaptive, cpu_brf, cpu_leaky
 from hypr.kernels.cpu_math import DOUBLE_GAUSSIAN, SLAYER
 from hypr.neurons import ALIF, BRF, LI, LIF, CubaLIF, Neuron, SEAdLIF
 from hypr.surrogate import DoubleGaussian, Slayer, Surrogate
 
-Parameters = Mapping[str, Tensor]
+Parameters = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -32,10 +31,10 @@ class Model:
 
     forward: Callable[..., None]
     credit: Callable[..., None]
-    coefficients: Callable[[Parameters], Sequence[Tensor]]
+    coefficients: Callable[[Parameters], Sequence[np.ndarray]]
     constants: Sequence[float]
     sums: int
-    gradients: Callable[[Tensor, Parameters], dict[str, Tensor]]
+    gradients: Callable[[np.ndarray, Parameters], dict[str, np.ndarray]]
 
 
 def model_of(layer: Neuron) -> Model:
@@ -64,17 +63,17 @@ def _brf(layer: Any) -> Model:
     dt = layer.dt
     constants = (dt, layer.theta, layer.gamma)
 
-    def turning(p: Parameters) -> list[Tensor]:
-        return [p["b_offset"], torch.cos(dt * p["omega"]), torch.sin(dt * p["omega"])]
+    def turning(p: Parameters) -> list[np.ndarray]:
+        return [p["b_offset"], np.cos(dt * p["omega"]), np.sin(dt * p["omega"])]
 
-    def damped(p: Parameters) -> list[Tensor]:
-        return [(torch.sqrt(1.0 - (dt * p["omega"]) ** 2) - 1.0) / dt - p["b_offset"], p["omega"]]
+    def damped(p: Parameters) -> list[np.ndarray]:
+        return [(np.sqrt(1.0 - (dt * p["omega"]) ** 2) - 1.0) / dt - p["b_offset"], p["omega"]]
 
-    def along_rotation(sums: Tensor, p: Parameters) -> dict[str, Tensor]:
+    def along_rotation(sums: np.ndarray, p: Parameters) -> dict[str, np.ndarray]:
         return {"omega": sums[1], "b_offset": -sums[0]}
 
-    def with_damping(sums: Tensor, p: Parameters) -> dict[str, Tensor]:
-        slope = -dt * p["omega"] / torch.sqrt(1.0 - (dt * p["omega"]) ** 2)  # of the damping p(omega)
+    def with_damping(sums: np.ndarray, p: Parameters) -> dict[str, np.ndarray]:
+        slope = -dt * p["omega"] / np.sqrt(1.0 - (dt * p["omega"]) ** 2)  # of the damping p(omega)
         return {"omega": sums[1] + slope * sums[0], "b_offset": -sums[0]}
 
     if layer.variant == "euler":
@@ -85,11 +84,11 @@ def _brf(layer: Any) -> Model:
 def _se_adlif(layer: Any) -> Model:
     rho = layer.rho
 
-    def coefficients(p: Parameters) -> list[Tensor]:
+    def coefficients(p: Parameters) -> list[np.ndarray]:
         gain = (1.0 - p["beta"]) * rho
         return [p["alpha"], p["beta"], gain * p["a"], gain * p["b"]]
 
-    def gradients(sums: Tensor, p: Parameters) -> dict[str, Tensor]:
+    def gradients(sums: np.ndarray, p: Parameters) -> dict[str, np.ndarray]:
         gain = (1.0 - p["beta"]) * rho
         beta = sums[1] - rho * (p["a"] * sums[2] + p["b"] * sums[3])
         return {"alpha": sums[0], "beta": beta, "a": gain * sums[2], "b": gain * sums[3]}
@@ -122,10 +121,10 @@ def _named(
 ) -> Model:
     """A model whose coefficients are its effective parameters themselves."""
 
-    def coefficients(p: Parameters) -> list[Tensor]:
+    def coefficients(p: Parameters) -> list[np.ndarray]:
         return [p[name] for name in names]
 
-    def gradients(sums: Tensor, p: Parameters) -> dict[str, Tensor]:
+    def gradients(sums: np.ndarray, p: Parameters) -> dict[str, np.ndarray]:
         return dict(zip(names, sums, strict=True))
 
     return Model(forward, credit, coefficients, constants, len(names), gradients)

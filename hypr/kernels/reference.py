@@ -11,6 +11,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from hypr.errors import HyprError
 from hypr.kernels.types import Eligibility, LayerCredit, LayerTrajectory, Mode
 from hypr.neurons.base import Neuron
 from hypr.neurons.jacobians import Jacobians
@@ -34,6 +35,11 @@ def run_layer(layer: Neuron, pre: Tensor, state: Tensor, spikes: Tensor) -> Laye
     for t in range(pre.shape[0]):
         current = drive[t] if layer.recurrent_weight is None else drive[t] + z @ layer.recurrent_weight.T
         now, z = layer.step(now, z, current, parameters)
+        if len(now) != state.shape[1]:
+            names = ", ".join(layer.state_names)
+            raise HyprError(
+                f"{layer.kind}: step returned {len(now)} states, state_names are {names}; return one for each"
+            )
         states.append(torch.stack(now, 1))
         outputs.append(z)
         currents.append(current)
