@@ -60,8 +60,17 @@ class Neuron(nn.Module):
     """A layer of N neurons with dense input and, if wanted, dense recurrent synapses.
 
     ``I^t = W pre^t + b + R z^{t-1}``, then ``(s^t, z^t) = step(s^{t-1}, z^{t-1}, I^t, parameters)``, elementwise per
-    neuron (HYPR, section 3). A neuron of your own needs ``state_names``, ``trainable`` and ``step``; its Jacobians then
-    come from forward-mode differentiation.
+    neuron (HYPR, section 3). A neuron of your own needs ``state_names``, ``trainable`` and ``step``::
+
+        class Leaky(hypr.Neuron):
+            state_names = ("u",)
+            trainable = {"decay": hypr.Range((0.8, 0.95), low=0.0, high=0.99)}
+
+            def step(self, state, z, current, parameters):
+                u = parameters["decay"] * state[0] * (1 - z) + current
+                return (u,), self.spike(u - 1.0)
+
+    Every rule trains ``hypr.Network([Leaky(4, 32), hypr.LI(32, 2)])``: Jacobians come from forward-mode differentiation.
 
     Args:
         n_in: inputs, at least 1.
@@ -115,6 +124,10 @@ class Neuron(nn.Module):
             self._declare(name, limits, generator)
 
     def _declare(self, name: str, limits: Range, generator: torch.Generator | None) -> None:
+        if hasattr(self, name):
+            raise HyprError(
+                f"{type(self).__name__}: a trainable parameter cannot be called '{name}', a layer has that already"
+            )
         self.ranges[name] = limits
         self.register_parameter(name, nn.Parameter(limits.sample(self.n, generator)))
 

@@ -18,6 +18,15 @@ from tests.unit.hypr_cases import MODELS, layer_trajectory, network
 BUILT_IN = [name for name in MODELS if name != "own"]
 
 
+class _Forgetful(hypr.Neuron):
+    """Returns fewer states than it names."""
+
+    state_names = ("u", "v")
+
+    def step(self, state, z, current, parameters):
+        return (current,), self.spike(current)
+
+
 def _all_jacobians(jac):
     named = {letter: getattr(jac, letter) for letter in "ABCDEF"}
     named |= {f"states/{name}": value for name, value in jac.states.items()}
@@ -221,6 +230,11 @@ def test_inputs_are_multiplied_by_the_input_scale():
         (lambda: CubaLIF(2, 3, reset="subtract").to_arrays(), "no exported form"),
         (lambda: Slayer(-1.0, 1.0), "positive number"),
         (lambda: hypr.Range((2.0, 1.0)), "first not above"),
+        (
+            lambda: type("Taken", (hypr.Neuron,), {"trainable": {"weight": hypr.Range((0, 1))}})(2, 2),
+            "cannot be called",
+        ),
+        (lambda: Network([_Forgetful(2, 2)])(torch.ones(1, 3, 2)), "one for each"),
         (lambda: Network([]), "no layers"),
         (lambda: Network([BRF(2, 3), LI(4, 2)]), "make them equal"),
         (lambda: Network([BRF(2, 3)], input_scale=0.3), "power of two"),
