@@ -14,7 +14,9 @@ import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
 
@@ -150,7 +152,8 @@ def verify(
         teacher_forced: start every step from the baseline's states instead of the engine's own (engines that can take a
             single step).
         sample_limits: engine name -> most samples, spread evenly over the batch; default :data:`DEFAULT_LIMITS`.
-        jobs: processes; a caller's own engine objects must then be picklable.
+        jobs: processes (each a fresh interpreter: a script needs its ``__main__`` guard); a caller's own engine must
+            then be defined in a module.
         memory_bytes: bound on traces held per process; decides how many samples run at once.
         progress: see :data:`Progress`.
 
@@ -200,7 +203,10 @@ def inputs_hash(inputs: np.ndarray) -> str:
 def _compared_engines(
     engines: Sequence[str | Engine | Runner], base: Engine, limits: Mapping[str, int]
 ) -> list[Engine]:
-    named = {engine.name: engine for engine in map(engine_registry.get, engines)}
+    named: dict[str, Engine] = {}
+    for engine in map(engine_registry.get, engines):
+        if named.setdefault(engine.name, engine) != engine or (engine.name == base.name and engine != base):
+            raise ExportError(f"two different engines are called '{engine.name}'; give one of them another name")
     if limits.get("reference", 0) > 0:
         named.setdefault("reference", engine_registry.get("reference"))
     named.pop(base.name, None)
@@ -274,6 +280,7 @@ def _run_plan(
         for task in plan:
             finished(_run_task(program, inputs[:, task.samples], base, task, teacher_forced))
         return results
+    _check_transferable((base, *(engine for task in plan for engine in task.engines)))
     # A fresh interpreter per process: forking one that has run threads (ONNX Runtime, BLAS) can deadlock.
     with ProcessPoolExecutor(min(jobs, len(plan)), mp_context=multiprocessing.get_context("spawn")) as pool:
         waiting = [
@@ -282,10 +289,24 @@ def _run_plan(
         try:
             for future in as_completed(waiting):
                 finished(future.result())
+        except BrokenProcessPool:
+            raise ExportError(
+                "a verification process ended abruptly, perhaps for lack of memory; lower jobs or memory_bytes"
+            ) from None
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)  # what has not started need not run any more
             raise
     return results
+
+
+def _check_transferable(engines: Sequence[Engine]) -> None:
+    for engine in engines:
+        try:
+            ForkingPickler.dumps(engine)
+        except Exception:
+            raise ExportError(
+                f"engine '{engine.name}' cannot be sent to another process; define it in a module, or use jobs=1"
+            ) from None
 
 
 def _run_task(

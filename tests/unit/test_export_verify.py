@@ -239,6 +239,12 @@ def test_bad_requests_get_one_line() -> None:
         verify(program, inputs, (object(),))  # type: ignore[arg-type]
     with pytest.raises(ExportError, match="jobs is 0"):
         verify(program, inputs, jobs=0)
+    with pytest.raises(ExportError, match="two different engines are called 'emulator'"):
+        verify(program, inputs, (engines.Engine("emulator", FlooringEmulator().run),))
+    with pytest.raises(ExportError, match="two different engines"):
+        verify(program, inputs, (FlooringEmulator(), engines.Engine("flooring", emulate)))
+    with pytest.raises(ExportError, match="another process"):
+        verify(program, inputs, (engines.Engine("local", lambda p, x, r: emulate(p, x, r)),), jobs=2)
     with pytest.raises(InputError, match="shape"):
         verify(program, inputs[:, :, :3], ("onnx",))
 
