@@ -70,7 +70,7 @@ class Neuron(nn.Module):
                 u = parameters["decay"] * state[0] * (1 - z) + current
                 return (u,), self.spike(u - 1.0)
 
-    Every rule trains ``hypr.Network([Leaky(4, 32), hypr.LI(32, 2)])``: Jacobians come from forward-mode differentiation.
+    Every rule trains ``hypr.Network([Leaky(4, 32), hypr.LI(32, 2)])``, with Jacobians by forward-mode differentiation.
 
     Args:
         n_in: inputs, at least 1.
