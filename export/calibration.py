@@ -67,13 +67,13 @@ def largest_states(network: StepNetwork, calibration: Any, guard_bits: int) -> l
         for key, value in trace.states.items():
             state, _, name = key.partition("/")
             if name == layer.name:
-                peak = np.abs(value).max(axis=(0, 1)) * _state_factor(layer, state, guard_bits)
+                peak = np.abs(value).max(axis=(0, 1)) * state_factor(layer, state, guard_bits)
                 largest = max(largest, float(peak.max()))
         result.append(largest)
     return result
 
 
-def _state_factor(layer: StepLayer, state: str, guard_bits: int) -> np.ndarray | float:
+def state_factor(layer: StepLayer, state: str, guard_bits: int) -> np.ndarray | float:
     """What the integer state holds per unit of the real one."""
     p = layer.parameters
     if (layer.kind, state) == ("se_adlif", "w"):
@@ -124,8 +124,9 @@ def _format(
     coefficient_bits = settings.of_layer("coefficient_bits", index, count)
     finest = np.full(layer.size, 2.0**-fraction_bits)
     synaptic = 2.0**CUBA_SHIFT if layer.kind == "cuba_lif" else 1.0
-    if settings.weight_scale == "per_row":
-        unit, g_in, g_rec = _row_units(weight, recurrent, bits, finest * synaptic, settings.scale_choice)
+    if settings.weight_scale != "power_of_two":
+        shared = settings.weight_scale == "per_layer"
+        unit, g_in, g_rec = _fitted_units(weight, recurrent, bits, finest * synaptic, settings.scale_choice, shared)
         unit = unit / synaptic
     else:
         unit = finest
@@ -157,21 +158,23 @@ def squared_error(weight: np.ndarray, bits: int, exponent: int, unit: np.ndarray
     return np.sum((restored - weight) ** 2, axis=1)
 
 
-def _row_units(
-    weight: np.ndarray, recurrent: np.ndarray | None, bits: int, finest: np.ndarray, choice: str
+def _fitted_units(
+    weight: np.ndarray, recurrent: np.ndarray | None, bits: int, finest: np.ndarray, choice: str, shared: bool
 ) -> tuple[np.ndarray, int, int | None]:
-    """A unit for each neuron, shared by both matrices, and the two exponents, with the least squared error in all."""
+    """A unit for each neuron (or one for all), used by both matrices, and the two exponents, with the least squared error in all."""
     limit = weight_limit(bits)
     clippings = _CLIPPINGS if choice == "squared_error" else (1.0,)
-    row_in = np.abs(weight).max(axis=1)
-    row_rec = None if recurrent is None else np.abs(recurrent).max(axis=1)
+    rows_in = np.abs(weight).max(axis=1)
+    rows_rec = None if recurrent is None else np.abs(recurrent).max(axis=1)
     best: tuple[float, np.ndarray, int, int | None] | None = None
-    for g_in in _exponents(row_in, limit, finest):
-        for g_rec in [None] if row_rec is None else _exponents(row_rec, limit, finest):
-            need = row_in / (limit * 2.0**g_in)
-            if row_rec is not None and g_rec is not None:
-                need = np.maximum(need, row_rec / (limit * 2.0**g_rec))
-            unit, error = _best_row_unit(weight, recurrent, bits, g_in, g_rec, need, finest, clippings)
+    for g_in in _exponents(rows_in, limit, finest):
+        for g_rec in [None] if rows_rec is None else _exponents(rows_rec, limit, finest):
+            need = rows_in / (limit * 2.0**g_in)
+            if rows_rec is not None and g_rec is not None:
+                need = np.maximum(need, rows_rec / (limit * 2.0**g_rec))
+            if shared:
+                need = np.full_like(need, need.max())
+            unit, error = _best_units((weight, recurrent), bits, (g_in, g_rec), need, finest, clippings, shared)
             if best is None or error < best[0]:
                 best = (error, unit, g_in, g_rec)
     assert best is not None
@@ -189,22 +192,23 @@ def _exponents(rows: np.ndarray, limit: int, finest: np.ndarray) -> list[int]:
     return sorted({max(0, top - i) for i in range(5)})
 
 
-def _best_row_unit(
-    weight: np.ndarray,
-    recurrent: np.ndarray | None,
+def _best_units(
+    matrices: tuple[np.ndarray, np.ndarray | None],
     bits: int,
-    g_in: int,
-    g_rec: int | None,
+    exponents: tuple[int, int | None],
     need: np.ndarray,
     finest: np.ndarray,
     clippings: tuple[float, ...],
+    shared: bool,
 ) -> tuple[np.ndarray, float]:
+    """Among the clippings, the unit of each neuron (or the shared one) with the least squared error, and that error in all."""
     unit, least = finest, np.full(finest.shape, np.inf)
     for clipping in clippings:
         candidate = np.clip(need * clipping, finest, finest * _MAX_COARSENING)
-        error = squared_error(weight, bits, g_in, candidate)
-        if recurrent is not None and g_rec is not None:
-            error = error + squared_error(recurrent, bits, g_rec, candidate)
-        better = error < least
-        unit, least = np.where(better, candidate, unit), np.minimum(error, least)
+        error = np.zeros(finest.shape)
+        for matrix, exponent in zip(matrices, exponents, strict=True):
+            if matrix is not None and exponent is not None:
+                error += squared_error(matrix, bits, exponent, candidate)
+        better = np.full(error.shape, error.sum() < least.sum()) if shared else error < least
+        unit, least = np.where(better, candidate, unit), np.where(better, error, least)
     return unit, float(least.sum())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,6 +16,9 @@ from hypr.neurons import KINDS, Neuron
 
 LayerState = tuple[Tensor, Tensor]
 """(state (B, d, N), spikes (B, N)) of one layer between two steps."""
+
+Stage = Callable[[Tensor, Sequence[LayerState]], list[LayerTrajectory]]
+"""An S-stage: arguments and result of :meth:`Network.run`."""
 
 _EVALUATION_WINDOW = 256  # steps recorded at once when only outputs are wanted
 
@@ -36,6 +39,8 @@ class Network(nn.Module):
     """
 
     layers: Sequence[Neuron]
+    stage: Stage | None
+    """What runs the dynamics instead of the float steps, for instance integers (:mod:`hypr.integer`); None for the float steps."""
 
     def __init__(
         self,
@@ -61,6 +66,7 @@ class Network(nn.Module):
         self.input_scale = float(input_scale)
         self.input_format = (int(input_format[0]), int(input_format[1]))
         self.decision = {"rule": "per_step", "ignore_first": 0} | dict(decision or {})
+        self.stage = None
 
     @property
     def n_in(self) -> int:
@@ -117,6 +123,8 @@ class Network(nn.Module):
             pre: (T, B, n_in), scaled inputs as returned by :meth:`prepare`.
             states: of each layer at the window's start.
         """
+        if self.stage is not None:
+            return self.stage(pre, states)
         trajectories = []
         for layer, (state, spikes) in zip(self.layers, states, strict=True):
             trajectories.append(dispatch.run_layer(layer, pre, state, spikes))

@@ -16,13 +16,16 @@ def sat(x: Tensor) -> Tensor:
 def shz(x: Tensor, shift: int) -> Tensor:
     """Right shift toward zero (FP-1.3).
 
-    ``>>`` floors; adding ``2^shift - 1`` to the negatives first (their sign bits, masked) turns that into rounding toward zero.
+    ``>>`` floors; adding ``2^shift - 1`` to the negatives first (their sign bits, masked) turns that into rounding
+    toward zero.
     """
     return (x + ((x >> 63) & ((1 << shift) - 1))) >> shift
 
 
 def mulsh(x: Tensor, coefficient: Tensor, shift: int) -> Tensor:
-    """``sign(x) * ((|x| * c) >> shift)`` for ``c >= 0`` (FP-1.2). A 24-bit state times a 17-bit coefficient needs 41 bits of the 64."""
+    """``sign(x) * ((|x| * c) >> shift)`` for ``c >= 0`` (FP-1.2). A 24-bit state times a 17-bit coefficient needs 41
+    bits of the 64.
+    """
     return shz(x * coefficient, shift)
 
 

@@ -1,7 +1,10 @@
-"""One integer step of each model on int64 tensors (B, N), in the notation of ``hardware/FIXED_POINT.md`` (clauses FP-3.1 to FP-3.6).
+"""One integer step of each model on int64 tensors (B, N), in the notation of ``hardware/FIXED_POINT.md`` (clauses
+FP-3.1 to FP-3.6).
 
-Every step has the form ``step(state, z, current, p, k, options) -> (new_state, z_new)``: ``state`` a tuple in the order of
-``hardware.models.MODELS[model].states``, ``z`` the layer's own spikes of the previous step, ``p`` the integer parameters (N,), ``k`` the
+Every step has the form ``step(state, z, current, p, k, options) -> (new_state, z_new)``: ``state`` a tuple in the
+order of
+``hardware.models.MODELS[model].states``, ``z`` the layer's own spikes of the previous step, ``p`` the integer
+parameters (N,), ``k`` the
 shifts. ``current`` is ``I`` of FP-2.1; CubaLIF takes its bias through ``p["bias"]`` because the bias enters v there.
 """
 
@@ -15,7 +18,9 @@ from torch import Tensor
 from hypr.integer.arithmetic import mulsh, sat, shz, wrap24
 
 State = tuple[Tensor, ...]
-Step = Callable[[State, Tensor, Tensor, Mapping[str, Tensor], Mapping[str, int], Mapping[str, str]], tuple[State, Tensor]]
+Step = Callable[
+    [State, Tensor, Tensor, Mapping[str, Tensor], Mapping[str, int], Mapping[str, str]], tuple[State, Tensor]
+]
 
 
 def brf(state: State, z: Tensor, current: Tensor, p: Mapping, k: Mapping, options: Mapping) -> tuple[State, Tensor]:
@@ -28,7 +33,9 @@ def brf(state: State, z: Tensor, current: Tensor, p: Mapping, k: Mapping, option
     return (u_new, v_new, sat(mulsh(q, p["R"], k["KR"]) + p["J"] * spike)), spike
 
 
-def se_adlif(state: State, z: Tensor, current: Tensor, p: Mapping, k: Mapping, options: Mapping) -> tuple[State, Tensor]:
+def se_adlif(
+    state: State, z: Tensor, current: Tensor, p: Mapping, k: Mapping, options: Mapping
+) -> tuple[State, Tensor]:
     """FP-3.2."""
     u, w = state
     u_new = sat(mulsh(u, p["A"], k["K"]) - shz(w, k["g"]) + current)
@@ -55,7 +62,9 @@ def lif(state: State, z: Tensor, current: Tensor, p: Mapping, k: Mapping, option
     return (u,), spike
 
 
-def cuba_lif(state: State, z: Tensor, current: Tensor, p: Mapping, k: Mapping, options: Mapping) -> tuple[State, Tensor]:
+def cuba_lif(
+    state: State, z: Tensor, current: Tensor, p: Mapping, k: Mapping, options: Mapping
+) -> tuple[State, Tensor]:
     """FP-3.5, Lava's LIF."""
     u, v = state
     u_new = wrap24(mulsh(u, 4096 - (p["du"] + 1), 12) + (current << 6))

@@ -1,0 +1,211 @@
+"""Training on the integers that will be deployed: an S-stage that quantizes the network as export does and runs the
+integer dynamics.
+
+Gradients are then taken on the very states that the chip will have (straight through the rounding of weights and
+coefficients). The learning
+rules do not change: they see a trajectory, whoever produced it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from export import to_nir
+from export.calibration import choose_formats
+from export.dequantize import dequantize_layer
+from export.formats import LayerFormat, QuantizationSettings
+from export.quantize import prepare, program_of
+from export.steps import StepNetwork
+from hardware.emulator import emulate
+from hardware.program import Program
+from hardware.trace import NetworkState, Trace
+from hypr.errors import HyprError
+from hypr.integer.engine import run as run_in_torch
+from hypr.integer.reals import LayerReals, layer_reals
+from hypr.kernels.types import LayerTrajectory
+from hypr.network import LayerState, Network
+from hypr.neurons import Neuron
+
+Engine = Callable[[Program, np.ndarray, NetworkState], Trace]
+_TIME_STEP_S = 1e-3  # named in the NIR graph on the way; the integers do not depend on it
+
+
+@dataclass(frozen=True)
+class IntegerNetwork:
+    """What one set of weights means in integers.
+
+    Attributes:
+        program: as export would write it.
+        formats: of each layer.
+        reals: what the integers of each layer stand for.
+    """
+
+    program: Program
+    formats: tuple[LayerFormat, ...]
+    reals: tuple[LayerReals, ...]
+
+
+class IntegerStage:
+    """The integer S-stage of a network.
+
+    Args:
+        network: the network in training; its float weights stay the ones that are updated.
+        settings: integer formats. State fraction bits that are left open are chosen once, here, from the calibration
+            inputs, so that training
+            and export agree about them for good; see :attr:`settings`.
+        calibration: (n, T, N_in) integer inputs; needed where state fraction bits are open.
+
+    Raises:
+        ExportError: what has no integer form (the exponential BRF, for example), with the reason.
+        HyprError: a scale that is no power of two.
+    """
+
+    def __init__(self, network: Network, settings: QuantizationSettings, calibration: np.ndarray | None = None) -> None:
+        if settings.weight_scale != "power_of_two":
+            raise HyprError(
+                f"quantization: weight_scale is '{settings.weight_scale}'; training on integers needs 'power_of_two'"
+            )
+        self.network = network
+        steps = self._steps(settings)
+        formats = choose_formats(steps, settings, calibration)
+        bits = tuple(int(form.fraction_bits or 0) for form in formats)
+        self.settings = replace(settings, state_fraction_bits=bits)
+        self.last: IntegerNetwork | None = None
+
+    def quantize(self) -> IntegerNetwork:
+        """Integers of the network's present weights, by the functions that export uses."""
+        steps = self._steps(self.settings)
+        formats = choose_formats(steps, self.settings)
+        program = program_of(steps, formats, {"settings": self.settings.to_json()})
+        scales = [self.network.input_scale] + [1.0] * (len(formats) - 1)
+        reals = tuple(
+            layer_reals(neuron, dequantize_layer(layer, form, scale), form)
+            for neuron, layer, form, scale in zip(self.network.layers, program.layers, formats, scales, strict=True)
+        )
+        return IntegerNetwork(program, formats, reals)
+
+    @contextmanager
+    def active(self) -> Iterator[IntegerNetwork]:
+        """Inside, the network runs on integers, and learning rules read the weights and parameters that those
+        integers stand for.
+        """
+        integers = self.quantize()
+        self.last = integers
+        masters = [_substitute(layer, real) for layer, real in zip(self.network.layers, integers.reals, strict=True)]
+        self.network.stage = lambda pre, states: self._run(integers, pre, states)
+        try:
+            yield integers
+        finally:
+            self.network.stage = None
+            for layer, tensors in zip(self.network.layers, masters, strict=True):
+                _restore(layer, tensors)
+
+    def _steps(self, settings: QuantizationSettings) -> StepNetwork:
+        return prepare(to_nir(self.network, dt=_TIME_STEP_S), None, settings, {})
+
+    def _run(self, integers: IntegerNetwork, pre: Tensor, states: Sequence[LayerState]) -> list[LayerTrajectory]:
+        """S-stage of one window, in the shapes of :meth:`hypr.Network.run`."""
+        program = integers.program
+        spikes = np.rint(pre.double().cpu().numpy() / self.network.input_scale).astype(np.int64)
+        trace = self._engine(pre.device)(program, spikes, _integer_state(self.network.layers, integers, states))
+        trajectories = []
+        for index, layer in enumerate(self.network.layers):
+            trajectory = _trajectory(layer, integers, index, trace, pre, states[index])
+            trajectories.append(trajectory)
+            pre = trajectory.spikes[1:]
+        return trajectories
+
+    def _engine(self, device: torch.device) -> Engine:
+        if device.type == "cpu":
+            return lambda program, inputs, start: emulate(program, inputs, "all", start)
+        return lambda program, inputs, start: run_in_torch(program, inputs, "all", start, device)
+
+
+def _integer_state(neurons: Sequence[Neuron], integers: IntegerNetwork, states: Sequence[LayerState]) -> NetworkState:
+    """Integers at a window's start from the reals that stand for them; exact, because 23 bits fit a float32 and the
+    units are known.
+    """
+    values: dict[str, np.ndarray] = {}
+    spikes: dict[str, np.ndarray] = {}
+    for neuron, layer, reals, (state, z) in zip(neurons, integers.program.layers, integers.reals, states, strict=True):
+        whole = np.rint(neuron.after_reset(state, z).double().cpu().numpy() / reals.units).astype(np.int32)
+        for index, name in enumerate(neuron.state_names):
+            values[f"{name}/{layer.name}"] = np.ascontiguousarray(whole[:, index])
+        if neuron.spiking:
+            spikes[layer.name] = z.cpu().numpy().astype(np.uint8)
+    return NetworkState(values, spikes)
+
+
+def _trajectory(
+    layer: Neuron, integers: IntegerNetwork, index: int, trace: Trace, pre: Tensor, start: LayerState
+) -> LayerTrajectory:
+    """Recorded integers of one layer as the reals that they stand for."""
+    name, units = integers.program.layers[index].name, torch.from_numpy(integers.reals[index].units)
+    recorded = [torch.from_numpy(trace.states[f"{state}/{name}"]) for state in layer.state_names]
+    after = torch.stack([(value * unit).to(pre.dtype) for value, unit in zip(recorded, units, strict=True)], 2).to(
+        pre.device
+    )
+    outputs = torch.from_numpy(trace.spikes[name]).to(pre) if layer.spiking else after[:, :, 0]
+    outputs = torch.cat([start[1][None], outputs])
+    current = pre @ layer.weight.T
+    if layer.bias_in_current:
+        current = current + layer.bias
+    if layer.recurrent_weight is not None:
+        current = current + outputs[:-1] @ layer.recurrent_weight.T
+    return LayerTrajectory(pre, _before_reset(layer, start, after, outputs, current), outputs, current)
+
+
+def _before_reset(layer: Neuron, start: LayerState, after: Tensor, outputs: Tensor, current: Tensor) -> Tensor:
+    """States (T + 1, B, d, N) as the float step keeps them: a neuron that spiked still holds the membrane that made
+    it spike.
+
+    An integer engine records the membrane after the reset, the float step resets through z^{t-1}. What the membrane
+    was is computed once more
+    from the recorded state one step earlier; it matters only to the gradient through the reset.
+    """
+    probe = layer.after_reset(torch.ones_like(after[0]), torch.ones_like(outputs[0]))
+    reset = (probe != 1).any(-1).any(0)  # (d,): which states a reset touches
+    if not bool(reset.any()):
+        return torch.cat([start[0][None], after])
+    earlier = torch.cat([layer.after_reset(start[0], start[1])[None], after[:-1]])
+    with torch.no_grad():
+        again, _ = layer.step(earlier.unbind(2), torch.zeros_like(outputs[1:]), current, layer.effective())
+    membrane = torch.stack(again, 2)
+    lost = membrane - layer.after_reset(membrane, torch.ones_like(outputs[1:]))  # by the reset: the membrane, or theta
+    spiked = (outputs[1:, :, None] > 0) & reset[:, None]
+    return torch.cat([start[0][None], torch.where(spiked, after + lost, after)])
+
+
+def _substitute(layer: Neuron, real: LayerReals) -> dict[str, Any]:
+    """Let a layer's weights and effective parameters take the values of its integers; returns the float ones."""
+    kept: dict[str, Any] = {}
+    for name, value in (("weight", real.weight), ("recurrent_weight", real.recurrent_weight), ("bias", real.bias)):
+        parameter = getattr(layer, name)
+        if parameter is not None and value is not None:
+            kept[name] = parameter.data
+            parameter.data = torch.from_numpy(np.ascontiguousarray(value)).to(parameter.data)
+    original = layer.effective
+
+    def straight_through() -> dict[str, Tensor]:
+        values = original()
+        for name, value in values.items():
+            if name in real.effective:
+                rounded = torch.from_numpy(real.effective[name]).to(value)
+                values[name] = value + (rounded - value).detach()
+        return values
+
+    layer.effective = straight_through  # type: ignore[method-assign]
+    return kept
+
+
+def _restore(layer: Neuron, kept: dict[str, Any]) -> None:
+    for name, data in kept.items():
+        getattr(layer, name).data = data
+    del layer.effective  # uncovers the method of the class
