@@ -12,7 +12,7 @@ import numpy as np
 from export.errors import ExportError, GraphError, UnsupportedError
 from export.source import DECISION_RULES, OPTIONS, check_parameters
 from export.steps import StepLayer, StepNetwork
-from export.time_constants import decay_and_gain
+from export.time_constants import SCHEMES, decay_and_gain
 from export.topology import Stage, chain_of
 
 
@@ -22,9 +22,12 @@ class Reading:
 
     Attributes:
         dt: seconds per step; else inferred where every node has the same tau/r (a gain of one), else an error.
-        scheme: ``euler`` (default) or ``exponential``.
+        scheme: ``euler`` (default: ``1 - dt/tau``, gain ``r dt/tau``), ``exponential`` (``exp(-dt/tau)``, gain ``r (1 - exp(-dt/tau))``) or
+            ``exponential_unit_gain`` (gain 1).
         reset: ``zero`` (default: NIR's v_reset) or ``subtract`` (theta).
-        reset_timing: ``same_step`` (default) or ``next_step`` (the spike of the previous step resets after the decay).
+        reset_timing: ``same_step`` (default); ``next_step``: the spike of the previous step resets, after decay and input;
+            ``carried_over``: as same_step, but a membrane that is still above theta loses another theta before the next spike is tested.
+        feed_forward_keeps_input: with a ``zero`` reset at the next step, a LIF without recurrence loses its old membrane but keeps the new input.
         recurrent_bias_at_start: whether the bias of recurrent synapses acts at the first step already (default True).
         input_format: (low, high) of the input integers, default (0, 1).
         decision: rule; default ``sum`` of a leaky integrator, ``spike_count`` of a spiking output.
@@ -34,15 +37,16 @@ class Reading:
     scheme: str | None = None
     reset: str | None = None
     reset_timing: str | None = None
+    feed_forward_keeps_input: bool = False
     recurrent_bias_at_start: bool | None = None
     input_format: tuple[int, int] | None = None
     decision: str | None = None
 
     def __post_init__(self) -> None:
         allowed = {
-            "scheme": ("euler", "exponential"),
+            "scheme": SCHEMES,
             "reset": ("zero", "subtract"),
-            "reset_timing": ("same_step", "next_step"),
+            "reset_timing": ("same_step", "next_step", "carried_over"),
             "decision": DECISION_RULES,
         }
         for key, values in allowed.items():
@@ -66,6 +70,8 @@ def discretise(graph: nir.NIRGraph, reading: Reading | None = None) -> StepNetwo
     chain = chain_of(graph)
     metadata = dict(graph.metadata or {})
     scheme = _choose(reading.scheme, metadata.get("scheme"), "euler", "scheme")
+    if scheme not in SCHEMES:
+        raise GraphError(f"metadata scheme is {scheme!r}; allowed: {', '.join(SCHEMES)}")
     dt = _time_step(reading.dt, metadata.get("dt"), [s.node for s in chain.stages])
     names = _layer_names([stage.name for stage in chain.stages])
     layers = tuple(
@@ -257,7 +263,13 @@ def _resetting(stage: Stage, n: int, reading: Reading) -> tuple[dict[str, np.nda
     if reset not in ("zero", "subtract"):
         raise GraphError(f"node '{stage.name}': metadata reset is '{reset}'; allowed: zero, subtract")
     values = {"theta": _vector(stage, "v_threshold", n).astype(np.float64), "v_reset": _vector(stage, "v_reset", n).astype(np.float64)}
-    return values, {"reset": str(reset), "reset_timing": reading.reset_timing or "same_step"}
+    timing = reading.reset_timing or "same_step"
+    late_zero = timing == "next_step" and reset == "zero"
+    if timing == "carried_over" and reset == "zero" and np.all(values["theta"] >= values["v_reset"]):
+        timing = "same_step"  # after a reset to zero nothing is left above theta
+    if late_zero and reading.feed_forward_keeps_input and stage.recurrent is None and isinstance(stage.node, nir.LIF):
+        timing = "same_step"  # old membrane dropped, input kept: the same spikes
+    return values, {"reset": str(reset), "reset_timing": timing}
 
 
 def _read_lif(stage: Stage, n: int, dt: float | None, scheme: str, reading: Reading) -> tuple[str, dict[str, np.ndarray], dict[str, str]]:

@@ -5,7 +5,7 @@ States are recorded as the integer engines record them, after the reset that bel
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import nir
@@ -20,7 +20,13 @@ State = dict[str, np.ndarray]
 Step = Callable[[StepLayer, State, np.ndarray, np.ndarray], tuple[State, np.ndarray]]
 
 
-def run(network: nir.NIRGraph | StepNetwork, inputs: Any, record: Sequence[str] | str = (), reading: Reading | None = None) -> Trace:
+def run(
+    network: nir.NIRGraph | StepNetwork,
+    inputs: Any,
+    record: Sequence[str] | str = (),
+    reading: Reading | None = None,
+    state_units: Mapping[str, np.ndarray] | None = None,
+) -> Trace:
     """Run a network in float64.
 
     Args:
@@ -28,6 +34,7 @@ def run(network: nir.NIRGraph | StepNetwork, inputs: Any, record: Sequence[str] 
         inputs: (T, B, N_in), integers or bool (spikes, graded payloads) within the network's input range.
         record: state names (``"u"``: of every layer that has it), ``"u/hidden0"``, or ``"all"``.
         reading: conventions for a graph from elsewhere.
+        state_units: layer name -> (N,); states are cut toward zero to multiples of it after every step (a study of state precision).
 
     Returns:
         Trace of engine ``float``: spikes uint8, output (of a leaky integrator) and states float64.
@@ -43,7 +50,7 @@ def run(network: nir.NIRGraph | StepNetwork, inputs: Any, record: Sequence[str] 
     states: dict[str, np.ndarray] = {}
     for layer in steps.layers:
         kept = [key.partition("/")[0] for key in wanted if key.endswith(f"/{layer.name}")]
-        output, trajectories = _run_layer(layer, signal, kept)
+        output, trajectories = _run_layer(layer, signal, kept, (state_units or {}).get(layer.name))
         for key, value in trajectories.items():
             states[f"{key}/{layer.name}"] = value
         if layer.spiking:
@@ -80,7 +87,9 @@ def recorded_states(network: StepNetwork, record: Sequence[str] | str) -> list[s
     return wanted
 
 
-def _run_layer(layer: StepLayer, signal: np.ndarray, kept: list[str]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def _run_layer(
+    layer: StepLayer, signal: np.ndarray, kept: list[str], unit: np.ndarray | None
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Output (T, B, N) float64 and the trajectories of the states asked for."""
     steps, batch, _ = signal.shape
     current = np.matmul(signal.reshape(steps * batch, -1), layer.weight.T).reshape(steps, batch, layer.size)
@@ -98,6 +107,8 @@ def _run_layer(layer: StepLayer, signal: np.ndarray, kept: list[str]) -> tuple[n
         if late is not None and t > 0:
             total = total + late
         state, z = step(layer, state, z, total)
+        if unit is not None:
+            state = {name: np.trunc(value / unit) * unit for name, value in state.items()}
         output[t] = z if layer.spiking else state["u"]
         for name in kept:
             trajectories[name][t] = state[name]
@@ -142,28 +153,27 @@ def _alif(layer: StepLayer, s: State, z: np.ndarray, current: np.ndarray) -> tup
     return {"a": a, "u": u}, (u - threshold > 0).astype(np.float64)
 
 
-def _reset(layer: StepLayer, u: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Spike and reset in the same step; with reset at the next step the caller has subtracted or zeroed already."""
-    p = layer.parameters
-    spike = (u - p["theta"] > 0).astype(np.float64)
-    if layer.options.get("reset_timing", "same_step") == "same_step":
-        u = np.where(spike > 0, p["v_reset"], u) if layer.options["reset"] == "zero" else u - p["theta"] * spike
-    return u, spike
+def _fire(layer: StepLayer, u: np.ndarray, u_before: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Spike test and reset in the order that the layer's options name.
 
-
-def _late_reset(layer: StepLayer, u: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """Reset by the spike of the previous step, after decay and input."""
-    if layer.options.get("reset_timing", "same_step") == "same_step":
-        return u
-    if layer.options["reset"] == "zero":
-        return np.where(z > 0, layer.parameters["v_reset"], u)
-    return u - layer.parameters["theta"] * z
+    Args:
+        u: membrane after decay and input. u_before: recorded membrane of the previous step. z: spikes of the previous step.
+    """
+    theta, v_reset = layer.parameters["theta"], layer.parameters["v_reset"]
+    timing = layer.options.get("reset_timing", "same_step")
+    subtract = layer.options["reset"] == "subtract"
+    if timing == "next_step":
+        u = u - theta * z if subtract else np.where(z > 0, v_reset, u)
+        return u, (u - theta > 0).astype(np.float64)
+    tested = u - theta * (u_before > theta) if timing == "carried_over" else u
+    spike = (tested - theta > 0).astype(np.float64)
+    return u - theta * spike if subtract else np.where(spike > 0, v_reset, u), spike
 
 
 def _lif(layer: StepLayer, s: State, z: np.ndarray, current: np.ndarray) -> tuple[State, np.ndarray]:
     p = layer.parameters
     u = p["alpha"] * s["u"] + p["gain"] * current + p["leak"]
-    u, spike = _reset(layer, _late_reset(layer, u, z), z)
+    u, spike = _fire(layer, u, s["u"], z)
     return {"u": u}, spike
 
 
@@ -171,7 +181,7 @@ def _cuba_lif(layer: StepLayer, s: State, z: np.ndarray, current: np.ndarray) ->
     p = layer.parameters
     u = p["alpha_syn"] * s["u"] + p["syn_gain"] * (current + p["b_syn"])
     v = p["alpha_mem"] * s["v"] + p["mem_gain"] * u + layer.bias
-    v, spike = _reset(layer, _late_reset(layer, v, z), z)
+    v, spike = _fire(layer, v, s["v"], z)
     return {"u": u, "v": v}, spike
 
 

@@ -13,7 +13,7 @@ from export.errors import QuantizationError
 from hardware.models import MAX_SHIFT, MODELS
 from hardware.program import MAX_EXPONENT
 
-WEIGHT_SCALES = ("power_of_two", "per_row")
+WEIGHT_SCALES = ("power_of_two", "per_layer", "per_row")
 SCALE_CHOICES = ("squared_error", "maximum")
 SYNAPTIC_BIASES = ("refuse", "steady_state")
 
@@ -26,8 +26,8 @@ class QuantizationSettings:
         weight_bits: signed width of synaptic mantissas, 2 to 8.
         coefficient_bits: fraction bits of decays and rotations, 8 to 16.
         state_fraction_bits: fraction bits of states, 0 to 22; None: the most that the calibration run's states allow.
-        weight_scale: ``power_of_two``: one state unit 2^-F per layer; ``per_row``: a unit per neuron, folded into its thresholds and
-            coefficients (pays off at 4 to 6 bits).
+        weight_scale: ``power_of_two``: one state unit 2^-F per layer; ``per_layer``: one unit of any size per layer; ``per_row``: a unit per
+            neuron. Units are folded into thresholds and coefficients at no run-time cost; per_row pays off at 4 to 6 bits.
         scale_choice: scale of the weights with the least ``squared_error`` (may clip a few large ones), or by the ``maximum``.
         headroom_bits: state range kept free above the largest calibrated value, 0 to 8.
         max_fraction_bits: upper end of the automatic choice, 0 to 22.

@@ -14,7 +14,7 @@ from export.calibration import choose_formats
 from export.discretise import Reading, discretise
 from export.errors import QuantizationError, UnsupportedError
 from export.formats import LayerFormat, QuantizationSettings
-from export.quantize_tensors import QUANTIZE, folded_synapses, quantize_bias, quantize_weights, CUBA_SHIFT
+from export.quantize_tensors import CUBA_SHIFT, QUANTIZE, folded_synapses, quantize_bias, quantize_weights
 from export.steps import StepLayer, StepNetwork
 from hardware.errors import HardwareError
 from hardware.program import Decision, InputFormat, Layer, Program, Synapses
@@ -82,6 +82,8 @@ def _representable(layer: StepLayer, settings: QuantizationSettings) -> StepLaye
         raise UnsupportedError(f"{where}: a recurrent bias that is absent at the first step has no integer form; read it with the bias at the start")
     if layer.options.get("reset_timing", "same_step") == "next_step":
         layer = _reset_in_same_step(layer, where)
+    if layer.options.get("reset_timing", "same_step") == "carried_over":
+        raise UnsupportedError(f"{where}: a membrane that stays above its threshold after a reset is treated as reset twice; no clause says that")
     if layer.kind == "cuba_lif":
         layer = _membrane_bias(layer, settings, where)
     return layer

@@ -8,6 +8,7 @@ import numpy as np
 
 from export.errors import GraphError, UnsupportedError
 
+SCHEMES = ("euler", "exponential", "exponential_unit_gain")
 _NEIGHBOURS = 4
 
 
@@ -54,7 +55,8 @@ def _euler_decay(tau: np.ndarray, dt: float) -> np.ndarray:
 def decay_and_gain(tau: np.ndarray, r: np.ndarray, dt: float, scheme: str, what: str) -> tuple[np.ndarray, np.ndarray]:
     """Decay and input gain per step of ``tau dv/dt = -v + r i``, float64.
 
-    `scheme` ``euler``: ``1 - dt/tau`` and ``r dt/tau``; ``exponential``: ``exp(-dt/tau)`` and ``r (1 - exp(-dt/tau))`` (exact for constant i).
+    `scheme` ``euler``: ``1 - dt/tau`` and ``r dt/tau``; ``exponential``: ``exp(-dt/tau)`` and ``r (1 - exp(-dt/tau))`` (exact for constant i);
+    ``exponential_unit_gain``: ``exp(-dt/tau)`` and 1.
     Computed in the type of tau, as other readers do; a gain within rounding of 1 (r chosen as tau/dt) is 1.
 
     Raises:
@@ -63,9 +65,9 @@ def decay_and_gain(tau: np.ndarray, r: np.ndarray, dt: float, scheme: str, what:
     if np.any(tau <= 0):
         i = int(np.argmax(tau <= 0))
         raise GraphError(f"{what}: tau of neuron {i} is {float(tau[i]):.9g}; a time constant must be positive")
-    if scheme == "exponential":
+    if scheme != "euler":
         decay = np.exp(-dt / tau.astype(np.float64))
-        return decay, r.astype(np.float64) * (1.0 - decay)
+        return decay, np.ones(decay.shape) if scheme == "exponential_unit_gain" else r.astype(np.float64) * (1.0 - decay)
     decay = _euler_decay(tau, dt)
     epsilon = float(np.finfo(tau.dtype).eps)
     decay = np.where(np.abs(decay) <= epsilon, 0.0, decay)
