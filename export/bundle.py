@@ -250,7 +250,6 @@ def _fill(
     if "lava" in to:
         from export import lava
 
-        (part / LAVA).mkdir()
         lava.write(program, part / LAVA)
 
 

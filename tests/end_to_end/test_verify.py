@@ -49,7 +49,7 @@ def resonators(channels: int, hidden: int, classes: int, seed: int = 0) -> dict[
 def bundle_of(arrays: dict[str, object], inputs: np.ndarray, folder: Path) -> Bundle:
     graph = nir.to_nir(arrays, dt=1e-3)
     program = quantize(graph, calibration=inputs[:, :16].transpose(1, 0, 2))
-    return write_bundle(graph, program, folder / "bundle", ("nir", "onnx"))
+    return write_bundle(graph, program, folder / "bundle")
 
 
 def ecg_inputs() -> np.ndarray:
