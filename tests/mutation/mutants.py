@@ -1,0 +1,145 @@
+"""Seeded semantic mutants of the emulator: each changes one place of the real source and names the check that must catch it.
+
+A mutant is a textual change of the module that holds the function, so it follows the source; a change that no longer applies is an error.
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from hardware import emulator, fixed_point, neurons
+from hardware.emulator import Emulator
+from hardware.program import Layer, Program
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One wrong line.
+
+    Attributes:
+        name: what is wrong.
+        model: model whose programs show it.
+        function: ``<module>.<function>`` that is changed.
+        old, new: the change; ``old`` must occur exactly once in the function.
+        check: key of ``tests.mutation.checks.CHECKS`` that must report a difference.
+    """
+
+    name: str
+    model: str
+    function: str
+    old: str
+    new: str
+    check: str
+
+
+MUTANTS = (
+    # comparison
+    Mutant("brf: > becomes >=", "brf", "neurons.brf", "(u_new - q) > n", "(u_new - q) >= n", "threshold tie"),
+    Mutant("se_adlif: > becomes >=", "se_adlif", "neurons.se_adlif", "u_new > n", "u_new >= n", "threshold tie"),
+    Mutant("alif: > becomes >=", "alif", "neurons.alif", "u_new > threshold", "u_new >= threshold", "threshold tie"),
+    Mutant("lif: > becomes >=", "lif", "neurons.lif", "u_new > n", "u_new >= n", "threshold tie"),
+    Mutant("cuba_lif: > becomes >=", "cuba_lif", "neurons.cuba_lif", "v_new > (", "v_new >= (", "threshold tie"),
+    Mutant("brf: threshold off by one", "brf", "neurons.brf", "> n[\"TH\"]", "> n[\"TH\"] + 1", "threshold tie"),
+    # rounding
+    Mutant("mulsh floors", "brf", "fixed_point.mulsh", "np.where(x < 0, -magnitude, magnitude)", "(x * c) >> k", "one step"),
+    Mutant(
+        "mulsh rounds to nearest", "lif", "fixed_point.mulsh", "(np.abs(x) * c) >> k", "(np.abs(x) * c + ((1 << k) >> 1)) >> k", "one step"
+    ),
+    Mutant("shz floors", "se_adlif", "fixed_point.shz", "np.where(x < 0, -magnitude, magnitude)", "x >> k", "one step"),
+    Mutant("li: rounds before the product", "li", "neurons.li", "mulsh(u, n[\"A\"], n[\"K\"])", "mulsh(mulsh(u, 1, 1), n[\"A\"], n[\"K\"] - 1)", "one step"),
+    Mutant("brf: coefficient one lower", "brf", "neurons.brf", "np.maximum(0, n[\"C\"] -", "np.maximum(0, n[\"C\"] - 1 -", "one step"),
+    Mutant("lif: product in 32 bits", "lif", "fixed_point.mulsh", "(np.abs(x) * c) >> k", "(np.abs(x) * c).astype(np.int32) >> k", "one step"),
+    # saturation
+    Mutant(
+        "sat wraps", "li", "fixed_point.sat", "np.minimum(np.maximum(x, -STATE_MAX), STATE_MAX)", "(x + 2**23) % 2**24 - 2**23", "saturation"
+    ),
+    Mutant("sat is asymmetric", "lif", "fixed_point.sat", "np.maximum(x, -STATE_MAX)", "np.maximum(x, -STATE_MAX - 1)", "saturation"),
+    Mutant("brf: q does not saturate", "brf", "neurons.brf", "q_new = sat(", "q_new = (", "saturation"),
+    Mutant("brf: damping below zero", "brf", "neurons.brf", "np.maximum(0, n[\"C\"] - mulsh(q, n[\"D\"], n[\"Kd\"]))",
+           "np.minimum(n[\"C\"], n[\"C\"] - mulsh(q, n[\"D\"], n[\"Kd\"]))", "one step"),
+    Mutant("cuba_lif: current clips", "cuba_lif", "neurons.cuba_lif", "wrap_once(", "sat(", "saturation"),
+    Mutant("cuba_lif: wraps at 2^23", "cuba_lif", "fixed_point.wrap_once", "x > WRAP", "x >= WRAP", "wrap edge"),
+    Mutant("cuba_lif: wraps below -2^23 only", "cuba_lif", "fixed_point.wrap_once", "x <= -WRAP", "x < -WRAP", "wrap edge"),
+    # old against new state, order
+    Mutant("brf: v uses the new u", "brf", "neurons.brf", "mulsh(u, n[\"S\"], n[\"K\"]) + mulsh(v", "mulsh(u_new, n[\"S\"], n[\"K\"]) + mulsh(v", "one step"),
+    Mutant("brf: spike uses the new q", "brf", "neurons.brf", "z = (u_new - q)", "z = (u_new - sat(mulsh(q, n[\"R\"], n[\"KR\"])))", "one step"),
+    Mutant("brf: q jumps one step later", "brf", "neurons.brf", "n[\"J\"] * z", "n[\"J\"] * spikes_before", "one step"),
+    Mutant("brf: sign of the rotation", "brf", "neurons.brf", "- mulsh(v, n[\"S\"]", "+ mulsh(v, n[\"S\"]", "one step"),
+    Mutant("se_adlif: w sees u before the reset", "se_adlif", "neurons.se_adlif", "u_new = np.where(z, 0, u_new)", "u_kept, u_new = np.where(z, 0, u_new), u_new",
+           "one step"),
+    Mutant("se_adlif: w uses the old u", "se_adlif", "neurons.se_adlif", "mulsh(u_new, n[\"At\"]", "mulsh(u, n[\"At\"]", "one step"),
+    Mutant("se_adlif: z* swapped", "se_adlif", "neurons.se_adlif", "== \"current\"", "!= \"current\"", "one step"),
+    Mutant("alif: threshold uses the old a", "alif", "neurons.alif", "n[\"B0\"] + a_new", "n[\"B0\"] + a", "one step"),
+    Mutant("alif: reset subtracts B0 only", "alif", "neurons.alif", "- threshold * spikes_before", "- n[\"B0\"] * spikes_before", "one step"),
+    Mutant("alif: no reset", "alif", "neurons.alif", " - threshold * spikes_before", "", "run from zero"),
+    Mutant("lif: resets swapped", "lif", "neurons.lif", "== \"zero\"", "!= \"zero\"", "one step"),
+    Mutant("lif: subtracts before saturation", "lif", "neurons.lif", "sat(u_new - n[\"TH\"])",
+           "sat(mulsh(u, n[\"A\"], n[\"K\"]) + drive + n[\"bias\"] - n[\"TH\"])", "saturation"),
+    Mutant("cuba_lif: v uses the old u", "cuba_lif", "neurons.cuba_lif", "+ u_new + n", "+ u + n", "one step"),
+    Mutant("cuba_lif: du without its offset", "cuba_lif", "neurons.cuba_lif", "(n[\"du\"] + 1)", "n[\"du\"]", "one step"),
+    Mutant("cuba_lif: bias enters the current", "cuba_lif", "neurons.cuba_lif", "(drive << 6)", "((drive + n[\"bias\"]) << 6)", "one step"),
+    # current and time
+    Mutant("li: bias twice", "li", "neurons.li", "+ n[\"bias\"]", "+ 2 * n[\"bias\"]", "one step"),
+    Mutant("exponents swapped", "lif", "emulator.synaptic_drive", "<< layer.input.exponent",
+           "<< (layer.recurrent.exponent if layer.recurrent is not None else layer.input.exponent)", "run from zero"),
+    Mutant("recurrent weights transposed", "brf", "emulator.synaptic_drive", "layer.recurrent.weight.T.astype", "layer.recurrent.weight.astype", "run from zero"),
+    Mutant("recurrent synapses missing", "alif", "emulator.synaptic_drive", "if layer.recurrent is not None:", "if False:", "run from zero"),
+    Mutant("bias shifted with the input", "se_adlif", "neurons.se_adlif", "drive + n[\"bias\"]", "drive + (n[\"bias\"] << 1)", "one step"),
+    Mutant("payload taken as a spike", "lif", "emulator.synaptic_drive", "pre.astype(np.float64) @", "(pre != 0).astype(np.float64) @", "run from zero"),
+)  # fmt: skip
+
+MODULES = {"neurons": neurons, "fixed_point": fixed_point, "emulator": emulator}
+
+
+def mutated_function(mutant: Mutant) -> Callable:
+    """The function with its one change, in a copy of its module's namespace."""
+    module_name, function_name = mutant.function.split(".")
+    module = MODULES[module_name]
+    source = inspect.getsource(getattr(module, function_name))
+    if source.count(mutant.old) != 1:
+        raise AssertionError(
+            f"mutant '{mutant.name}': {mutant.old!r} occurs {source.count(mutant.old)} times in {mutant.function}"
+        )
+    changed = source.replace(mutant.old, mutant.new)
+    if mutant.name == "se_adlif: w sees u before the reset":
+        changed = changed.replace("return (u_new, w_new)", "return (u_kept, w_new)")
+    namespace = dict(vars(module))
+    exec(compile(changed, f"<mutant {mutant.name}>", "exec", dont_inherit=True, flags=_ANNOTATIONS), namespace)
+    return namespace[function_name]
+
+
+_ANNOTATIONS = 0x1000000  # from __future__ import annotations, as in the modules themselves
+
+
+def mutated_emulator(mutant: Mutant, program: Program) -> Emulator:
+    """An emulator of ``program`` with the mutant in place of the real function."""
+    function = mutated_function(mutant)
+    module, name = mutant.function.split(".")
+    if module == "emulator":
+        return Emulator(program, drive=function, engine=mutant.name)
+    if module == "neurons":
+        return Emulator(program, steps={name: function}, engine=mutant.name)
+    namespace = {**vars(neurons), name: function}
+    steps = {model: types.FunctionType(step.__code__, namespace) for model, step in neurons.STEPS.items()}
+    return Emulator(program, steps=steps, engine=mutant.name)
+
+
+class DelayedDrive:
+    """Timing mutants: one more step of delay for the layer below (``input``) or for the layer's own spikes (``recurrent``)."""
+
+    def __init__(self, which: str) -> None:
+        self.which = which
+        self.last: dict[str, np.ndarray] = {}
+
+    def __call__(self, layer: Layer, pre: np.ndarray, spikes_before: np.ndarray) -> np.ndarray:
+        now = pre if self.which == "input" else spikes_before
+        late = self.last.get(layer.name, np.zeros_like(now))
+        self.last[layer.name] = now.copy()
+        if self.which == "input":
+            return emulator.synaptic_drive(layer, late, spikes_before)
+        return emulator.synaptic_drive(layer, pre, late)
