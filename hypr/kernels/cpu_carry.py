@@ -1,10 +1,11 @@
 """Compiled update and use of carried eligibilities.
 
-With ``gains[s, t] = sum_k (prod_{t' > t} A^{t'})_{s k} B_k^t`` the eligibility after the window is ``onward e^0 + sum_t gains^t pre^t``, for each
-sample an outer-product sum over time. Inputs are mostly zeros, so each event adds one row instead of a dense matrix product over time.
+With ``gains[s, t] = sum_k (prod_{t' > t} A^{t'})_{s k} B_k^t`` the eligibility after the window is
+``onward e^0 + sum_t gains^t pre^t``, for each sample an outer-product sum over time. Inputs are mostly zeros, so each
+event adds one row instead of a dense matrix product over time.
 
-Arguments: gains (S, T, F); onward (S, S, F); pre (T, B, J); eligibilities of synapses (B, J, S, N), contiguous in that order; those of the
-neurons' own parameters (B, 1, S, N); samples [first, last).
+Arguments: gains (S, T, F); onward (S, S, F); pre (T, B, J); eligibilities (B, K, S, N), contiguous, with K rows for all
+inputs, recurrent neurons, the bias and the neurons' own parameters in this order; samples [first, last).
 """
 
 from __future__ import annotations
@@ -33,19 +34,26 @@ def transport(onward, eligibility, result, first, last):  # type: ignore[no-unty
 
 
 @njit(**OPTIONS)
-def add_sums(sums, result, first, last):  # type: ignore[no-untyped-def]
-    """result[b, 0, s] += sums[s, :, b] summed over their middle axis, in ascending order; sums (S, T, F)."""
+def add_own(gains, own, has_bias, result, row, first, last):  # type: ignore[no-untyped-def]
+    """From row ``row``: the bias, if it has one, gets sum_t gains[s, t, b]; then one row for each of own (P, S, F)."""
     components, neurons = result.shape[2:]
     for b in range(first, last):
+        low = b * neurons
         for s in range(components):
-            for t in range(sums.shape[1]):
+            if has_bias:
+                out = result[b, row, s]
+                for t in range(gains.shape[1]):
+                    gain = gains[s, t, low : low + neurons]
+                    for n in range(neurons):
+                        out[n] += gain[n]
+            for p in range(own.shape[0]):
                 for n in range(neurons):
-                    result[b, 0, s, n] += sums[s, t, b * neurons + n]
+                    result[b, row + has_bias + p, s, n] += own[p, s, low + n]
 
 
 @njit(**OPTIONS)
-def add_events(gains, pre, result, first, last):  # type: ignore[no-untyped-def]
-    """result[b, j, s] += sum_t pre[t, b, j] gains[s, t, b], steps in ascending order."""
+def add_events(gains, pre, result, row, first, last):  # type: ignore[no-untyped-def]
+    """result[b, row + j, s] += sum_t pre[t, b, j] gains[s, t, b], steps in ascending order."""
     steps, _, inputs = pre.shape
     components, neurons = result.shape[2:]
     width = max(_BLOCK // (inputs * components), 16)
@@ -65,7 +73,7 @@ def add_events(gains, pre, result, first, last):  # type: ignore[no-untyped-def]
                     j = where[event]
                     x = pre[t, b, j]
                     for s in range(components):
-                        out = result[b, j, s, low : low + size]
+                        out = result[b, row + j, s, low : low + size]
                         gain = gains[s, t, b * neurons + low : b * neurons + low + size]
                         for n in range(size):
                             out[n] += x * gain[n]
@@ -73,19 +81,21 @@ def add_events(gains, pre, result, first, last):  # type: ignore[no-untyped-def]
 
 @njit(**OPTIONS)
 def meet(adjoint, eligibility, gradient):  # type: ignore[no-untyped-def]
-    """gradient[j, n] += sum over samples b and components s of adjoint[b, s, n] eligibility[b, j, s, n], b outermost."""
-    batch, inputs, components, neurons = eligibility.shape
+    """gradient[k, n] += sum over samples b and components s of adjoint[b, s, n] eligibility[b, k, s, n], b outermost."""
+    batch, rows, components, neurons = eligibility.shape
     for b in range(batch):
-        for j in range(inputs):
+        for k in range(rows):
             for s in range(components):
                 for n in range(neurons):
-                    gradient[j, n] += adjoint[b, s, n] * eligibility[b, j, s, n]
+                    gradient[k, n] += adjoint[b, s, n] * eligibility[b, k, s, n]
 
 
 @njit(**OPTIONS)
-def count_nonzero(values):  # type: ignore[no-untyped-def]
-    """Nonzero entries of a flat array."""
+def mostly_zero(values, share):  # type: ignore[no-untyped-def]
+    """Whether at most ``share`` of the entries of an array (T, B, J) differ from zero."""
     count = 0
-    for i in range(values.size):
-        count += 1 if values[i] != 0 else 0
-    return count
+    for t in range(values.shape[0]):
+        for b in range(values.shape[1]):
+            for j in range(values.shape[2]):
+                count += 1 if values[t, b, j] != 0 else 0
+    return count <= share * values.size
