@@ -39,7 +39,9 @@ def choose_device(config: Config) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     device = torch.device(config.device)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise HyprError(f"device '{config.device}' is not here ({torch.cuda.device_count()} GPUs found); use device=cpu")
+        raise HyprError(
+            f"device '{config.device}' is not here ({torch.cuda.device_count()} GPUs found); use device=cpu"
+        )
     return device
 
 
@@ -66,7 +68,10 @@ def build_network(config: Config, dataset: SequenceDataset) -> Network:
 
 def _layer(where: str, layer: LayerConfig | ReadoutConfig, n_in: int, n: int, generator: torch.Generator) -> Neuron:
     if layer.neuron not in KINDS:
-        raise HyprError(f"{where}.neuron: unknown neuron '{layer.neuron}'; {nearest(layer.neuron, [kind for kind in KINDS if kind])}")
+        raise HyprError(
+            f"{where}.neuron: unknown neuron '{layer.neuron}'; "
+            f"{nearest(layer.neuron, [kind for kind in KINDS if kind])}"
+        )
     kind = KINDS[layer.neuron]
     known = [name for name in inspect.signature(kind.__init__).parameters if name not in _NOT_OPTIONS]
     for name in layer.options:
@@ -86,7 +91,9 @@ def _decision(config: Config, dataset: SequenceDataset, output: Neuron) -> str:
     if rule == "auto":
         rule = "per_step" if dataset.per_step else "spike_count" if output.spiking else "sum"
     if dataset.per_step and rule != "per_step":
-        raise HyprError(f"loss.decision: '{rule}' needs one label per sequence, but '{dataset.name}' has one per step; use per_step")
+        raise HyprError(
+            f"loss.decision: '{rule}' needs one label per sequence, but '{dataset.name}' has one per step; use per_step"
+        )
     return rule
 
 
@@ -94,7 +101,9 @@ def _ignored(config: Config, dataset: SequenceDataset) -> int:
     """First steps that count in no sequence, by the configuration or by the mask of the data."""
     ignored = config.loss.ignore_first
     if ignored >= dataset.steps:
-        raise HyprError(f"loss.ignore_first: {ignored} leaves none of the {dataset.steps} steps of '{dataset.name}'; lower it")
+        raise HyprError(
+            f"loss.ignore_first: {ignored} leaves none of the {dataset.steps} steps of '{dataset.name}'; lower it"
+        )
     counted = dataset.mask.any(axis=0)
     return max(ignored, int(np.argmax(counted)))
 

@@ -56,17 +56,24 @@ def read(path: Path) -> Checkpoint:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise HyprError(f"{path}: cannot be read ({error.strerror}); train first, or give the folder of a run") from None
+        raise HyprError(
+            f"{path}: cannot be read ({error.strerror}); train first, or give the folder of a run"
+        ) from None
     try:
         tensors = safetensors.torch.load(content)
         length = int.from_bytes(content[:8], "little")
         header = json.loads(content[8 : 8 + length]).get("__metadata__", {})
         if header.get("format") != FORMAT:
-            raise HyprError(f"{path}: format is {header.get('format')!r}, expected '{FORMAT}'; the file is no checkpoint of this program")
+            raise HyprError(
+                f"{path}: format is {header.get('format')!r}, expected '{FORMAT}'; the file is no checkpoint of this "
+                "program"
+            )
         details = json.loads(header["details"])
     except (safetensors.SafetensorError, KeyError, UnicodeDecodeError, json.JSONDecodeError, TypeError) as error:
         reason = " ".join(str(error).split())[:100]
-        raise HyprError(f"{path}: damaged or cut short, {len(content)} bytes ({reason}); use another checkpoint or train again") from None
+        raise HyprError(
+            f"{path}: damaged or cut short, {len(content)} bytes ({reason}); use another checkpoint or train again"
+        ) from None
     if not isinstance(details, dict):
         raise HyprError(f"{path}: details must be a JSON object; use another checkpoint or train again")
     for name, tensor in tensors.items():
@@ -86,14 +93,18 @@ def load_weights(network: nn.Module, checkpoint: Checkpoint, prefix: str = "") -
         HyprError: at the first difference.
     """
     state = network.state_dict()
-    found = {name.removeprefix(prefix): tensor for name, tensor in checkpoint.tensors.items() if name.startswith(prefix)}
+    found = {
+        name.removeprefix(prefix): tensor for name, tensor in checkpoint.tensors.items() if name.startswith(prefix)
+    }
     for name, expected in state.items():
         if name not in found:
             raise HyprError(f"{checkpoint.path}: weight '{name}' is missing; the file belongs to another network")
         check_like(checkpoint.path, name, found[name], expected)
     extra = sorted(set(found) - set(state))
     if extra:
-        raise HyprError(f"{checkpoint.path}: weight '{extra[0]}' has no place in the network; the file belongs to another one")
+        raise HyprError(
+            f"{checkpoint.path}: weight '{extra[0]}' has no place in the network; the file belongs to another one"
+        )
     network.load_state_dict(found)
 
 
@@ -105,13 +116,17 @@ def check_like(path: Path, name: str, tensor: Tensor, expected: Tensor) -> None:
     """
     if tensor.shape != expected.shape or tensor.dtype != expected.dtype:
         actual, wanted = f"{tensor.dtype} {tuple(tensor.shape)}", f"{expected.dtype} {tuple(expected.shape)}"
-        raise HyprError(f"{path}: '{name}' is {actual}, expected {wanted}; the file belongs to another network or precision")
+        raise HyprError(
+            f"{path}: '{name}' is {actual}, expected {wanted}; the file belongs to another network or precision"
+        )
 
 
 def _check_finite(path: Path, name: str, tensor: Tensor) -> None:
     if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
         count = int((~torch.isfinite(tensor)).sum())
-        raise HyprError(f"{path}: '{name}' has {count} value(s) that are NaN or infinite; use another checkpoint or train again")
+        raise HyprError(
+            f"{path}: '{name}' has {count} value(s) that are NaN or infinite; use another checkpoint or train again"
+        )
 
 
 def optimiser_tensors(optimiser: torch.optim.Optimizer, names: list[str]) -> dict[str, Tensor]:
@@ -122,7 +137,9 @@ def optimiser_tensors(optimiser: torch.optim.Optimizer, names: list[str]) -> dic
         names: of the parameters.
     """
     state = optimiser.state_dict()["state"]
-    return {f"optimiser/{names[index]}/{item}": value for index, items in state.items() for item, value in items.items()}
+    return {
+        f"optimiser/{names[index]}/{item}": value for index, items in state.items() for item, value in items.items()
+    }
 
 
 def restore_optimiser(optimiser: torch.optim.Optimizer, names: list[str], checkpoint: Checkpoint) -> None:
@@ -138,7 +155,9 @@ def restore_optimiser(optimiser: torch.optim.Optimizer, names: list[str], checkp
             continue
         name, _, item = key.removeprefix("optimiser/").rpartition("/")
         if name not in parameters:
-            raise HyprError(f"{checkpoint.path}: optimiser state of unknown parameter '{name}'; the file belongs to another network")
+            raise HyprError(
+                f"{checkpoint.path}: optimiser state of unknown parameter '{name}'; the file belongs to another network"
+            )
         if value.ndim:  # moments; the step count is a scalar
             check_like(checkpoint.path, key, value, parameters[name].detach())
         state.setdefault(names.index(name), {})[item] = value

@@ -1,7 +1,7 @@
 """Configuration of a training run: frozen, validated, read from TOML, changed by ``key=value``.
 
-A recipe of the package or a file of the user gives the same :class:`Config`; what a run really used is written beside its results and can be
-read back.
+A recipe of the package or a file of the user gives the same :class:`Config`; what a run really used is written beside
+its results and can be read back.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class DataConfig(_Section):
 
 
 class LayerConfig(_Section):
-    """A hidden layer: ``neuron`` is a kind of ``hypr.neurons.KINDS``; ``options`` are keyword arguments of its class."""
+    """A hidden layer: ``neuron`` is a kind of ``hypr.neurons.KINDS``, ``options`` are arguments of its class."""
 
     neuron: str
     width: int = Field(ge=1, le=1_000_000)
@@ -69,7 +69,8 @@ class RuleConfig(_Section):
 
     Attributes:
         name: ``hypr``, ``hypr-window``, ``bptt`` or ``eprop``.
-        window: time steps per window of ``hypr`` and ``hypr-window``; None is the whole sequence. The other rules have no window.
+        window: time steps per window of ``hypr`` and ``hypr-window``; None is the whole sequence. The other rules have
+            no window.
         readout_memory: let the error reach spikes that the readout still holds (``hypr``, ``hypr-window``).
         carry: carry eligibilities across windows (``hypr-window``); False is truncated backpropagation.
         boundary_spike: carry the last spike's eligibility too (``hypr-window``).
@@ -88,7 +89,8 @@ class LossConfig(_Section):
     Attributes:
         kind: a name of ``hypr.losses.NAMED``.
         ignore_first: steps at the start that count neither in the loss nor in the decision.
-        decision: ``per_step``, ``sum`` (over the steps that count), ``spike_count``; ``auto`` is per_step where every step has a label, else sum.
+        decision: ``per_step``, ``sum`` (over the steps that count), ``spike_count``; ``auto`` is per_step where every
+            step has a label, else sum.
     """
 
     kind: str = "cross_entropy"
@@ -185,11 +187,13 @@ def load(recipe_or_path: str | Path, overrides: Sequence[str] = ()) -> Config:
 
     Args:
         recipe_or_path: name of a recipe, or path of a TOML file (ends in ``.toml`` or has a path separator).
-        overrides: ``key=value`` each; dotted keys (``training.epochs=5``, ``network.layers.0.width=64``), a last part alone where it is unique
-            (``epochs=5``), or a section for its main key (``rule=bptt``). Values are TOML; what is not valid TOML is taken as text.
+        overrides: ``key=value`` each; dotted keys (``training.epochs=5``, ``network.layers.0.width=64``), a last part
+            alone where it is unique (``epochs=5``), or a section for its main key (``rule=bptt``). Values are TOML;
+            what is not valid TOML is taken as text.
 
     Raises:
-        HyprError: for an unknown recipe, a file that is not TOML, an unknown key (with the nearest valid one) or a value out of range.
+        HyprError: for an unknown recipe, a file that is not TOML, an unknown key (with the nearest valid one) or a
+            value out of range.
     """
     where, text = _read(recipe_or_path)
     try:
@@ -220,7 +224,9 @@ def _read(recipe_or_path: str | Path) -> tuple[str, str]:
             return name, Path(name).read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "not a text file"
-            raise HyprError(f"{name}: cannot be read ({reason}); give a TOML file or a recipe: {', '.join(recipes())}") from None
+            raise HyprError(
+                f"{name}: cannot be read ({reason}); give a TOML file or a recipe: {', '.join(recipes())}"
+            ) from None
     if name not in recipes():
         raise HyprError(f"unknown recipe '{name}'; {_nearest(name, list(recipes()))}; a file's name must end in .toml")
     return f"recipe {name}", (resources.files("hypr") / "recipes" / f"{name}.toml").read_text("utf-8")
@@ -248,7 +254,9 @@ def _full_path(key: str) -> list[str]:
         return path
     matches = [[section, key] for section, kind in _sections().items() if key in kind.model_fields]
     if len(matches) > 1:
-        raise HyprError(f"override '{key}': could be {' or '.join('.'.join(match) for match in matches)}; write one of them")
+        raise HyprError(
+            f"override '{key}': could be {' or '.join('.'.join(match) for match in matches)}; write one of them"
+        )
     if not matches:
         raise HyprError(f"override '{key}': unknown key; {_nearest(key, _all_keys())}")
     return matches[0]
@@ -300,7 +308,9 @@ def _explain(error: ValidationError, where: str) -> str:
     place = ".".join(str(part) for part in first["loc"])
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     if first["type"] == "extra_forbidden":
-        return f"{where}: unknown key '{place}'; {_nearest(str(first['loc'][-1]), _valid_keys(first['loc'][:-1]))}{more}"
+        return (
+            f"{where}: unknown key '{place}'; {_nearest(str(first['loc'][-1]), _valid_keys(first['loc'][:-1]))}{more}"
+        )
     if first["type"] == "missing":
         return f"{where}: key '{place}' is missing; add it{more}"
     text = first["msg"].removeprefix("Value error, ")
@@ -311,7 +321,12 @@ def _explain(error: ValidationError, where: str) -> str:
 def _valid_keys(location: Sequence[str | int]) -> list[str]:
     model: Any = Config
     for part in location:
-        if isinstance(part, str) and isinstance(model, type) and issubclass(model, BaseModel) and part in model.model_fields:
+        if (
+            isinstance(part, str)
+            and isinstance(model, type)
+            and issubclass(model, BaseModel)
+            and part in model.model_fields
+        ):
             annotation = model.model_fields[part].annotation
             model = next(iter(get_args(annotation)), annotation)
     return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []

@@ -27,7 +27,10 @@ def draw_curves(path: Path, lines: Sequence[dict[str, Any]], title: str) -> None
     epochs = [line["epoch"] for line in lines]
     loss.plot(epochs, [line["loss"] for line in lines], color="tab:blue")
     loss.set_ylabel("training loss")
-    for key, label, colour in (("train_accuracy", "training", "tab:blue"), ("validation_accuracy", "validation", "tab:orange")):
+    for key, label, colour in (
+        ("train_accuracy", "training", "tab:blue"),
+        ("validation_accuracy", "validation", "tab:orange"),
+    ):
         accuracy.plot(epochs, [100 * line[key] for line in lines], label=label, color=colour)
     accuracy.set_ylabel("accuracy in %")
     accuracy.legend()

@@ -39,7 +39,7 @@ def decide(output: Tensor, counts: Tensor, rule: str) -> Tensor:
 
 
 def correct(output: Tensor, labels: Tensor, counts: Tensor, rule: str) -> tuple[int, int]:
-    """(right decisions, all decisions): per counted step for ``per_step``, else per sequence; shapes as in :func:`decide`."""
+    """(right, all) decisions: of counted steps for ``per_step``, else of sequences; shapes as in :func:`decide`."""
     decision = decide(output, counts, rule)
     if rule == "per_step":
         target = labels if labels.ndim == 2 else labels[:, None].expand_as(decision)
@@ -71,7 +71,7 @@ def evaluate(network: Network, data: SequenceDataset, batch: int) -> Evaluation:
         data: the sequences.
         batch: sequences at once.
     """
-    rule, ignored = network.decision["rule"], int(network.decision["ignore_first"])
+    rule, ignored = str(network.decision["rule"]), int(str(network.decision["ignore_first"]))
     right = total = right_labelled = total_labelled = 0
     for start in range(0, len(data), batch):
         part = slice(start, start + batch)

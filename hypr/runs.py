@@ -27,7 +27,13 @@ from hypr.kernels import dispatch
 from hypr.metrics import read_metrics
 from hypr.network import Network
 
-CONFIG, ENVIRONMENT, METRICS, RESULT, CURVES = "config.toml", "environment.json", "metrics.jsonl", "result.json", "curves.png"
+CONFIG, ENVIRONMENT, METRICS, RESULT, CURVES = (
+    "config.toml",
+    "environment.json",
+    "metrics.jsonl",
+    "result.json",
+    "curves.png",
+)
 BEST, LAST, RESUME = "best.safetensors", "last.safetensors", "resume.safetensors"
 _PACKAGES = ("torch", "numpy", "numba", "scipy", "scikit-learn", "safetensors")
 
@@ -85,7 +91,8 @@ class Run:
         expected = self.environment.get("data", {}).get(split)
         if expected is not None and dataset.sha256 != expected:
             raise HyprError(
-                f"{self.path}: the {split} part of '{dataset.name}' has sha256 {dataset.sha256[:16]}..., the run used {str(expected)[:16]}...; "
+                f"{self.path}: the {split} part of '{dataset.name}' has sha256 {dataset.sha256[:16]}..., the run "
+                f"used {str(expected)[:16]}...; "
                 f"restore those files or train again"
             )
         return dataset
@@ -103,11 +110,16 @@ def open_run(path: str | Path, which: Literal["best", "last"] = "best") -> Run:
     """
     folder = Path(path)
     if not (folder / CONFIG).exists():
-        raise HyprError(f"{folder}: holds no run ({CONFIG} is missing); give the folder that 'hypr train ... --out' wrote")
+        raise HyprError(
+            f"{folder}: holds no run ({CONFIG} is missing); give the folder that 'hypr train ... --out' wrote"
+        )
     if which not in ("best", "last"):
         raise HyprError(f"{folder}: which is {which!r}; choose best or last")
     if not (folder / f"{which}.safetensors").exists():
-        raise HyprError(f"{folder}: has no {which}.safetensors yet; finish the first epoch with 'hypr train ... --out {folder} --resume'")
+        raise HyprError(
+            f"{folder}: has no {which}.safetensors yet; finish the first epoch with 'hypr train ... --out {folder} "
+            "--resume'"
+        )
     return Run(folder, which, config.load(folder / CONFIG))
 
 
@@ -136,7 +148,9 @@ def save_weights(path: Path, network: Network, details: Mapping[str, Any]) -> No
     checkpoint.save(path, network.state_dict(), {**details, "structure": network.structure()})
 
 
-def environment(settings: Config, datasets: Mapping[str, SequenceDataset], network: Network, device: torch.device) -> dict[str, Any]:
+def environment(
+    settings: Config, datasets: Mapping[str, SequenceDataset], network: Network, device: torch.device
+) -> dict[str, Any]:
     """Everything outside the configuration that could matter to a result."""
     return {
         "hypr": hypr.__version__,

@@ -1,7 +1,8 @@
-"""Training by a configuration: epochs, metrics, checkpoints, and continuing after an interruption as if there had been none.
+"""Training by a configuration: epochs, metrics, checkpoints, and going on after a kill as if nothing had happened.
 
-Nothing random carries over from one epoch to the next: the order of samples and every generator are functions of the seed and the number of
-the epoch. So the state of a run is its weights, the optimiser's moments and the number of epochs done, and one file holds all three.
+Nothing random carries over from one epoch to the next: the order of samples and every generator are functions of the
+seed and the number of the epoch. So the state of a run is its weights, the optimiser's moments and the number of epochs
+done, and one file holds all three.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from hypr.build import build_network, build_optimiser, build_rule, choose_device
 from hypr.config import Config, dump
 from hypr.config import load as load_config
 from hypr.curves import draw_curves
-from hypr.data import Batch, SequenceDataset
+from hypr.data import Batch
 from hypr.data.storage import write_atomically
 from hypr.errors import HyprError
 from hypr.learning.rule import Rule
@@ -45,7 +46,8 @@ class TrainingResult:
         epochs: that were trained.
         stopped_early: True where patience ended the run.
         best_epoch: epoch with the best validation accuracy, the first of several.
-        best, last: accuracies of the two networks: ``validation``, ``test`` and, where steps without a label exist, ``test_labelled``.
+        best, last: accuracies of the two networks: ``validation``, ``test`` and, where steps without a label exist,
+            ``test_labelled``.
         seconds: of training and validation over all sessions of the run.
     """
 
@@ -68,7 +70,9 @@ class _State:
     seconds: float = 0.0
 
 
-def train(config: Config, out: str | Path, resume: bool = False, progress: TrainingProgress | None = None) -> TrainingResult:
+def train(
+    config: Config, out: str | Path, resume: bool = False, progress: TrainingProgress | None = None
+) -> TrainingResult:
     """Train a network and write the folder of the run.
 
     Args:
@@ -78,7 +82,8 @@ def train(config: Config, out: str | Path, resume: bool = False, progress: Train
         progress: is told of every update and epoch.
 
     Raises:
-        HyprError: for a folder that holds a run (without ``resume``) or another one (with it), for damaged files and missing data.
+        HyprError: for a folder that holds a run (without ``resume``) or another one (with it), for damaged files and
+            missing data.
         TrainingDiverged: where the loss is no longer finite.
     """
     folder = Path(out)
@@ -160,10 +165,14 @@ class _Trainer:
         order = np.random.default_rng([training.seed, epoch]).permutation(len(self.data["train"]))
         loss = norm = 0.0
         right = decisions = 0
-        rates = {name: np.zeros(layer.n) for name, layer in zip(self.network.layer_names(), self.network.layers, strict=True)}
+        rates = {
+            name: np.zeros(layer.n) for name, layer in zip(self.network.layer_names(), self.network.layers, strict=True)
+        }
         lr = 0.0
         for number, batch in enumerate(self.data["train"].batches(training.batch, order)):
-            lr = learning_rate(self.config.optimiser, (epoch - 1) * self.updates + number, training.epochs * self.updates)
+            lr = learning_rate(
+                self.config.optimiser, (epoch - 1) * self.updates + number, training.epochs * self.updates
+            )
             value, gradient_norm, hits, count = self._update(batch, lr, epoch, number)
             share = len(batch.labels) / len(order)
             loss, norm = loss + value * share, norm + gradient_norm * share
@@ -192,7 +201,8 @@ class _Trainer:
         norm = float(torch.nn.utils.clip_grad_norm_(self.network.parameters(), math.inf if clip is None else clip))
         if not math.isfinite(loss) or not math.isfinite(norm):
             raise TrainingDiverged(
-                f"{self.folder}: epoch {epoch}, update {number + 1}: loss is {loss}, gradient norm {norm}; lower optimiser.lr (now {lr:.3g}) "
+                f"{self.folder}: epoch {epoch}, update {number + 1}: loss is {loss}, gradient norm {norm}; lower "
+                f"optimiser.lr (now {lr:.3g}) "
                 f"or set optimiser.clip=1; weights of the epoch before are in {runs.LAST}"
             )
         for group in self.optimiser.param_groups:
@@ -200,7 +210,7 @@ class _Trainer:
         self.optimiser.step()
         self.network.constrain_()
         assert self.rule.output is not None  # set by backward
-        hits, count = correct(self.rule.output.cpu(), labels, mask, self.network.decision["rule"])
+        hits, count = correct(self.rule.output.cpu(), labels, mask, str(self.network.decision["rule"]))
         return loss, norm, hits, count
 
     def _commit(self, line: dict[str, Any]) -> None:
@@ -268,7 +278,10 @@ def _prepare_folder(config: Config, folder: Path, resume: bool) -> None:
     if path.exists():
         before = load_config(path)
         if before != config:
-            raise HyprError(f"{folder}: holds a run with another configuration ({_first_difference(before, config)}); give another folder")
+            raise HyprError(
+                f"{folder}: holds a run with another configuration ({_first_difference(before, config)}); give "
+                "another folder"
+            )
         for leftover in folder.glob(".*.*"):  # temporary files of a run that was killed while it wrote
             if any(leftover.name.startswith(f".{name}.") for name in (runs.BEST, runs.LAST, runs.RESUME, runs.METRICS)):
                 leftover.unlink(missing_ok=True)

@@ -38,7 +38,10 @@ def _load(split: str, encoding: str, seed: int) -> SequenceDataset:
         input_high=1,
         input_scale=1.0,
         encoding=encoding,
-        description="tactile Braille letters (Space, A, E, I, O, U, Y), 12 taxels; the test part is 20 % of the pool, the same for every seed",
+        description=(
+            "tactile Braille letters (Space, A, E, I, O, U, Y), 12 taxels; the test part is 20 % of the "
+            "pool, the same for every seed"
+        ),
     )
 
 
@@ -61,7 +64,8 @@ def read_pool(path: Path) -> tuple[np.ndarray, np.ndarray]:
         raise HyprError(f"{path}: not a readable Braille file ({error}); replace it with a whole copy") from None
     if packed.dtype != np.uint8 or packed.ndim != 3 or packed.shape[1:] != (STEPS, 2) or labels.shape != (len(packed),):
         raise HyprError(
-            f"{path}: expected x_packed uint8 (n, {STEPS}, 2) and y (n,), got {packed.dtype} {packed.shape} and {labels.shape}"
+            f"{path}: expected x_packed uint8 (n, {STEPS}, 2) and y (n,), got {packed.dtype} {packed.shape} and "
+            f"{labels.shape}"
         )
     if labels.dtype.kind not in "iu" or not np.isin(labels, np.arange(CLASSES)).all():
         raise HyprError(f"{path}: labels must be whole numbers from 0 to {CLASSES - 1}")

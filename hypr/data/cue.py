@@ -1,4 +1,4 @@
-"""Cue task: remember which of two cues appeared at the start over a long, noisy or silent delay. Generated, any length."""
+"""Cue task, generated: remember which of two cues appeared at the start, over a delay of any length."""
 
 from __future__ import annotations
 
@@ -65,7 +65,8 @@ def generate(
         noise: probability of a spike in any channel at any step besides.
 
     Returns:
-        inputs uint8 (count, cue_steps + delay + recall_steps, 3 group), labels int64 (count,), mask bool: True in the recall steps.
+        inputs uint8 (count, cue_steps + delay + recall_steps, 3 group), labels int64 (count,), mask bool: True in the
+        recall steps.
     """
     steps = cue_steps + delay + recall_steps
     labels = generator.permutation(np.arange(count) % 2).astype(np.int64)

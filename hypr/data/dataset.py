@@ -26,8 +26,8 @@ class Batch:
 class SequenceDataset:
     """Integer input sequences with class labels.
 
-    The inputs are the integers that the chip receives. A float network multiplies them by ``input_scale``, a power of two, so nothing is
-    lost between the two.
+    The inputs are the integers that the chip receives. A float network multiplies them by ``input_scale``, a power of
+    two, so nothing is lost between the two.
 
     Attributes:
         name: name of the data set.
@@ -97,7 +97,7 @@ class SequenceDataset:
         )
 
     def batches(self, size: int, order: np.ndarray | None = None) -> Iterator[Batch]:
-        """Mini-batches of at most ``size`` sequences, in ``order`` (int (n,)) or as stored; the last one may be smaller."""
+        """Mini-batches of at most ``size`` sequences, in ``order`` (int (n,)) or as stored."""
         order = np.arange(len(self)) if order is None else order
         for start in range(0, len(order), size):
             index = order[start : start + size]

@@ -1,4 +1,4 @@
-"""Handwritten digits that ship with scikit-learn (UCI optical recognition, test part), read pixel by pixel: 64 steps."""
+"""Handwritten digits that ship with scikit-learn, read pixel by pixel: 64 steps."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ def _load(
         input_high=high,
         input_scale=scale,
         encoding=encoding,
-        description=f"scikit-learn digits, {pixels_per_step} pixel(s) per step by {order}, {padding} empty steps at the end",
+        description=(
+            f"scikit-learn digits, {pixels_per_step} pixel(s) per step by {order}, {padding} empty steps at the end"
+        ),
     )
 
 

@@ -36,7 +36,7 @@ def level_crossing(levels: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
 
 
 def integrate_and_fire(drive: np.ndarray, threshold: float) -> np.ndarray:
-    """Spike trains whose rate follows a drive that is not negative: the sum of the drive gives one spike per ``threshold``.
+    """Spike trains whose rate follows a drive: each ``threshold`` of its sum over time gives one spike.
 
     At most one spike per step; what exceeds it is dropped, so that loud passages saturate instead of echoing.
 

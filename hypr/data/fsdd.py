@@ -67,7 +67,10 @@ def _load(
         input_high=high,
         input_scale=scale,
         encoding=encoding,
-        description=f"spoken digits, {channels} mel bands in steps of {step_ms:g} ms, official split; steps after the sound do not count",
+        description=(
+            f"spoken digits, {channels} mel bands in steps of {step_ms:g} ms, official split; steps "
+            "after the sound do not count"
+        ),
     )
 
 
@@ -132,7 +135,8 @@ def mel_levels(sound: np.ndarray, channels: int, step_ms: float) -> np.ndarray:
 def mel_filters(channels: int, window: int) -> np.ndarray:
     """Triangular filters, equally spaced in mel: float (channels, window // 2 + 1)."""
     frequency = np.fft.rfftfreq(window, 1 / RATE_HZ)
-    mel = np.linspace(*(2595 * np.log10(1 + np.array([60.0, RATE_HZ / 2]) / 700)), channels + 2)
+    bottom, top = (2595 * float(np.log10(1 + hertz / 700)) for hertz in (60.0, RATE_HZ / 2))
+    mel = np.linspace(bottom, top, channels + 2)
     edge = 700 * (10 ** (mel / 2595) - 1)
     low, centre, high = edge[:-2, None], edge[1:-1, None], edge[2:, None]
     rise, fall = (frequency - low) / (centre - low), (high - frequency) / (high - centre)
@@ -157,7 +161,9 @@ def _encode(level: np.ndarray, encoding: str, levels: int) -> tuple[np.ndarray, 
 register(
     DatasetSpec(
         name="fsdd",
-        description="3000 spoken digits of six speakers through a mel filter bank; official test part (recordings 0 to 4)",
+        description=(
+            "3000 spoken digits of six speakers through a mel filter bank; official test part (recordings 0 to 4)"
+        ),
         origin="Free Spoken Digit Dataset (Jakobovski/free-spoken-digit-dataset), CC BY-SA 4.0",
         loader=_load,
         encodings=("spikes", "graded", "crossings", "rate"),

@@ -69,7 +69,8 @@ def read_events(path: Path, classes: int, step_ms: float, steps: int, channels: 
     """Read and bin one file.
 
     Args:
-        path: HDF5 with ``spikes/times`` (seconds) and ``spikes/units`` (0 to 699), one array per sample, and ``labels``.
+        path: HDF5 with ``spikes/times`` (seconds) and ``spikes/units`` (0 to 699), one array per sample, and
+            ``labels``.
         classes: number of classes.
         step_ms: length of a step; later spikes than the last step are left out.
         steps: number of steps T.
@@ -91,7 +92,8 @@ def read_events(path: Path, classes: int, step_ms: float, steps: int, channels: 
             times, units, labels = content["spikes/times"][()], content["spikes/units"][()], content["labels"][()]
     except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise HyprError(
-            f"{path}: not a readable spike file ({' '.join(str(error).split())[:100]}); delete it and run 'hypr data fetch {name}'"
+            f"{path}: not a readable spike file ({' '.join(str(error).split())[:100]}); delete it and run 'hypr data "
+            f"fetch {name}'"
         ) from None
     if not len(times) == len(units) == len(labels) or not len(labels):
         raise HyprError(
@@ -110,7 +112,8 @@ def _bin(
 ) -> np.ndarray:
     if when.shape != unit.shape or when.ndim != 1 or when.dtype.kind != "f" or unit.dtype.kind not in "iu":
         raise HyprError(
-            f"{path}: sample {row} must hold as many times (float) as units (integer), got {when.shape} and {unit.shape}"
+            f"{path}: sample {row} must hold as many times (float) as units (integer), got {when.shape} and "
+            f"{unit.shape}"
         )
     if len(when) and (not np.isfinite(when).all() or when.min() < 0 or unit.min() < 0 or unit.max() >= UNITS):
         raise HyprError(f"{path}: sample {row} has a time or a unit outside 0 to inf s and 0 to {UNITS - 1}")

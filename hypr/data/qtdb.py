@@ -48,7 +48,10 @@ def _load(split: str, encoding: str, seed: int) -> SequenceDataset:
         input_high=1,
         input_scale=1.0,
         encoding=encoding,
-        description="QT Database ECG, two leads as level-crossing spikes, 6 wave segments per step; steps without a label count as class 0",
+        description=(
+            "QT Database ECG, two leads as level-crossing spikes, 6 wave segments per step; steps "
+            "without a label count as class 0"
+        ),
         labelled=labelled,
     )
 
@@ -57,10 +60,12 @@ def read_mat(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Read one QTDB file.
 
     Args:
-        path: of a Matlab file with ``x`` (n, 1301, 4) in {0, 1}, the last step padded with -1, and one-hot ``y`` (n, 1301, 6).
+        path: of a Matlab file with ``x`` (n, 1301, 4) in {0, 1}, the last step padded with -1, and one-hot ``y`` (n,
+            1301, 6).
 
     Returns:
-        inputs uint8 (n, 1300, 4), labels int64 (n, 1300) where a step without a label is class 0, and labelled bool (n, 1300).
+        inputs uint8 (n, 1300, 4), labels int64 (n, 1300) where a step without a label is class 0, and labelled bool
+        (n, 1300).
 
     Raises:
         HyprError: where the file is damaged or holds anything else.
@@ -112,7 +117,7 @@ register(
     DatasetSpec(
         name="qtdb",
         description="759 electrocardiograms of 1300 steps, 4 spike channels, one of 6 classes at every step",
-        origin="PhysioNet QT Database as level-crossing spikes (Yin et al., repository byin-cwi/Efficient-spiking-networks)",
+        origin="PhysioNet QT Database as level-crossing spikes (Yin et al., byin-cwi/Efficient-spiking-networks)",
         loader=_load,
         encodings=("spikes",),
         files=FILES,

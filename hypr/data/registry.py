@@ -87,9 +87,11 @@ def load(
 
     Args:
         name: of the catalogue.
-        split: ``train``, ``validation`` or ``test``; where a data set has no validation part of its own, it is drawn from the training part.
+        split: ``train``, ``validation`` or ``test``; where a data set has no validation part of its own, it is drawn
+            from the training part.
         encoding: one of the data set's, or None for its default.
-        seed: of that draw, and of generated data. The test part never depends on it where the data set has an official one.
+        seed: of that draw, and of generated data. The test part never depends on it where the data set has an official
+            one.
         **options: of the data set.
 
     Returns:

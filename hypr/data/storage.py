@@ -1,6 +1,7 @@
 """Where data files are, and how they are fetched and checked.
 
-The root folder is ``HYPR_DATA`` if that is set, else ``hypr/data`` in the user's cache folder. Each data set has a folder of its own in it.
+The root folder is ``HYPR_DATA`` if that is set, else ``hypr/data`` in the user's cache folder. Each data set has a
+folder of its own in it.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ class RemoteFile:
         path: place below the folder of the data set.
         url: where it comes from, or empty where no public address serves this very file.
         sha256, md5: expected hash of the file, whichever is published; empty where none is.
-        archive: ``zip`` where the address serves an archive out of which ``path`` (a file, or a folder ending in ``/``) is taken; then the hashes
-            are those of the archive.
+        archive: ``zip`` where the address serves an archive out of which ``path`` (a file, or a folder ending in
+            ``/``) is taken; then the hashes are those of the archive.
     """
 
     path: str
@@ -60,7 +61,8 @@ def require(name: str, *files: str) -> list[Path]:
     for path in paths:
         if not path.exists():
             raise HyprError(
-                f"data set '{name}': {path} does not exist; run 'hypr data fetch {name}', or set HYPR_DATA to the folder that holds {name}/"
+                f"data set '{name}': {path} does not exist; run 'hypr data fetch {name}', or set HYPR_DATA to the "
+                f"folder that holds {name}/"
             )
     return paths
 
@@ -76,7 +78,8 @@ def check_hash(path: Path, content: bytes, file: RemoteFile) -> None:
             actual = hashlib.new(kind, content).hexdigest()
             if actual != expected:
                 raise HyprError(
-                    f"{path}: {kind} is {actual}, expected {expected}; the file is damaged or another one, delete it and fetch it again"
+                    f"{path}: {kind} is {actual}, expected {expected}; the file is damaged or another one, delete it "
+                    "and fetch it again"
                 )
 
 
@@ -89,8 +92,8 @@ def write_atomically(path: Path, content: bytes) -> None:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
@@ -131,7 +134,7 @@ def _read_url(url: str, target: Path, report: Report | None) -> bytes:
 
 
 def _unpack(content: bytes, folder: Path, file: RemoteFile) -> None:
-    """Take the wanted members out of a zip archive, by the end of their names, so that no member can write elsewhere."""
+    """Take the wanted members out of a zip archive, by their last name only: none can write elsewhere."""
     try:
         archive = zipfile.ZipFile(io.BytesIO(content))
     except zipfile.BadZipFile:
