@@ -37,7 +37,7 @@ if __name__ == "__main__":  # Lava starts processes: the guard is needed
     try:
         from hardware.lava.launcher import main
     except ModuleNotFoundError as missing:
-        print(f"error: no module '{{missing.name}}'; put the project's folder 'hardware' on PYTHONPATH", file=sys.stderr)
+        print(f"error: no module '{{missing.name}}'; put the folder 'hardware' on PYTHONPATH", file=sys.stderr)
         sys.exit(3)
     sys.exit(main(HERE / "{program}", PROGRAM_SHA256, sys.argv[1:]))
 '''

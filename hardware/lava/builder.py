@@ -29,7 +29,7 @@ from hardware.lava.processes.lif import LeakyLIF
 from hardware.lava.processes.se_adlif import SEAdLIF
 from hardware.lava.processes.source import Source
 from hardware.lava.recorder import Recorder
-from hardware.lava.request import CONNECTIONS
+from hardware.lava.request import CONNECTIONS, group_size
 from hardware.lava.schedule import Schedule
 from hardware.lava.supervisor import Supervisor
 from hardware.lava.synapses import check_fits_dense, dense_weights
@@ -37,8 +37,6 @@ from hardware.program import Layer, Program, Synapses
 from hardware.trace import Trace, recorded_states
 
 NEURONS = {"brf": BRF, "li": LI, "se_adlif": SEAdLIF, "alif": ALIF, "lif": LeakyLIF}
-GROUP = 64
-"""Samples that a network with batched connections runs at once."""
 
 
 class LavaNetwork:
@@ -73,7 +71,7 @@ class LavaNetwork:
         self.samples = inputs.shape[1]
         if connections == "dense":
             check_fits_dense(program)
-        group = 1 if connections == "dense" else max(1, min(GROUP, self.samples))
+        group = 1 if connections == "dense" else group_size(program, self.samples)
         self._times = Schedule(delay=0, steps=len(inputs), rounds=-(-self.samples // group), group=group)
         padding = self._times.rounds * group - self.samples
         self._data = np.pad(inputs.astype(np.int32), ((0, 0), (0, padding), (0, 0)))

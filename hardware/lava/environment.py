@@ -7,7 +7,6 @@ complete.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -94,31 +93,43 @@ def install(target: Path | None = None, progress: Report | None = None) -> Path:
         RuntimeMissing: no Python 3.10, no network or a failing check; the message says which, and nothing half-made
             counts as installed.
     """
+    if sys.platform == "win32":
+        raise RuntimeMissing("Lava's CPU backend forks its processes and needs Linux or macOS; run it there or in WSL")
     folder = (target or default_folder()).absolute()
     report = progress or (lambda line: None)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(folder.with_name(f".{folder.name}.lock"), report):
+    try:
         found = status(folder)
-        if found.installed and found.python is not None:
-            report(f"Lava runtime: ready in {folder}")
-            return found.python
-        shutil.rmtree(folder, ignore_errors=True)
-        base = find_interpreter(report)
-        report(f"Lava runtime: making {folder} with {base}")
-        _command([str(base), "-m", "venv", str(folder)], "making the virtual environment")
-        python = folder / "bin" / "python"
-        report(f"Lava runtime: installing {', '.join(REQUIREMENTS.read_text().split())}")
-        # Without dependencies: lava-nc also asks for scikit-learn, which nothing that is used here imports.
-        pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--quiet", "--no-deps"]
-        _command([*pip, "-r", str(REQUIREMENTS)], "installing packages")
-        report("Lava runtime: checking it with a short run")
-        _check_run(python)
-        stamp = {"versions": _pins(), "base": str(base)}
-        temporary = folder / f".{_STAMP}"
-        temporary.write_text(json.dumps(stamp))
-        temporary.replace(folder / _STAMP)
-        report("Lava runtime: ready")
-    return python
+        if not found.installed:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with _locked(folder.with_name(f".{folder.name}.lock"), report):
+                found = status(folder)  # another process may have made it meanwhile
+                if not found.installed:
+                    _make(folder, report)
+    except OSError as error:
+        raise RuntimeMissing(
+            f"Lava runtime: cannot write {error.filename or folder} ({error.strerror or error}); set HYPR_HOME to "
+            "another folder"
+        ) from None
+    report(f"Lava runtime: ready in {folder}")
+    return folder / "bin" / "python"
+
+
+def _make(folder: Path, report: Report) -> None:
+    """Virtual environment, packages, a short run, and last of all the stamp."""
+    shutil.rmtree(folder, ignore_errors=True)
+    base = find_interpreter(report)
+    report(f"Lava runtime: making {folder} with {base}")
+    _command([str(base), "-m", "venv", str(folder)], "making the virtual environment")
+    python = folder / "bin" / "python"
+    report(f"Lava runtime: installing {', '.join(REQUIREMENTS.read_text().split())}")
+    # Without dependencies: lava-nc also asks for scikit-learn, which nothing that is used here imports.
+    pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--quiet", "--no-deps"]
+    _command([*pip, "-r", str(REQUIREMENTS)], "installing packages")
+    report("Lava runtime: checking it with a short run")
+    _check_run(python)
+    temporary = folder / f".{_STAMP}"
+    temporary.write_text(json.dumps({"versions": _pins(), "base": str(base)}))
+    temporary.replace(folder / _STAMP)
 
 
 def _pins() -> dict[str, str]:
@@ -127,6 +138,8 @@ def _pins() -> dict[str, str]:
 
 @contextmanager
 def _locked(path: Path, report: Report) -> Iterator[None]:
+    import fcntl  # not on Windows, where install() has refused already
+
     with path.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -35,7 +35,7 @@ def find_interpreter(progress: Callable[[str], None] | None = None) -> Path:
             found = probe(candidate)
             if found is not None:
                 return found
-    raise RuntimeMissing(f"no Python 3.10 was found on the PATH, in pyenv or through uv; {_HOW}")
+    raise RuntimeMissing(f"no working Python 3.10 with venv was found on the PATH, in pyenv or through uv; {_HOW}")
 
 
 def probe(candidate: str | os.PathLike[str]) -> Path | None:

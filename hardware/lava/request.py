@@ -12,6 +12,15 @@ CONNECTIONS = ("dense", "batched")
 DENSE_SAMPLE_STEPS = 24_000
 """``auto`` gives Lava's own Dense as many samples as fit into this many steps (some 20 s on two cores), or one."""
 
+GROUP = 64
+"""Largest number of samples that a network with batched connections runs at once."""
+
+CHANNEL_SIZE = 8
+"""Messages that a channel of Lava can hold. Lava steps all processes together: its own 64 would only cost memory."""
+
+CHANNEL_BYTES = 2**25
+"""Shared memory for all channels of a network with batched connections; containers often have 64 MiB in all."""
+
 
 class LavaError(HardwareError):
     """A run on Lava failed: its Processes raised, died or stood still. ``traceback`` holds the child's own, if any."""
@@ -19,6 +28,12 @@ class LavaError(HardwareError):
     def __init__(self, message: str, traceback: str = "") -> None:
         super().__init__(message)
         self.traceback = traceback
+
+
+def group_size(program: Program, samples: int) -> int:
+    """How many samples run at once through batched connections, so that the channels stay within CHANNEL_BYTES."""
+    message = program.input.size + sum(layer.size * (2 if layer.recurrent is None else 4) for layer in program.layers)
+    return max(1, min(GROUP, samples, CHANNEL_BYTES // (message * CHANNEL_SIZE * 4)))
 
 
 def dense_samples(program: Program, shape: tuple[int, ...], connections: str | int) -> int:

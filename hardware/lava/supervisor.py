@@ -19,7 +19,7 @@ from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.run_conditions import RunSteps
 from lava.magma.core.run_configs import RunConfig
 
-from hardware.lava.request import LavaError
+from hardware.lava.request import CHANNEL_SIZE, LavaError
 
 POLL_S = 0.005
 
@@ -44,7 +44,7 @@ class Supervisor:
             LavaError: a process could not be built.
         """
         try:
-            self._process.create_runtime(run_cfg=self._config)
+            self._process.create_runtime(run_cfg=self._config, compile_config={"pypy_channel_size": CHANNEL_SIZE})
             self._runtime = self._process.runtime
         except BaseException:
             self._runtime = self._process.runtime

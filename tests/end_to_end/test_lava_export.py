@@ -81,7 +81,7 @@ def test_an_interpreter_without_lava_is_told_what_to_install(exported):
 def test_without_hardware_on_the_path_the_launcher_says_so(exported):
     done = launch(runtime_python(), exported, "inputs.npz", "out.npz", path="lava")
     assert done.returncode == 3
-    assert done.stderr == "error: no module 'hardware'; put the project's folder 'hardware' on PYTHONPATH\n"
+    assert done.stderr == "error: no module 'hardware'; put the folder 'hardware' on PYTHONPATH\n"
 
 
 def test_the_folder_holds_the_very_program(exported):

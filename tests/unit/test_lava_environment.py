@@ -81,7 +81,8 @@ def test_a_runtime_whose_interpreter_is_gone_does_not_count_as_installed(tmp_pat
 
 def test_no_interpreter_anywhere_says_how_to_get_one(bare):
     with pytest.raises(
-        RuntimeMissing, match=r"no Python 3\.10 .*pyenv install 3\.10.*uv python install 3\.10.*HYPR_LAVA_PYTHON"
+        RuntimeMissing,
+        match=r"no working Python 3\.10 .*pyenv install 3\.10.*uv python install 3\.10.*HYPR_LAVA_PYTHON",
     ):
         interpreter.find_interpreter()
 
@@ -132,6 +133,13 @@ def test_a_failing_installation_is_one_line_and_leaves_nothing_that_counts(bare,
     with pytest.raises(RuntimeMissing, match="making the virtual environment failed: no room on disk"):
         environment.install()
     assert not environment.status().installed
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(bare, monkeypatch):
+    (bare / "file").write_text("")
+    monkeypatch.setenv("HYPR_HOME", str(bare / "file"))
+    with pytest.raises(RuntimeMissing, match=r"cannot write .*/file \(.*\); set HYPR_HOME to another folder"):
+        environment.install()
 
 
 def test_the_main_side_imports_neither_lava_nor_torch():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from hardware.errors import InputError, ProgramError
 from hardware.lava import environment, runtime
-from hardware.lava.request import DENSE_SAMPLE_STEPS, dense_samples
+from hardware.lava.request import CHANNEL_BYTES, CHANNEL_SIZE, DENSE_SAMPLE_STEPS, GROUP, dense_samples, group_size
 from hardware.program import InputFormat, Layer, Program, Synapses
 
 
@@ -46,6 +48,21 @@ def test_how_many_samples_run_through_lavas_own_dense(shape, connections, expect
 
 def test_auto_leaves_a_program_that_dense_cannot_hold_to_the_batched_connection():
     assert dense_samples(program(TOO_WIDE_FOR_DENSE), (10, 7, 1), "auto") == 0
+
+
+@pytest.mark.parametrize(("channels", "samples"), [(1, 1), (1, 3), (1, 100), (30_000, 100), (2_000_000, 100)])
+def test_samples_that_run_at_once_are_as_many_as_shared_memory_holds(channels, samples):
+    layer = program().layers[0]
+    wide = replace(layer, input=Synapses(np.ones((1, channels), dtype=np.int8), exponent=0))
+    group = group_size(Program((wide,), InputFormat(channels)), samples)
+    elements = channels + 2  # source to synapses, synapses to neuron, neuron onward
+
+    def needed(size: int) -> int:
+        return size * elements * CHANNEL_SIZE * 4
+
+    assert 1 <= group <= min(GROUP, samples)
+    assert group == 1 or needed(group) <= CHANNEL_BYTES
+    assert group == min(GROUP, samples) or needed(group + 1) > CHANNEL_BYTES
 
 
 @pytest.mark.parametrize(
