@@ -231,7 +231,9 @@ def run(
 
 
 def check_inputs(accepted: InputFormat, inputs: np.ndarray) -> np.ndarray:
-    """Inputs as an integer array (T, B, N_in) within the declared range (FP-2.2).
+    """Inputs as an integer array (T, B, N_in) within the range that the graph declares (FP-2.2).
+
+    A graph from a file stands alone; there is no Program at hand whose own check could be used.
 
     Raises:
         InputError: wrong type, shape or range.

@@ -37,7 +37,7 @@ MEMORY_BYTES = 2**29
 """Traces held at one time by one process."""
 
 Progress = Callable[[int, int, str], None]
-"""``progress(done, total, label)``: sample runs finished, sample runs in all, what finished last."""
+"""``progress(done, total, label)``: sample runs finished, sample runs in all, the engines at work or just finished."""
 
 
 @dataclass(frozen=True)
@@ -274,10 +274,12 @@ def _run_plan(
         results.extend(pairs)
         done += sum(len(pair.samples) for pair in pairs)
         if progress is not None:
-            progress(done, total, ", ".join(pair.engine for pair in pairs))
+            progress(done, total, _names(pairs))
 
     if jobs == 1 or len(plan) == 1:
         for task in plan:
+            if progress is not None:
+                progress(done, total, _names(task.engines))
             finished(_run_task(program, inputs[:, task.samples], base, task, teacher_forced))
         return results
     _check_transferable((base, *(engine for task in plan for engine in task.engines)))
@@ -297,6 +299,10 @@ def _run_plan(
             pool.shutdown(wait=False, cancel_futures=True)  # what has not started need not run any more
             raise
     return results
+
+
+def _names(items: Sequence[Engine] | Sequence[PairResult]) -> str:
+    return ", ".join(item.name if isinstance(item, Engine) else item.engine for item in items)
 
 
 def _check_transferable(engines: Sequence[Engine]) -> None:
