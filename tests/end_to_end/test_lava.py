@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hardware import reference
+from hardware import emulate, reference
 from hardware.lava.job import Task
 from hardware.lava.runtime import run, run_many
 from hardware.lava.synapses import fits_dense
@@ -109,3 +109,21 @@ def test_two_hundred_random_programs_equal_the_oracle(chunk):
         connections = "dense" if index % 2 and fits_dense(program) else "batched"
         tasks.append(Task(program, random_inputs(rng, program, T=60, B=2), "all", connections))
     compare_with_oracle(tasks, [SEED, chunk])
+
+
+@pytest.mark.slow
+def test_sixteen_sequences_of_the_size_of_the_ecg_task_equal_the_emulator_through_lavas_own_dense():
+    rng = np.random.default_rng(SEED)
+    while True:  # a network that is neither silent nor always firing
+        program = program_that_fits_dense(
+            rng, layers=2, models=("brf", "li"), sizes=36, inputs=4, recurrent=1.0, border=False, coefficient_bits=12
+        )
+        inputs = random_inputs(rng, program, T=1300, B=16)
+        expected = emulate(program, inputs, "all")
+        if program.layers[1].model == "li" and 0.01 < expected.spikes["hidden0"].mean() < 0.5:
+            break
+    result = run_many([Task(program, inputs, "all")])[0]
+    assert result.trace.engine == "lava[dense]"
+    assert_same(result.trace, expected, f"seed {SEED}")
+    seconds = sum(timing["run_s"] for timing in result.timings)
+    print(f"{1e3 * seconds / inputs.shape[0] / inputs.shape[1]:.2f} ms per step and sample")
