@@ -79,11 +79,12 @@ def _kernels(layer: Neuron) -> ModuleType:
     choice = _chosen()
     if choice == "reference":
         return reference
-    compiled = _compiled(layer.weight.device.type)
-    if compiled is not None and compiled.supports(layer, layer.weight.dtype):
+    weight = layer.weight
+    compiled = _compiled(weight.device.type)
+    if compiled is not None and compiled.supports(layer, weight.dtype):
         return compiled
     if choice == "compiled":
-        where = f"{layer.weight.dtype} on {layer.weight.device.type}"
+        where = f"{weight.dtype} on {weight.device.type}"
         raise HyprError(f"no compiled kernel for a {layer.kind} layer in {where}; use 'auto'")
     return reference
 

@@ -81,7 +81,12 @@ def gradients(rule: Rule, *arguments: Tensor) -> tuple[Tensor, dict[str, Tensor]
     """Loss and a copy of every gradient of one ``backward``, from cleared gradients."""
     rule.net.zero_grad(set_to_none=True)
     value = rule.backward(*arguments)
-    return value, {name: p.grad.clone() for name, p in rule.net.named_parameters() if p.grad is not None}
+    return value, held(rule.net)
+
+
+def held(net: Network) -> dict[str, Tensor]:
+    """Copies of the gradients that the parameters hold now."""
+    return {name: p.grad.clone() for name, p in net.named_parameters() if p.grad is not None}
 
 
 def worst(found: dict[str, Tensor], expected: dict[str, Tensor]) -> float:
