@@ -125,21 +125,16 @@ class OnnxNetwork:
             graph = model(source, form)
         else:
             graph = source if isinstance(source, onnx.ModelProto) else load(source)
-        properties = {item.key: item.value for item in graph.metadata_props}
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3  # errors only
         try:
-            session = onnxruntime.InferenceSession(
-                graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
-            )
-            accepted = InputFormat(**json.loads(properties["hypr.input"]))
-            names = tuple(json.loads(properties["hypr.trace"]))
+            content = graph.SerializeToString()
+            session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except Exception as error:
-            raise ExportError(
-                f"ONNX Runtime refuses the graph ({_first_line(error)}); export the network again"
-            ) from None
-        return cls(session, properties["hypr.form"], accepted, names, properties["hypr.program_sha256"])
+            reason = _first_line(error)
+            raise ExportError(f"ONNX Runtime refuses the graph ({reason}); export the network again") from None
+        return cls(session, **_description(graph))
 
     def run(self, inputs: np.ndarray, record: Sequence[str] | str = ()) -> Trace:
         """Run whole sequences: the ``scan`` form in one call, the ``step`` form in a loop over time.
@@ -171,13 +166,16 @@ class OnnxNetwork:
         Returns:
             ``output`` and every spike and state after the step.
         """
+        missing = [name for name in self.names if name not in previous]
+        if missing or self.form != "step":
+            what = f"'{missing[0]}' of the step before is missing" if missing else f"this is the '{self.form}' form"
+            raise InputError(f"cannot take a single step: {what}; give all of {', '.join(self.names)} to the step form")
         feed: dict[str, Any] = {"x": self._as_input(inputs)}
         for item in self.session.get_inputs():
             if item.name != "x":
                 kind = np.uint8 if item.type == "tensor(uint8)" else np.int32
-                feed[item.name] = np.ascontiguousarray(
-                    previous[item.name.removeprefix(onnx_forms.PREVIOUS)], dtype=kind
-                )
+                value = previous[item.name.removeprefix(onnx_forms.PREVIOUS)]
+                feed[item.name] = np.ascontiguousarray(value, dtype=kind)
         names = ["output", *self.names]
         return dict(zip(names, self.session.run(names, feed), strict=True))
 
@@ -251,19 +249,41 @@ def check_inputs(accepted: InputFormat, inputs: np.ndarray) -> np.ndarray:
     return inputs
 
 
+def _description(graph: onnx.ModelProto) -> dict[str, Any]:
+    """What the metadata says of a graph, checked against its outputs."""
+    properties = {item.key: item.value for item in graph.metadata_props}
+    try:
+        found = {
+            "form": properties["hypr.form"],
+            "input": InputFormat(**json.loads(properties["hypr.input"])),
+            "names": tuple(json.loads(properties["hypr.trace"])),
+            "program_sha256": properties["hypr.program_sha256"],
+        }
+    except (KeyError, TypeError, ValueError):
+        raise ExportError("the metadata of the ONNX graph is incomplete or damaged; export the network again") from None
+    outputs = {item.name for item in graph.graph.output}
+    if found["form"] not in onnx_forms.FORMS or outputs != {"output", *found["names"]}:
+        raise ExportError("the metadata of the ONNX graph does not fit its outputs; export the network again")
+    return found
+
+
 def _refuse_foreign_parts(loaded: onnx.ModelProto, path: Path) -> None:
     """External data could name any file of this machine; other operator domains have no meaning here."""
+    if loaded.functions:
+        raise ExportError(f"{path}: defines operators of its own, which is not run here; export the network again")
     graphs = [loaded.graph]
     while graphs:
         graph = graphs.pop()
-        if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in graph.initializer):
+        attributes = [attribute for node in graph.node for attribute in node.attribute]
+        tensors = [*graph.initializer, *(attribute.t for attribute in attributes if attribute.HasField("t"))]
+        if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in tensors):
             raise ExportError(f"{path}: keeps weights in other files, which is not read here; export the network again")
         for node in graph.node:
             if node.domain not in ("", "ai.onnx"):
                 raise ExportError(
                     f"{path}: operator {node.domain}.{node.op_type} is not standard ONNX; export the network again"
                 )
-            graphs += [attribute.g for attribute in node.attribute if attribute.HasField("g")]
+        graphs += [attribute.g for attribute in attributes if attribute.HasField("g")]
 
 
 def _first_line(error: Exception) -> str:

@@ -173,6 +173,42 @@ def damage_external(path: Path) -> None:
     path.write_bytes(graph.SerializeToString())
 
 
+def edit_metadata(path: Path, **changes: str) -> None:
+    graph = onnx.load(path)
+    properties = {item.key: item.value for item in graph.metadata_props}
+    del graph.metadata_props[:]
+    helper.set_model_props(graph, {**properties, **{key.replace("__", "."): v for key, v in changes.items()}})
+    path.write_bytes(graph.SerializeToString())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"hypr__form": "loop"},
+        {"hypr__input": "{"},
+        {"hypr__input": '{"width": 3}'},
+        {"hypr__trace": '["u/other"]'},
+        {"hypr__trace": "7"},
+    ],
+)
+def test_damaged_metadata_is_one_line(tmp_path: Path, changes: dict[str, str]) -> None:
+    path = tmp_path / "integer_scan.onnx"
+    export_onnx(li_program(np.ones((2, 4))), path)
+    edit_metadata(path, **changes)
+    with pytest.raises(ExportError, match="metadata") as caught:
+        run(path, np.zeros((1, 1, 4), np.int64))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_single_step_needs_the_step_form_and_every_state() -> None:
+    program = li_program(np.ones((2, 4)))
+    x, u = np.zeros((1, 4), np.uint8), {"u/readout": np.zeros((1, 2), np.int32)}
+    with pytest.raises(InputError, match="'scan' form"):
+        OnnxNetwork.open(program, "scan").step(x, u)
+    with pytest.raises(InputError, match="'u/readout'"):
+        OnnxNetwork.open(program, "step").step(x, {})
+
+
 def damage_everything(path: Path) -> None:
     path.write_bytes(b"not an onnx file at all")
 
