@@ -27,19 +27,26 @@ def read_inputs(path: Path) -> np.ndarray:
                 raise HyprError(f"{path}: is a single array; save it with np.savez(path, {INPUT_KEY}=array)")
             if INPUT_KEY not in archive.files:
                 held = ", ".join(archive.files[:8]) or "nothing"
-                raise HyprError(f"{path}: holds no '{INPUT_KEY}' (it holds {held}); save it with np.savez(path, {INPUT_KEY}=array)")
+                raise HyprError(
+                    f"{path}: holds no '{INPUT_KEY}' (it holds {held}); save it with np.savez(path, {INPUT_KEY}=array)"
+                )
             inputs = archive[INPUT_KEY]
     except HyprError:
         raise
     except OSError as error:
-        raise HyprError(f"{path}: cannot be read ({error.strerror or 'damaged'}); give an .npz file with '{INPUT_KEY}'") from None
+        raise HyprError(
+            f"{path}: cannot be read ({error.strerror or 'damaged'}); give an .npz file with '{INPUT_KEY}'"
+        ) from None
     except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, MemoryError, NotImplementedError) as error:
         reason = " ".join(str(error).split())[:100]
         raise HyprError(f"{path}: damaged or not an .npz file ({reason}); write it again with np.savez") from None
     if inputs.ndim != 3:
         raise HyprError(f"{path}: '{INPUT_KEY}' has shape {inputs.shape}; it must be (steps, samples, channels)")
     if inputs.dtype.kind not in "biu":
-        raise HyprError(f"{path}: '{INPUT_KEY}' holds {inputs.dtype}; it must hold integers or bool: encode values as spikes or payloads first")
+        raise HyprError(
+            f"{path}: '{INPUT_KEY}' holds {inputs.dtype}; it must hold integers or bool: "
+            "encode values as spikes or payloads first"
+        )
     return inputs
 
 

@@ -1,25 +1,24 @@
-"""The way from a trained run to a verified deployment: export, run one engine, verify all. What the command line, the demo and the notebook share."""
+"""From a trained run to a verified deployment: export, run one engine, verify all.
+
+What the command line, the demo and the notebook share.
+"""
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from export import bundle as bundles
-from export import quantize, quantized_nir, read, to_nir
-from export.bundle import Bundle, Origin, write_bundle
-from export.dequantize import formats_of
-from export.engines import ENGINES, Engine
-from export.quantize import prepare, program_of
+from export import QuantizationSettings, quantize, to_nir
+from export.bundle import TARGETS, Bundle, Origin, write_bundle
+from export.staircase import staircase
 from export.verify import Progress, VerificationResult, verify
-from hardware import content_hash, emulate, load
-from hardware.program import Program
+from hardware import emulate
+from hardware.models import STATE_BITS
 from hardware.trace import Trace
 from hypr import data
 from hypr.data import SequenceDataset
@@ -30,7 +29,6 @@ from hypr.runs import Run
 TIME_STEP_S = 1e-3
 """Seconds per step that NIR files name, unless told otherwise; the integers do not depend on it."""
 
-ENGINE_NAMES = ("float", *ENGINES)
 CALIBRATION_SAMPLES = 64
 
 
@@ -52,7 +50,7 @@ def export_run(
     run: Run,
     out: Path,
     *,
-    to: Sequence[str] = bundles.TARGETS,
+    to: Sequence[str] = TARGETS,
     dt_s: float = TIME_STEP_S,
     overwrite: bool = False,
     **settings: Any,
@@ -79,7 +77,7 @@ def export_run(
     metrics = {"integer_test_accuracy": integer} | ({} if real is None else {"float_test_accuracy": real})
     origin = Origin(dataset=_describe(run, test), seed=run.config.training.seed, metrics=metrics, notes=_notes(run))
     out.absolute().parent.mkdir(parents=True, exist_ok=True)
-    written = write_bundle(graph, program, out, to, quantized=quantized_nir(program, graph), origin=origin, overwrite=overwrite)
+    written = write_bundle(graph, program, out, to, origin=origin, overwrite=overwrite)
     return Exported(written, real, integer)
 
 
@@ -94,12 +92,18 @@ def bundle_data(bundle: Bundle, split: str = "test", name: str | None = None) ->
         return data.load(name, split)
     if not isinstance(known, dict) or not isinstance(known.get("name"), str):
         raise HyprError(f"{bundle.path}: names no data set; give one with --data NAME or inputs with --inputs FILE.npz")
-    loaded = data.load(known["name"], split, encoding=known.get("encoding"), seed=int(known.get("split_seed", 0)), **known.get("options", {}))
+    loaded = data.load(
+        known["name"],
+        split,
+        encoding=known.get("encoding"),
+        seed=int(known.get("split_seed", 0)),
+        **known.get("options", {}),
+    )
     expected = known.get("test_sha256")
     if split == "test" and expected is not None and loaded.sha256 != expected:
         raise HyprError(
-            f"{bundle.path}: the test part of '{loaded.name}' has sha256 {loaded.sha256[:16]}..., the bundle was made with {str(expected)[:16]}...; "
-            "restore those files or export again"
+            f"{bundle.path}: the test part of '{loaded.name}' has sha256 {loaded.sha256[:16]}..., the bundle was made "
+            f"with {str(expected)[:16]}...; restore those files or export again"
         )
     return loaded
 
@@ -113,18 +117,12 @@ def run_engine(bundle: Bundle, engine: str, inputs: np.ndarray, record: Sequence
     if engine == "float":
         from export import float_engine
 
-        return float_engine.run(read(bundle.file(bundles.FLOAT_NIR)), inputs, record)
-    return bundle_engine(bundle, engine).require().run(bundle.program, inputs, record if isinstance(record, str) else tuple(record))
-
-
-def bundle_engine(bundle: Bundle, name: str) -> Engine:
-    """An engine that runs the bundle's own file where it has one for it (the ONNX graph), not a graph made from the Program again."""
-    from export.engines import get
-
-    engine = get(name)
-    if name == "onnx" and bundle.has(bundles.SCAN):
-        return dataclasses.replace(engine, run=functools.partial(_run_onnx_file, bundle.file(bundles.SCAN)))
-    return engine
+        return float_engine.run(bundle.float_network(), inputs, record)
+    return (
+        bundle.engine(engine)
+        .require()
+        .run(bundle.program, inputs, record if isinstance(record, str) else tuple(record))
+    )
 
 
 def verify_bundle(
@@ -135,47 +133,29 @@ def verify_bundle(
     progress: Progress | None = None,
     **options: Any,
 ) -> VerificationResult:
-    """Run engines on the same inputs and compare every integer of every step; ``options`` as in :func:`export.verify.verify`."""
-    chosen = [bundle_engine(bundle, name) for name in engines]
+    """Run engines on the same inputs and compare every integer of every step.
+
+    ``options`` are those of :func:`export.verify.verify`.
+    """
+    chosen = [bundle.engine(name) for name in engines]
     return verify(bundle.program, inputs, chosen, progress=progress, **options)
 
 
-def file_checks(bundle: Bundle) -> dict[str, bool]:
-    """Whether each exported file still means the very Program of the bundle: named checks for the certificate."""
-    program, checks = bundle.program, {}
-    wanted = content_hash(program)
-    tests: tuple[tuple[str, Callable[[Path], str]], ...] = (
-        (bundles.FLOAT_NIR, functools.partial(_hash_of_float_nir, program)),
-        (bundles.QUANTIZED_NIR, lambda path: content_hash(quantize(read(path)))),
-        (bundles.SCAN, _hash_in_onnx),
-        (bundles.STEP, _hash_in_onnx),
-        (f"{bundles.LAVA}/{bundles.PROGRAM}", lambda path: content_hash(load(path))),
-    )
-    for name, hash_of in tests:
-        if bundle.has(name):
-            checks[f"{name} is this program"] = hash_of(bundle.file(name)) == wanted
-    return checks
-
-
-def _hash_of_float_nir(program: Program, path: Path) -> str:
-    """Quantizes the float network in the Program's own formats."""
-    network = prepare(read(path), None, None, {})
-    return content_hash(program_of(network, formats_of(program)))
-
-
-def _hash_in_onnx(path: Path) -> str:
-    from export.onnx import OnnxNetwork
-
-    return OnnxNetwork.open(path).program_sha256
-
-
-def _run_onnx_file(path: Path, program: Program, inputs: np.ndarray, record: Any) -> Trace:
-    from export.onnx import OnnxNetwork
-
-    network = OnnxNetwork.open(path, threads=1)
-    if network.program_sha256 != content_hash(program):
-        raise HyprError(f"{path}: was made from another program than the one to run; export the network again")
-    return network.run(inputs, record)
+def staircase_of(bundle: Bundle, test: SequenceDataset) -> list[tuple[str, float]]:
+    """(what was made integer, accuracy on ``test`` as a fraction), from float to the Program of the bundle."""
+    program = bundle.program
+    settings = QuantizationSettings(**json.loads(program.metadata["settings"]))
+    calibration = bundle_data(bundle, "train").inputs[:CALIBRATION_SAMPLES]
+    found = staircase(bundle.float_network(), test.inputs, test.labels, test.mask, settings, calibration)
+    first = program.layers[0]
+    names = {
+        "float": "float network",
+        "weights": f"+ {first.input.weight_bits}-bit weights",
+        "coefficients": f"+ {first.coefficient_bits}-bit coefficients",
+        "states": f"+ {STATE_BITS}-bit states",
+        "integer": "all integers, as deployed",
+    }
+    return [(names[stair.name], stair.accuracy) for stair in found]
 
 
 def _describe(run: Run, test: SequenceDataset) -> dict[str, Any]:
@@ -198,6 +178,8 @@ def _notes(run: Run) -> dict[str, Any]:
         "epoch": run.epoch,
         "rule": run.config.rule.name,
         "config": run.config.to_dict(),
-        "environment": {key: run.environment.get(key) for key in ("hypr", "python", "platform", "packages", "device", "command")},
+        "environment": {
+            key: run.environment.get(key) for key in ("hypr", "python", "platform", "packages", "device", "command")
+        },
         "training": [{key: line.get(key) for key in keys} for line in run.metrics],
     }

@@ -48,7 +48,7 @@ class Check:
 
 
 def examine() -> dict[str, Any]:
-    """The whole diagnosis as plain data: ``machine``, ``packages``, ``engines``, ``lava``, ``accelerator``, ``data`` (lists of checks)."""
+    """The diagnosis as plain data: ``machine``, ``packages``, ``engines``, ``lava``, ``accelerator``, ``data``."""
     return {
         "machine": _machine(),
         "packages": [asdict(check) for check in packages()],
@@ -114,7 +114,13 @@ def data_sets() -> list[Check]:
     from hypr import data
 
     return [
-        Check(entry.name, entry.present, False, entry.path if entry.present else "not here", "" if entry.present else f"hypr data fetch {entry.name}")
+        Check(
+            entry.name,
+            entry.present,
+            False,
+            entry.path if entry.present else "not here",
+            "" if entry.present else f"hypr data fetch {entry.name}",
+        )
         for entry in data.catalogue()
     ]
 

@@ -1,4 +1,4 @@
-"""Accuracy on a data set from the output of any engine, float or integer; the counterpart of :mod:`hypr.metrics` without torch."""
+"""Accuracy on a data set from the output of any engine, float or integer; :mod:`hypr.metrics` without torch."""
 
 from __future__ import annotations
 
@@ -53,5 +53,8 @@ def _accuracy(classes: np.ndarray, data: SequenceDataset, counts: np.ndarray) ->
         labels = data.labels.T if data.per_step else np.broadcast_to(data.labels, classes.shape)
         return float(np.mean((classes == labels)[counts]))
     if data.per_step:
-        raise HyprError(f"data set '{data.name}' has a class for every step, the network decides once per sequence; train with decision per_step")
+        raise HyprError(
+            f"data set '{data.name}' has a class for every step, the network decides once per sequence; "
+            "train with decision per_step"
+        )
     return float(np.mean(classes == data.labels))

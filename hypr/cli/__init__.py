@@ -1,6 +1,7 @@
 """The command line ``hypr``. Verbs are imported when they are called, so that ``hypr --help`` starts at once.
 
-Exit codes: 0 fine; 1 a mismatch or a failed check; 2 usage or bad input; 3 a missing optional part (the message has the line that installs it).
+Exit codes: 0 fine; 1 a mismatch or a failed check; 2 usage or bad input; 3 a missing optional part (the message has
+the line that installs it).
 """
 
 from __future__ import annotations

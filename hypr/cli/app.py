@@ -40,7 +40,9 @@ class VerbGroup(click.Group):
         command: click.Command = getattr(importlib.import_module(VERBS[cmd_name][0]), f"{cmd_name}_verb")
         return command
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and not args[0].startswith("-") and args[0] not in VERBS:
             near = difflib.get_close_matches(args[0], VERBS, n=1)
             hint = f"did you mean '{near[0]}'? " if near else ""
@@ -56,7 +58,8 @@ class VerbGroup(click.Group):
 @click.group(cls=VerbGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="hypr", prog_name="hypr")
 def cli() -> None:
-    """Train recurrent spiking networks, turn them into integers, deploy them, and prove bit for bit that they behave the same.
+    """Train recurrent spiking networks, turn them into integers, deploy them, and prove bit for bit that they behave
+    the same.
 
     \b
     Start here:
@@ -84,7 +87,7 @@ def run(arguments: Sequence[str]) -> int:
     except click.ClickException as error:
         return _fail(error.format_message(), USAGE, arguments)
     except BrokenPipeError:
-        # The reader of our output has gone (for example `| head`): no message, and no second attempt at interpreter exit.
+        # The reader of our output has gone (for example `| head`): no message, no second attempt at interpreter exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
     except Exception as error:

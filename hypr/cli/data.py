@@ -9,7 +9,9 @@ from hypr.cli.output import json_option, note, progress, show, table
 
 @click.group("data")
 def data_verb() -> None:
-    """Data sets: list them, fetch them, say where they are. The root folder is HYPR_DATA, else hypr/data in the user's cache.
+    """Data sets: list them, fetch them, say where they are.
+
+    The root folder is HYPR_DATA, else hypr/data in the user's cache.
 
     \b
     Examples:

@@ -12,7 +12,9 @@ from hypr.cli.output import json_option, show, table
 @click.command("doctor")
 @json_option
 def doctor_verb(as_json: bool) -> int:
-    """What is installed, and which engines run here. Exit code 3 where a part that training or verification needs is missing.
+    """What is installed, and which engines run here.
+
+    Exit code 3 where a part that training or verification needs is missing.
 
     \b
     Examples:
@@ -38,7 +40,11 @@ def _render(found: dict[str, Any]) -> None:
         ("Optional", [found["lava"], found["accelerator"]]),
         ("Data", found["data"]),
     ):
-        table(title, ("", "name", "what", "fix"), [(_mark(check), check["name"], check["detail"], check["fix"]) for check in checks])
+        table(
+            title,
+            ("", "name", "what", "fix"),
+            [(_mark(check), check["name"], check["detail"], check["fix"]) for check in checks],
+        )
 
 
 def _mark(check: dict[str, Any]) -> str:

@@ -14,11 +14,34 @@ from hypr.cli.output import json_option, note, percent, show, table
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the bundle.")
 @click.option("--to", default="nir,onnx,lava", show_default=True, help="Targets, separated by commas.")
-@click.option("--which", type=click.Choice(["best", "last"]), default="best", show_default=True, help="Weights: best on validation, or last.")
+@click.option(
+    "--which",
+    type=click.Choice(["best", "last"]),
+    default="best",
+    show_default=True,
+    help="Weights: best on validation, or last.",
+)
 @click.option("--weight-bits", type=int, default=8, show_default=True, help="Bits of a synaptic weight, 2 to 8.")
-@click.option("--coefficient-bits", type=int, default=12, show_default=True, help="Fraction bits of decays and rotations, 8 to 16.")
-@click.option("--weight-scale", default="power_of_two", show_default=True, help="power_of_two, or per_row (worth it at 4 to 6 bits).")
-@click.option("--dt", type=float, default=1e-3, show_default=True, help="Seconds per step in NIR files; the integers do not depend on it.")
+@click.option(
+    "--coefficient-bits",
+    type=int,
+    default=12,
+    show_default=True,
+    help="Fraction bits of decays and rotations, 8 to 16.",
+)
+@click.option(
+    "--weight-scale",
+    default="power_of_two",
+    show_default=True,
+    help="power_of_two, or per_row (worth it at 4 to 6 bits).",
+)
+@click.option(
+    "--dt",
+    type=float,
+    default=1e-3,
+    show_default=True,
+    help="Seconds per step in NIR files; the integers do not depend on it.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that is there already.")
 @json_option
 def export_verb(
@@ -33,7 +56,9 @@ def export_verb(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Quantize the network of folder RUN and write a bundle: NIR, ONNX and Lava files, the integer program, a manifest with hashes.
+    """Quantize the network of folder RUN and write a bundle.
+
+    A bundle holds NIR, ONNX and Lava files, the integer program, and a manifest with hashes.
 
     \b
     Examples:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from hypr.cli.output import json_option, note, show
@@ -11,7 +9,9 @@ from hypr.cli.output import json_option, note, show
 
 @click.group("lava")
 def lava_verb() -> None:
-    """The Python 3.10 runtime that holds Lava. It lies in HYPR_HOME, else in hypr/ in the user's cache, and every checkout shares it.
+    """The Python 3.10 runtime that holds Lava.
+
+    It lies in HYPR_HOME, else in hypr/ in the user's cache, and every checkout shares it.
 
     \b
     Examples:

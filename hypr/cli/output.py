@@ -1,4 +1,4 @@
-"""What verbs print: one JSON document or text for people on stdout; progress on stderr, and only where that is a terminal."""
+"""What verbs print: one JSON document or text for people on stdout; progress on stderr, where that is a terminal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ Step = Callable[[int, int, str], None]
 
 def json_option(function: Command) -> Command:
     """The option ``--json``, passed on as ``as_json``."""
-    return click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout instead of text.")(function)
+    return click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout instead of text.")(
+        function
+    )
 
 
 def show(answer: Mapping[str, Any], as_json: bool, render: Callable[[], None]) -> None:
@@ -61,7 +63,14 @@ def progress(label: str, unit: str = "") -> Iterator[Step]:
         yield lambda done, total, what: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (
         TextColumn("{task.description}"),
@@ -95,7 +104,9 @@ def _console() -> Any:
 def _cell(value: object) -> str:
     from rich.markup import escape
 
-    text = "-" if value is None else f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    text = (
+        "-" if value is None else f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    )
     return escape(text)
 
 

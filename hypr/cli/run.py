@@ -14,11 +14,19 @@ from hypr.cli.output import json_option, seconds, show, table
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("inputs", type=click.Path(path_type=Path))
 @click.option("--engine", required=True, help="float, reference, emulator, onnx or lava.")
-@click.option("--record", default="", help="States to keep, separated by commas: u (of every layer that has it), u/hidden0, or all.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="OUT.npz: output, spikes/<layer>, <state>/<layer>.")
+@click.option(
+    "--record",
+    default="",
+    help="States to keep, separated by commas: u (of every layer that has it), u/hidden0, or all.",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="OUT.npz: output, spikes/<layer>, <state>/<layer>."
+)
 @json_option
 def run_verb(bundle: Path, inputs: Path, engine: str, record: str, out: Path, as_json: bool) -> None:
-    """Run the network of BUNDLE on INPUTS (an .npz file with input_spikes: integers or bool, steps x samples x channels) on one engine.
+    """Run the network of BUNDLE on the file INPUTS on one engine.
+
+    INPUTS is an .npz file with input_spikes: integers or bool, steps x samples x channels.
 
     \b
     Examples:

@@ -14,7 +14,9 @@ from hypr.cli.output import json_option, note, percent, seconds, show
 @click.argument("recipe", required=False)
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the run; made where missing.")
-@click.option("--resume", is_flag=True, help="Continue the run in that folder; on a CPU bit for bit as if never interrupted.")
+@click.option(
+    "--resume", is_flag=True, help="Continue the run in that folder; on a CPU bit for bit as if never interrupted."
+)
 @click.option("--device", help="auto, cpu, cuda or cuda:N; short for the override device=...")
 @click.option("--list", "list_recipes", is_flag=True, help="List the recipes that come with hypr.")
 @json_option
@@ -27,7 +29,7 @@ def train_verb(
     list_recipes: bool,
     as_json: bool,
 ) -> None:
-    """Train a network from a recipe or a TOML file, changed by KEY=VALUE, and write the folder of the run.
+    """Train a network from a recipe or a TOML file, changed by KEY=VALUE.
 
     \b
     Examples:
@@ -37,8 +39,8 @@ def train_verb(
       hypr train my.toml network.layers.0.width=64 --out runs/mine
       hypr train qtdb-brf --out runs/ecg --resume
 
-    The folder holds config.toml, environment.json (versions, seed, data hashes), metrics.jsonl, best.safetensors (on validation),
-    last.safetensors, result.json and curves.png.
+    The folder of the run holds config.toml, environment.json (versions, seed, data hashes), metrics.jsonl,
+    best.safetensors (on validation), last.safetensors, result.json and curves.png.
     """
     from hypr import config
 

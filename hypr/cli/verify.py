@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,15 +15,32 @@ if TYPE_CHECKING:
 
 @click.command("verify")
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.option("--data", "data_name", help="Data set whose test part is run; default: the one the network was trained on.")
+@click.option(
+    "--data", "data_name", help="Data set whose test part is run; default: the one the network was trained on."
+)
 @click.option("--inputs", type=click.Path(path_type=Path), help="An .npz file with input_spikes instead of a data set.")
-@click.option("--engines", default="emulator,onnx,lava", show_default=True, help="Engines, separated by commas; the scalar oracle always joins.")
+@click.option(
+    "--engines",
+    default="emulator,onnx,lava",
+    show_default=True,
+    help="Engines, separated by commas; the scalar oracle always joins.",
+)
 @click.option("--samples", type=int, help="Run the first N sequences only.")
-@click.option("--lava-samples", type=int, default=16, show_default=True, help="Sequences that Lava runs, spread over all.")
-@click.option("--reference-samples", type=int, default=2, show_default=True, help="Sequences that the scalar oracle runs.")
-@click.option("--teacher-forced", is_flag=True, help="Start every step from the emulator's states, so that each engine's own errors show.")
+@click.option(
+    "--lava-samples", type=int, default=16, show_default=True, help="Sequences that Lava runs, spread over all."
+)
+@click.option(
+    "--reference-samples", type=int, default=2, show_default=True, help="Sequences that the scalar oracle runs."
+)
+@click.option(
+    "--teacher-forced",
+    is_flag=True,
+    help="Start every step from the emulator's states, so that each engine's own errors show.",
+)
 @click.option("--jobs", type=int, default=1, show_default=True, help="Processes.")
-@click.option("--out", type=click.Path(path_type=Path), help="Certificate file; default: certificate.json in the bundle.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Certificate file; default: certificate.json in the bundle."
+)
 @json_option
 def verify_verb(
     bundle: Path,
@@ -38,9 +55,10 @@ def verify_verb(
     out: Path | None,
     as_json: bool,
 ) -> int:
-    """Run engines on the same inputs and compare outputs, spikes and every state at every step; exit code 1 on any difference.
+    """Run engines on the same inputs and compare outputs, spikes and every state at every step.
 
-    Everything is compared with the emulator, the emulator with the scalar oracle. A certificate with hashes and versions is written.
+    Everything is compared with the emulator, the emulator with the scalar oracle. A certificate with hashes and
+    versions is written. Exit code 1 on any difference.
 
     \b
     Examples:
@@ -53,7 +71,7 @@ def verify_verb(
     from export.bundle import Bundle
     from export.certificate import certificate, write_certificate
     from hypr.arrays import read_inputs
-    from hypr.deploy import bundle_data, file_checks, verify_bundle
+    from hypr.deploy import bundle_data, verify_bundle
     from hypr.evaluation import time_major
 
     opened = Bundle.open(bundle)
@@ -73,7 +91,7 @@ def verify_verb(
             jobs=jobs,
             progress=step,
         )
-    checks = file_checks(opened)
+    checks = opened.checks()
     content = certificate(result, opened.files(), name, checks)
     target = out or bundle / "certificate.json"
     write_certificate(content, target)
@@ -83,9 +101,9 @@ def verify_verb(
 
 def render(result: VerificationResult, checks: dict[str, bool], name: str, target: Path) -> None:
     """The result as a table, the file checks, and the verdict."""
-    rows: list[tuple[Any, ...]] = [
-        (r["engine"], r["against"], r["samples"], r["steps"], r["integers"], r["differing"], seconds(float(str(r["seconds"]))))
-        for r in result.rows()
+    rows = [
+        (p.ran_as, p.baseline, len(p.samples), p.steps, p.compared, p.differing, seconds(p.seconds))
+        for p in result.pairs
     ]
     steps = result.inputs_shape[0]
     mode = "each step from the baseline's states" if result.teacher_forced else "free-running"

@@ -106,7 +106,9 @@ def _part(part: Part) -> dict[str, object]:
             {
                 "columns": table.columns,
                 "right": table.right,
-                "rows": [[{"text": c.text, "mood": c.mood} if isinstance(c, Cell) else c for c in row] for row in table.rows],
+                "rows": [
+                    [{"text": c.text, "mood": c.mood} if isinstance(c, Cell) else c for c in row] for row in table.rows
+                ],
             }
             for table in part.tables
         ],

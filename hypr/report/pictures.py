@@ -1,4 +1,7 @@
-"""Pictures of reports and notebooks. Each function takes arrays and returns a matplotlib figure; nothing here reads a file or runs a network."""
+"""Pictures of reports and notebooks: functions of arrays that return a matplotlib figure.
+
+Nothing here reads a file or runs a network.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,8 @@ def training_curves(epochs: Sequence[Mapping[str, Any]]) -> Figure:
     """Loss and accuracies over epochs.
 
     Args:
-        epochs: one mapping per epoch with ``epoch``, ``loss`` and any of ``train_accuracy``, ``validation_accuracy`` (fractions).
+        epochs: one mapping per epoch with ``epoch``, ``loss`` and any of ``train_accuracy``, ``validation_accuracy``
+            (fractions).
     """
     with rc_context(STYLE):
         figure, (left, right) = _axes(1, 2, width=9.0, height=2.7)
@@ -66,7 +70,14 @@ def staircase(steps: Sequence[tuple[str, float]]) -> Figure:
         axes.scatter(values, rows, s=36, color=[FLOAT] + [INTEGER] * (len(steps) - 1), zorder=2)
         for value, row in zip(values, rows, strict=True):
             change = f"  ({value - values[0]:+.2f})" if row != rows[0] else ""
-            axes.annotate(f"{value:.2f} %{change}", (value, row), xytext=(8, 4), textcoords="offset points", fontsize=8, color=BOTH)
+            axes.annotate(
+                f"{value:.2f} %{change}",
+                (value, row),
+                xytext=(8, 4),
+                textcoords="offset points",
+                fontsize=8,
+                color=BOTH,
+            )
         spread = max(float(np.ptp(values)), 0.5)
         axes.set_xlim(values.min() - 0.25 * spread, values.max() + 0.8 * spread)
         axes.set_ylim(-0.6, len(steps) - 0.2)
@@ -91,24 +102,37 @@ def rasters(float_spikes: np.ndarray, integer_spikes: np.ndarray, layer: str) ->
         (~real & whole, INTEGER, "integer only"),
     )
     with rc_context(STYLE):
-        figure, axes = _axes(1, 1, width=9.0, height=min(4.2, 1.2 + 0.045 * real.shape[1]))
-        size = float(np.clip(900 / max(real.shape), 1.5, 14))
+        steps, neurons = real.shape
+        height = float(np.clip(1.3 + 0.05 * neurons, 2.0, 5.0))
+        figure, axes = _axes(1, 1, width=9.0, height=height)
+        # A mark is as tall as its neuron's row and as wide as its step, within what can be seen.
+        tall = float(np.clip(0.85 * 72 * (height - 1.1) / neurons, 1.2, 9))
+        wide = float(np.clip(0.3 * 72 * 8.0 / steps, 0.4, 2.2))
         for mask, colour, label in kinds:
             t, neuron = np.nonzero(mask)
-            axes.scatter(t, neuron, s=size, marker="|", linewidths=1.1, color=colour, label=f"{label} ({len(t)})", rasterized=True)
+            axes.scatter(
+                t,
+                neuron,
+                s=tall**2,
+                marker="|",
+                linewidths=wide,
+                color=colour,
+                label=f"{label} ({len(t)})",
+                rasterized=True,
+            )
         different = np.flatnonzero((real != whole).any(axis=1))
         if len(different):
             _mark_first(axes, int(different[0]), "first differing spike")
-        axes.set(title=layer, xlabel="step", ylabel="neuron", xlim=(-0.5, real.shape[0] - 0.5), ylim=(-1, real.shape[1]))
+        axes.set(title=layer, xlabel="step", ylabel="neuron", xlim=(-0.5, steps - 0.5), ylim=(-1, neurons))
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=4, handletextpad=0.2)
+        figure.legend(loc="outside lower center", ncols=4, handletextpad=0.2)
     return figure
 
 
 def membranes(
     float_states: np.ndarray, integer_states: np.ndarray, unit: float | np.ndarray, neurons: Sequence[int], name: str
 ) -> Figure:
-    """One state of some neurons, float and integer in the float network's unit, with their difference below zero line of each panel.
+    """One state of some neurons, float and integer, in the float network's unit.
 
     Args:
         float_states: float (T, N). integer_states: int (T, N).
@@ -125,12 +149,16 @@ def membranes(
             apart = np.abs(float_states[:, neuron] - scaled[:, neuron])
             limit = 0.05 * max(float(np.ptp(float_states[:, neuron])), 1e-12)
             if (apart > limit).any():
-                _mark_first(panel, int(np.argmax(apart > limit)), "apart by 5 % of the range")
+                step = int(np.argmax(apart > limit))
+                _mark_first(panel, step, "")
+                panel.annotate(f"step {step}", (step, 1), xycoords=("data", "axes fraction"), color=ACCENT, fontsize=7)
             panel.set_ylabel(f"neuron {neuron}")
             panel.margins(x=0.01)
         first, last = np.atleast_1d(axes)[0], np.atleast_1d(axes)[-1]
         first.set_title(name)
-        first.legend(loc="upper right", ncols=2)
+        handles = [*first.get_legend_handles_labels()[0], Line2D([], [], color=ACCENT, lw=0.9, ls=(0, (3, 2)))]
+        labels = ["float", "integer, in the same unit", "apart by 5 % of the float range"]
+        figure.legend(handles, labels, loc="outside lower center", ncols=3)
         last.set_xlabel("step")
     return figure
 
@@ -158,7 +186,9 @@ def data_uri(figure: Figure, kind: str = "svg") -> str:
     buffer = io.BytesIO()
     with rc_context(STYLE):
         # No date in the file: the same figure gives the same bytes.
-        figure.savefig(buffer, format=kind, dpi=144, bbox_inches="tight", metadata={"Date": None} if kind == "svg" else None)
+        figure.savefig(
+            buffer, format=kind, dpi=144, bbox_inches="tight", metadata={"Date": None} if kind == "svg" else None
+        )
     mime = {"svg": "image/svg+xml", "png": "image/png"}[kind]
     return f"data:{mime};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
 
@@ -175,4 +205,5 @@ def _axes(rows: int, columns: int, width: float, height: float, sharex: bool = F
 
 
 def _mark_first(axes: Axes, step: int, label: str) -> Line2D:
-    return axes.axvline(step, color=ACCENT, lw=0.9, ls=(0, (3, 2)), label=f"{label}: step {step}", zorder=0)
+    name = f"{label}: step {step}" if label else "_"
+    return axes.axvline(step, color=ACCENT, lw=0.9, ls=(0, (3, 2)), label=name, zorder=0)

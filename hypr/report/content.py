@@ -1,0 +1,347 @@
+"""What a report says about a run or a bundle: reads the folder, runs a few sequences, returns a page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from export import float_engine
+from export.bundle import FLOAT_NIR, MANIFEST, Bundle
+from export.certificate import read_certificate
+from export.dequantize import formats_of
+from hardware import emulate
+from hardware.program import Layer, Program
+from hypr.config import dump, from_dict
+from hypr.data import SequenceDataset
+from hypr.deploy import bundle_data, staircase_of
+from hypr.errors import HyprError
+from hypr.evaluation import time_major
+from hypr.report import pictures
+from hypr.report.page import Block, Cell, Page, Part, Picture, Table
+from hypr.runs import CONFIG, Run, open_run
+
+DRAWN_NEURONS = 4
+COMPARED_SEQUENCES = 16
+CERTIFICATE = "certificate.json"
+
+
+def page_of(folder: Path) -> Page:
+    """The report of a run folder or a bundle.
+
+    Raises:
+        HyprError, ExportError: neither of the two, or damaged.
+    """
+    if (folder / MANIFEST).exists():
+        return of_bundle(Bundle.open(folder))
+    if (folder / CONFIG).exists():
+        return of_run(open_run(folder))
+    raise HyprError(
+        f"{folder}: neither a run ({CONFIG}) nor a bundle ({MANIFEST}); "
+        "give a folder that hypr train or hypr export wrote"
+    )
+
+
+def of_run(run: Run) -> Page:
+    """Accuracies, training curves, configuration and environment of a run."""
+    result = run.result
+    cards = [("epochs trained", str(len(run.metrics))), ("rule", run.config.rule.name)]
+    if result is not None:
+        cards = [
+            (f"{split.replace('_', ' ')} accuracy", _percent(value)) for split, value in result["best"].items()
+        ] + cards
+    sizes = [(f"hidden{i}", layer.neuron, str(layer.width)) for i, layer in enumerate(run.config.network.layers)]
+    parts = [
+        _training(run.metrics, run.config.rule.name),
+        Part("Network", tables=[Table(("layer", "neuron", "width"), sizes, right=(2,))]),
+        Part(
+            "How it was made",
+            tables=[_pairs(_flat(run.environment))],
+            blocks=[Block("configuration (config.toml)", dump(run.config))],
+        ),
+    ]
+    return Page(f"Training run: {run.config.name}", f"{run.config.description} ({run.path.name})", None, cards, parts)
+
+
+def of_bundle(bundle: Bundle) -> Page:
+    """Accuracies, staircase, verification, rasters, traces, training curves, formats and provenance of a bundle."""
+    program, notes = bundle.program, bundle.manifest.get("notes") or {}
+    data = bundle_data(bundle) if bundle.manifest.get("dataset") else None
+    steps = staircase_of(bundle, data) if data is not None and bundle.has(FLOAT_NIR) else []
+    proof = read_certificate(bundle.path / CERTIFICATE) if (bundle.path / CERTIFICATE).exists() else None
+    if proof is not None and proof["program_sha256"] != bundle.manifest["program_sha256"]:
+        raise HyprError(f"{bundle.path / CERTIFICATE}: is about another program; run 'hypr verify {bundle.path}' again")
+    parts: list[Part] = []
+    if steps:
+        parts.append(_staircase(steps, data))
+    parts.append(_verification(proof, bundle.path))
+    if data is not None and bundle.has(FLOAT_NIR):
+        parts += _side_by_side(bundle, data)
+    if notes.get("training"):
+        parts.append(_training(notes["training"], str(notes.get("rule", "?"))))
+    parts += [_formats(program), _provenance(bundle, notes, proof)]
+    name = str(notes.get("run") or bundle.path.name)
+    subtitle = "trained in float, deployed as integers" + (f" on {data.description}" if data is not None else "")
+    return Page(f"Deployment report: {name}", subtitle, _verdict(proof), _cards(program, steps, proof), parts)
+
+
+def _verdict(proof: Mapping[str, Any] | None) -> tuple[str, str, str] | None:
+    if proof is None:
+        return None
+    compared = sum(entry["integers_compared"] for entry in proof["comparisons"])
+    differing = sum(entry["integers_differing"] for entry in proof["comparisons"])
+    engines = sorted(
+        {entry["engine"] for entry in proof["comparisons"]} | {entry["against"] for entry in proof["comparisons"]}
+    )
+    if proof["equal"]:
+        return ("Bit-exact", f"0 of {compared:,} compared integers differ between {', '.join(engines)}.", "good")
+    if differing:
+        return (
+            "Different",
+            f"{differing:,} of {compared:,} compared integers differ; the first difference is named below.",
+            "bad",
+        )
+    failed = [name for name, held in proof["checks"].items() if not held]
+    return ("Different", f"No integer differs, but this does not hold: {'; '.join(failed)}.", "bad")
+
+
+def _cards(
+    program: Program, steps: Sequence[tuple[str, float]], proof: Mapping[str, Any] | None
+) -> list[tuple[str, str]]:
+    neurons = sum(layer.size for layer in program.layers)
+    synapses = sum(
+        layer.input.weight.size + (0 if layer.recurrent is None else layer.recurrent.weight.size)
+        for layer in program.layers
+    )
+    cards = []
+    if steps:
+        cards += [
+            ("float accuracy (test)", _percent(steps[0][1])),
+            ("integer accuracy (test)", _percent(steps[-1][1])),
+            ("change, points", f"{100 * (steps[-1][1] - steps[0][1]):+.2f}"),
+        ]
+    cards += [("neurons", f"{neurons:,}"), ("synapses", f"{synapses:,}")]
+    if proof is not None:
+        cards.append(("integers compared", f"{sum(entry['integers_compared'] for entry in proof['comparisons']):,}"))
+    return cards
+
+
+def _staircase(steps: Sequence[tuple[str, float]], data: SequenceDataset | None) -> Part:
+    where = "" if data is None else f" on all {len(data)} test sequences"
+    return Part(
+        "From float to integer",
+        f"Accuracy{where} with more and more of the network made integer. "
+        "The last step is what every engine below runs.",
+        pictures=[
+            Picture(
+                pictures.staircase(steps),
+                "accuracy after each step, and the change against the float network in points",
+            )
+        ],
+    )
+
+
+def _verification(proof: Mapping[str, Any] | None, folder: Path) -> Part:
+    if proof is None:
+        return Part("Verification", f"Not verified yet: run 'hypr verify {folder}', then write this report again.")
+    rows = []
+    for entry in proof["comparisons"]:
+        differing = entry["integers_differing"]
+        rows.append(
+            (
+                entry["ran_as"],
+                entry["against"],
+                f"{entry['samples']:,}",
+                f"{entry['steps']:,}",
+                f"{entry['integers_compared']:,}",
+                Cell(f"{differing:,}", "bad" if differing else "good"),
+                f"{entry['seconds']:.2f} s",
+            )
+        )
+    columns = ("engine", "against", "sequences", "steps", "integers", "differing", "time")
+    tables = [Table(columns, rows, right=(2, 3, 4, 5, 6))]
+    found = [(entry, entry["first_divergence"]) for entry in proof["comparisons"] if entry["first_divergence"]]
+    if found:
+        cells = [
+            (
+                e["engine"],
+                d["layer"],
+                str(d["step"]),
+                str(d["sample"]),
+                str(d["neuron"]),
+                d["state"],
+                f"{d['value_against']:,}",
+                f"{d['value_engine']:,}",
+                d["clause"],
+            )
+            for e, d in found
+        ]
+        names = ("engine", "layer", "step", "sample", "neuron", "state", "expected", "found", "clause")
+        tables.append(Table(names, cells, right=(2, 3, 4, 6, 7)))
+    checks = [
+        (name, Cell("holds", "good") if held else Cell("does not hold", "bad"))
+        for name, held in proof["checks"].items()
+    ]
+    if checks:
+        tables.append(Table(("exported file", "check"), checks))
+    inputs = proof["inputs"]
+    shape = " x ".join(map(str, inputs["shape"]))
+    text = (
+        f"Outputs, spikes and every state of every neuron at every step, {proof['mode'].replace('_', '-')}, "
+        f"on {inputs['name']} (steps x sequences x channels: {shape})."
+    )
+    return Part("Verification", text, tables, notes=[proof["statement"], *proof["limits"]])
+
+
+def _side_by_side(bundle: Bundle, data: SequenceDataset) -> list[Part]:
+    """Rasters, membrane traces and the growth of differences on some test sequences."""
+    program = bundle.program
+    few = data.subset(slice(0, COMPARED_SEQUENCES))
+    inputs = time_major(few)
+    real = float_engine.run(bundle.float_network(), inputs, "all")
+    whole = emulate(program, inputs, "all")
+    drawn: list[Picture] = []
+    for layer, form in zip(program.layers, formats_of(program), strict=True):
+        if layer.spec.spiking:
+            pair = (real.spikes[layer.name][:, 0], whole.spikes[layer.name][:, 0])
+            drawn.append(
+                Picture(
+                    pictures.rasters(*pair, layer=f"{layer.name}: spikes of test sequence 0"),
+                    "each mark is one spike",
+                    "png",
+                )
+            )
+            neurons = pictures.most_active(whole.spikes[layer.name][:, 0], DRAWN_NEURONS)
+        else:
+            neurons = list(range(min(DRAWN_NEURONS, layer.size)))
+        state = membrane_state(layer)
+        key = f"{state}/{layer.name}"
+        figure = pictures.membranes(
+            real.states[key][:, 0],
+            whole.states[key][:, 0],
+            form.unit,
+            neurons,
+            f"{layer.name}: state {state} of test sequence 0",
+        )
+        chosen = "the most active neurons" if layer.spec.spiking else "the first outputs"
+        drawn.append(
+            Picture(figure, f"{chosen}; integers are multiplied by the value of one state unit ({_unit(form.unit)})")
+        )
+    text = (
+        "Both networks get the same integers. Rounding moves a membrane by a little, until a spike comes a step earlier "
+        "or later in one of them; from there on the two are different trajectories of nearly the same network, so "
+        "spikes differ while accuracy hardly does. "
+        "Between the integer engines nothing differs at all."
+    )
+    growth = pictures.disagreement({name: real.spikes[name] for name in whole.spikes}, whole.spikes)
+    drawn.append(Picture(growth, f"share of neurons whose spike differs, mean over {len(few)} test sequences"))
+    return [Part("Float and integer side by side", text, pictures=drawn)]
+
+
+def membrane_state(layer: Layer) -> str:
+    """Name of the state that is the membrane: ``v`` of a CubaLIF, whose ``u`` is its synaptic current, else ``u``."""
+    return "v" if layer.model == "cuba_lif" else "u"
+
+
+def _training(lines: Sequence[Mapping[str, Any]], rule: str) -> Part:
+    if not lines:
+        return Part("Training", "No epoch was finished.")
+    return Part(
+        "Training",
+        f"{len(lines)} epochs with rule {rule}.",
+        pictures=[Picture(pictures.training_curves(lines), "loss and accuracy per epoch")],
+    )
+
+
+def _formats(program: Program) -> Part:
+    rows = []
+    for layer, form in zip(program.layers, formats_of(program), strict=True):
+        recurrent = "-" if layer.recurrent is None else f"{layer.size} x {layer.size} << {layer.recurrent.exponent}"
+        shape = " x ".join(map(str, layer.input.weight.shape))
+        shifts = ", ".join(f"{name} {value}" for name, value in layer.shifts.items())
+        rows.append(
+            (
+                layer.name,
+                layer.model,
+                str(layer.size),
+                f"{shape} << {layer.input.exponent}",
+                recurrent,
+                str(layer.input.weight_bits),
+                str(layer.coefficient_bits),
+                shifts,
+                _unit(form.unit),
+            )
+        )
+    columns = (
+        "layer",
+        "model",
+        "neurons",
+        "input synapses",
+        "recurrent",
+        "weight bits",
+        "coeff. bits",
+        "shifts",
+        "one state unit",
+    )
+    accepted, rule = program.input, program.decision
+    text = (
+        f"Inputs are integers from {accepted.low} to {accepted.high} on {accepted.size} channels; "
+        f"the decision is '{rule.rule}', the first {rule.ignore_first} steps do not count. "
+        f"States are 24 bits wide and saturate; specification version {program.spec_version}."
+    )
+    return Part("The integers", text, [Table(columns, rows, right=(2, 5, 6))])
+
+
+def _provenance(bundle: Bundle, notes: Mapping[str, Any], proof: Mapping[str, Any] | None) -> Part:
+    manifest = bundle.manifest
+    facts = {
+        "program sha256": manifest["program_sha256"],
+        "seed": manifest.get("seed"),
+        **_flat(manifest.get("dataset") or {}, "data "),
+    }
+    facts |= _flat(manifest.get("versions") or {}, "export: ")
+    if proof is not None:
+        facts |= {
+            "verified": proof["created"],
+            "host": proof["host"]["system"],
+            "inputs sha256": proof["inputs"]["sha256"],
+        }
+        for engine, packages in proof["versions"].items():
+            if isinstance(packages, Mapping):
+                facts[f"engine {engine}"] = ", ".join(f"{name} {version}" for name, version in packages.items())
+    files = [(name, f"{entry['bytes']:,}", entry["sha256"]) for name, entry in manifest["files"].items()]
+    blocks = []
+    if isinstance(notes.get("config"), dict):
+        blocks.append(Block("training configuration", dump(from_dict(notes["config"], "bundle"))))
+    if notes.get("environment"):
+        blocks.append(Block("training environment", json.dumps(notes["environment"], indent=2)))
+    tables = [_pairs(facts), Table(("file", "bytes", "sha256"), files, right=(1,))]
+    return Part("Versions and hashes", "", tables, blocks=blocks)
+
+
+def _pairs(facts: Mapping[str, Any]) -> Table:
+    return Table(("what", "value"), [(str(key), str(value)) for key, value in facts.items() if value is not None])
+
+
+def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}: ")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.2f} %"
+
+
+def _unit(unit: np.ndarray) -> str:
+    exponent = np.log2(unit)
+    if np.all(exponent == exponent[0]) and exponent[0] == int(exponent[0]):
+        return f"2^{int(exponent[0])}"
+    return f"{unit.min():.3g} to {unit.max():.3g}"
