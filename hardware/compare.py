@@ -123,7 +123,8 @@ def context(
     """
     window = slice(max(0, divergence.step - before), divergence.step + 1 + after)
     arrays_a, arrays_b = a.arrays(), b.arrays()
-    keys = [key for key in arrays_a if key in arrays_b and _split(key, divergence.layer)[1] == divergence.layer]
+    own = {f"{name}/{divergence.layer}" for name in {key.partition("/")[0] for key in arrays_a}}
+    keys = [key for key in arrays_a if key in arrays_b and (key in own or key == divergence.state == "output")]
     where = (window, divergence.sample, divergence.neuron)
     return {key: (arrays_a[key][where], arrays_b[key][where]) for key in keys}
 

@@ -43,7 +43,13 @@ LOIHI2: Mapping[str, Limit] = MappingProxyType(
         for limit in (
             Limit("cores_per_chip", 128, "neuro-cores", _BRIEF, "primary"),
             Limit("placed_cores_per_chip", 120, "neuro-cores", f"{_LAVA}: the compiler places on 120", "primary"),
-            Limit("neurons_per_core", 8192, "neurons", "reported in the literature on Loihi 2, no primary source found", "secondary"),
+            Limit(
+                "neurons_per_core",
+                8192,
+                "neurons",
+                "reported in the literature on Loihi 2, no primary source found",
+                "secondary",
+            ),
             Limit("neurons_per_chip", 1_000_000, "neurons", _BRIEF, "primary"),
             Limit("synapses_per_chip", 120_000_000, "synapses", _BRIEF, "primary"),
             Limit("weight_bits", 8, "bits", f"{_LAVA}: Dense fixed-point weights, plus an exponent", "primary"),
@@ -78,7 +84,9 @@ def load_limits(path: str | os.PathLike[str]) -> Mapping[str, Limit]:
         raise HardwareError(f"{path}: cannot be read ({error.strerror or error}); check the path") from None
     except (ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
-        raise HardwareError(f'{path}: not JSON ({reason}); write an object such as {{"neurons_per_core": 4096}}') from None
+        raise HardwareError(
+            f'{path}: not JSON ({reason}); write an object such as {{"neurons_per_core": 4096}}'
+        ) from None
     if not isinstance(given, dict):
         raise HardwareError(f'{path}: must hold one JSON object, such as {{"neurons_per_core": 4096}}')
     limits = dict(LOIHI2)

@@ -29,6 +29,7 @@ def random_program(
     coefficient_bits: Range = (8, 16),
     inputs: Range = (1, 8),
     recurrent: float = 0.8,
+    output: str | None = None,
 ) -> Program:
     """A random chain of layers that spikes, saturates and resets in many of its neurons.
 
@@ -37,18 +38,19 @@ def random_program(
         models: models to draw from (default all); a leaky integrator is used as the last layer only.
         border: put some parameters, weights, biases and formats at the borders of their ranges.
         recurrent: probability that a spiking layer has recurrent synapses.
+        output: model of the last layer; drawn like the others by default.
     """
     models = tuple(models or MODELS)
     hidden = [name for name in models if MODELS[name].spiking]
     count = _draw(rng, layers)
     if not hidden:
-        count = 1
+        count = 1  # leaky integrators alone
     fmt = _random_input(rng, _draw(rng, inputs), border)
     chain: list[Layer] = []
     fan_in, largest = fmt.size, max(abs(fmt.low), abs(fmt.high))
     for index in range(count):
         last = index == count - 1
-        choice = list(models) if last else hidden
+        choice = hidden if not last else [output] if output else list(models)
         model = str(rng.choice(choice))
         bits = (_draw(rng, coefficient_bits), _draw(rng, weight_bits), _draw(rng, weight_bits))
         name = "readout" if last else f"hidden{index}"
