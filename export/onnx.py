@@ -177,7 +177,7 @@ class OnnxNetwork:
                 value = previous[item.name.removeprefix(onnx_forms.PREVIOUS)]
                 feed[item.name] = np.ascontiguousarray(value, dtype=kind)
         names = ["output", *self.names]
-        return dict(zip(names, self.session.run(names, feed), strict=True))
+        return self._call(names, feed)
 
     def _outputs(self, inputs: np.ndarray, names: list[str]) -> dict[str, np.ndarray]:
         steps, batch = inputs.shape[:2]
@@ -187,12 +187,14 @@ class OnnxNetwork:
         }
         # The Scan computes every output, asked for or not.
         part = max(1, CHUNK_BYTES // max(1, steps * sum(widths.values())))
-        if part >= batch:
-            return dict(zip(names, self.session.run(names, {"x": self._as_input(inputs)}), strict=True))
-        pieces = [
-            self.session.run(names, {"x": self._as_input(inputs[:, i : i + part])}) for i in range(0, batch, part)
-        ]
-        return {name: np.concatenate([piece[k] for piece in pieces], axis=1) for k, name in enumerate(names)}
+        pieces = [self._call(names, {"x": self._as_input(inputs[:, i : i + part])}) for i in range(0, batch, part)]
+        return pieces[0] if len(pieces) == 1 else {n: np.concatenate([p[n] for p in pieces], axis=1) for n in names}
+
+    def _call(self, names: list[str], feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        try:
+            return dict(zip(names, self.session.run(names, feed), strict=True))
+        except Exception as error:
+            raise ExportError(f"ONNX Runtime failed ({_first_line(error)}); export the network again") from None
 
     def _loop(self, inputs: np.ndarray, names: list[str]) -> dict[str, np.ndarray]:
         steps, batch = inputs.shape[:2]
