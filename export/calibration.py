@@ -9,7 +9,14 @@ import numpy as np
 from export.errors import QuantizationError
 from export.float_engine import run
 from export.formats import LayerFormat, QuantizationSettings
-from export.quantize_tensors import CUBA_SHIFT, coefficient_shifts, folded_synapses, quantize_weights, weight_limit
+from export.quantize_tensors import (
+    CUBA_SHIFT,
+    coefficient_shifts,
+    folded_synapses,
+    quantize_weights,
+    spike_increment,
+    weight_limit,
+)
 from export.steps import StepLayer, StepNetwork
 from hardware.models import STATE_MAX
 from hardware.program import MAX_EXPONENT
@@ -26,7 +33,9 @@ _MAX_COARSENING = 4.0
 MAX_CALIBRATION_SAMPLES = 64
 
 
-def choose_formats(network: StepNetwork, settings: QuantizationSettings, calibration: Any = None) -> tuple[LayerFormat, ...]:
+def choose_formats(
+    network: StepNetwork, settings: QuantizationSettings, calibration: Any = None
+) -> tuple[LayerFormat, ...]:
     """One format per layer.
 
     Args:
@@ -40,13 +49,17 @@ def choose_formats(network: StepNetwork, settings: QuantizationSettings, calibra
     largest = [0.0] * count
     if any(bits is None for bits in given):
         if calibration is None:
-            raise QuantizationError("give calibration inputs (batch, steps, channels) or state_fraction_bits; states cannot be scaled without either")
+            raise QuantizationError(
+                "give calibration inputs (batch, steps, channels) or state_fraction_bits; states cannot be scaled without either"
+            )
         largest = largest_states(network, calibration, settings.guard_bits)
     formats = []
     for index, layer in enumerate(network.layers):
         where = f"layer {layer.name}"
         scale = network.input_scale if index == 0 else 1.0
-        synapses = folded_synapses(layer.kind, layer.weight, layer.recurrent_weight, layer.bias, layer.parameters, scale)
+        synapses = folded_synapses(
+            layer.kind, layer.weight, layer.recurrent_weight, layer.bias, layer.parameters, scale
+        )
         reach = max(map(abs, network.input_format)) if index == 0 else 1
         bits = given[index]
         if bits is None:
@@ -86,27 +99,43 @@ def state_factor(layer: StepLayer, state: str, guard_bits: int) -> np.ndarray | 
 
 
 def _fraction_bits(
-    layer: StepLayer, synapses: tuple[np.ndarray, np.ndarray | None, np.ndarray], largest: float, reach: int, settings: QuantizationSettings, where: str
+    layer: StepLayer,
+    synapses: tuple[np.ndarray, np.ndarray | None, np.ndarray],
+    largest: float,
+    reach: int,
+    settings: QuantizationSettings,
+    where: str,
 ) -> int:
     """Most fraction bits with which states, thresholds, bias and the worst-case current keep their ranges."""
     weight, recurrent, bias = synapses
     if layer.options.get("reset") == "subtract":  # recorded after the reset, but saturated before it
         largest += float(np.abs(layer.parameters["theta"]).max())
-    threshold = float(max((np.max(np.abs(layer.parameters[k])) for k in ("theta", "b0") if k in layer.parameters), default=0.0))
-    if layer.kind == "brf":
-        threshold = max(threshold, 1.0)
+    threshold = float(
+        max((np.max(np.abs(layer.parameters[k])) for k in ("theta", "b0") if k in layer.parameters), default=0.0)
+    )
+    threshold = max(threshold, spike_increment(layer.kind, layer.parameters, settings.guard_bits))
     worst = np.abs(weight).sum(axis=1) * reach + (0.0 if recurrent is None else np.abs(recurrent).sum(axis=1))
     if layer.kind == "cuba_lif":  # one wrap must do (FP-3.5), and the threshold has a 17-bit mantissa in units of 2^6
-        limits = [(largest, STATE_MAX / 2.0**settings.headroom_bits), (threshold, STATE_MAX / 2), (float(worst.max()), STATE_MAX / 2)]
+        limits = [
+            (largest, STATE_MAX / 2.0**settings.headroom_bits),
+            (threshold, STATE_MAX / 2),
+            (float(worst.max()), STATE_MAX / 2),
+        ]
     else:
-        limits = [(largest, STATE_MAX / 2.0**settings.headroom_bits), (threshold, STATE_MAX / 2), (float(worst.max()), _MAX_CURRENT)]
+        limits = [
+            (largest, STATE_MAX / 2.0**settings.headroom_bits),
+            (threshold, STATE_MAX / 2),
+            (float(worst.max()), _MAX_CURRENT),
+        ]
     limits.append((float(np.abs(bias).max()), STATE_MAX / 2))
     bits = settings.max_fraction_bits
     for value, limit in limits:
         if value > 0:
             bits = min(bits, int(np.floor(np.log2(limit / value))))
     if bits < 0:
-        raise QuantizationError(f"{where}: states reach {largest:.6g} and currents {float(worst.max()):.6g}, too large for 24-bit states; rescale the network")
+        raise QuantizationError(
+            f"{where}: states reach {largest:.6g} and currents {float(worst.max()):.6g}, too large for 24-bit states; rescale the network"
+        )
     return bits
 
 
@@ -145,7 +174,9 @@ def best_exponent(weight: np.ndarray, bits: int, unit: np.ndarray, choice: str, 
         return 0
     top = int(np.ceil(np.log2(largest / (weight_limit(bits) + 0.499))))
     if top > MAX_EXPONENT:
-        raise QuantizationError(f"{what} reaches {largest:.6g} state units, which needs an exponent of {top}, limit {MAX_EXPONENT}; lower state_fraction_bits")
+        raise QuantizationError(
+            f"{what} reaches {largest:.6g} state units, which needs an exponent of {top}, limit {MAX_EXPONENT}; lower state_fraction_bits"
+        )
     if choice == "maximum":
         return max(top, 0)
     candidates = range(max(top, 0), max(top - 4, -1), -1)

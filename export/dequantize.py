@@ -28,11 +28,16 @@ def formats_of(program: Program) -> tuple[LayerFormat, ...]:
     try:
         texts = json.loads(program.metadata["formats"])
     except (KeyError, ValueError):
-        raise QuantizationError("the Program does not record its formats (metadata 'formats'); quantize the float graph again") from None
+        raise QuantizationError(
+            "the Program does not record its formats (metadata 'formats'); quantize the float graph again"
+        ) from None
     if not isinstance(texts, list) or len(texts) != len(program.layers):
-        raise QuantizationError(f"the Program records formats for another network than its {len(program.layers)} layers; quantize again")
+        raise QuantizationError(
+            f"the Program records formats for another network than its {len(program.layers)} layers; quantize again"
+        )
     return tuple(
-        LayerFormat.from_json(text, layer.size, layer.model, f"layer {layer.name}") for text, layer in zip(texts, program.layers, strict=True)
+        LayerFormat.from_json(text, layer.size, layer.model, f"layer {layer.name}")
+        for text, layer in zip(texts, program.layers, strict=True)
     )
 
 
@@ -63,15 +68,22 @@ def quantized_nir(program: Program, graph: nir.NIRGraph | None = None) -> nir.NI
         QuantizationError: quantizing the result does not give the Program back (a Program not made by this package).
     """
     recorded = program.metadata.get("dt")
-    dt = float(recorded) if recorded is not None else float((graph.metadata if graph is not None else {}).get("dt", 1e-3))
+    dt = (
+        float(recorded)
+        if recorded is not None
+        else float((graph.metadata if graph is not None else {}).get("dt", 1e-3))
+    )
     steps = integer_steps(program, dt)
     notes: dict[str, dict[str, Any]] = {
-        layer.name: {FORMAT_KEY: form.to_json()} for layer, form in zip(program.layers, formats_of(program), strict=True)
+        layer.name: {FORMAT_KEY: form.to_json()}
+        for layer, form in zip(program.layers, formats_of(program), strict=True)
     }
     result = steps_to_nir(steps, notes)
     result.metadata["spec_version"] = program.spec_version
     if quantize(result) != program:
-        raise QuantizationError("the Program's integers do not follow from its recorded formats; quantize the float graph again")
+        raise QuantizationError(
+            "the Program's integers do not follow from its recorded formats; quantize the float graph again"
+        )
     return result
 
 
@@ -110,26 +122,52 @@ def _se_adlif(layer: Layer, form: LayerFormat) -> tuple[dict[str, np.ndarray], n
     alpha, beta = _below_one(p["A"], one), _below_one(p["Be"], one)
     drive = (1.0 - alpha) * (1.0 - beta) * guard
     a, b = p["At"] / (drive * 2.0 ** layer.shifts["Ka"]), p["Bt"] * form.unit / drive
-    return {"alpha": alpha, "beta": beta, "a": a, "b": b, "rho": np.ones_like(a), "theta": p["TH"] * form.unit}, 1.0 - alpha
+    return {
+        "alpha": alpha,
+        "beta": beta,
+        "a": a,
+        "b": b,
+        "rho": np.ones_like(a),
+        "theta": p["TH"] * form.unit,
+    }, 1.0 - alpha
 
 
 def _alif(layer: Layer, form: LayerFormat) -> tuple[dict[str, np.ndarray], np.ndarray]:
     p, one = layer.parameters, 2 ** layer.shifts["K"]
     alpha, rho = _below_one(p["A"], one), _below_one(p["Rho"], one)
-    return {"alpha": alpha, "rho": rho, "beta": p["Ja"] * form.unit / (1.0 - rho), "b0": p["B0"] * form.unit}, 1.0 - alpha
+    return {
+        "alpha": alpha,
+        "rho": rho,
+        "beta": p["Ja"] * form.unit / (1.0 - rho),
+        "b0": p["B0"] * form.unit,
+    }, 1.0 - alpha
 
 
 def _lif(layer: Layer, form: LayerFormat) -> tuple[dict[str, np.ndarray], np.ndarray]:
     zeros, ones = np.zeros(layer.size), np.ones(layer.size)
     alpha = _below_one(layer.parameters["A"], 2 ** layer.shifts["K"])
-    return {"alpha": alpha, "theta": layer.parameters["TH"] * form.unit, "gain": ones, "leak": zeros, "v_reset": zeros}, ones
+    return {
+        "alpha": alpha,
+        "theta": layer.parameters["TH"] * form.unit,
+        "gain": ones,
+        "leak": zeros,
+        "v_reset": zeros,
+    }, ones
 
 
 def _cuba_lif(layer: Layer, form: LayerFormat) -> tuple[dict[str, np.ndarray], np.ndarray]:
     p, zeros, ones = layer.parameters, np.zeros(layer.size), np.ones(layer.size)
     syn, mem = _below_one(CUBA_ONE - 1 - p["du"], CUBA_ONE), _below_one(CUBA_ONE - p["dv"], CUBA_ONE)
     theta = p["vth"] * form.unit * 2.0**CUBA_SHIFT
-    parameters = {"alpha_syn": syn, "alpha_mem": mem, "syn_gain": ones, "mem_gain": ones, "theta": theta, "v_reset": zeros, "b_syn": zeros}
+    parameters = {
+        "alpha_syn": syn,
+        "alpha_mem": mem,
+        "syn_gain": ones,
+        "mem_gain": ones,
+        "theta": theta,
+        "v_reset": zeros,
+        "b_syn": zeros,
+    }
     return parameters, ones
 
 

@@ -74,13 +74,15 @@ def discretise(graph: nir.NIRGraph, reading: Reading | None = None) -> StepNetwo
         raise GraphError(f"metadata scheme is {scheme!r}; allowed: {', '.join(SCHEMES)}")
     dt = _time_step(reading.dt, metadata.get("dt"), [s.node for s in chain.stages])
     names = _layer_names([stage.name for stage in chain.stages])
-    layers = tuple(
-        _layer(stage, name, dt, scheme, reading) for stage, name in zip(chain.stages, names, strict=True)
-    )
+    layers = tuple(_layer(stage, name, dt, scheme, reading) for stage, name in zip(chain.stages, names, strict=True))
     for name, layer in zip(names[:-1], layers[:-1], strict=True):
         if not layer.spiking:
-            raise UnsupportedError(f"node '{name}' does not spike but feeds another layer; only the last layer may be a leaky integrator")
-    return StepNetwork(layers, dt, chain.input_scale, _input_format(reading, metadata), _decision(reading, metadata, layers[-1]))
+            raise UnsupportedError(
+                f"node '{name}' does not spike but feeds another layer; only the last layer may be a leaky integrator"
+            )
+    return StepNetwork(
+        layers, dt, chain.input_scale, _input_format(reading, metadata), _decision(reading, metadata, layers[-1])
+    )
 
 
 def _choose(given: Any, recorded: Any, default: Any, what: str) -> Any:
@@ -105,12 +107,20 @@ def _time_step(given: float | None, recorded: Any, nodes: list[nir.NIRNode | Non
         return None
     steps = np.concatenate(ratios)
     if steps.max() > steps.min() * (1 + 1e-4) or not np.isfinite(steps).all():
-        raise ExportError("the file does not say its time step and tau/r differs between neurons; give the seconds per step (--dt)")
+        raise ExportError(
+            "the file does not say its time step and tau/r differs between neurons; give the seconds per step (--dt)"
+        )
     step = float(np.median(steps))
     step = float(f"{step:.5g}")  # tau and r were rounded to float32 by their writer
-    slowest = max(float(np.max(node.tau if not isinstance(node, nir.CubaLIF) else node.tau_mem)) for node in nodes if hasattr(node, "r"))
+    slowest = max(
+        float(np.max(node.tau if not isinstance(node, nir.CubaLIF) else node.tau_mem))
+        for node in nodes
+        if hasattr(node, "r")
+    )
     if step >= slowest * (1 - 1e-4):
-        raise ExportError("the file does not say its time step and r = 1 does not tell it; give the seconds per step (--dt)")
+        raise ExportError(
+            "the file does not say its time step and r = 1 does not tell it; give the seconds per step (--dt)"
+        )
     return step
 
 
@@ -119,7 +129,9 @@ def _gain_one_step(node: nir.NIRNode) -> np.ndarray:
     with np.errstate(divide="ignore", invalid="ignore"):
         if isinstance(node, nir.CubaLIF):
             syn = np.asarray(node.tau_syn, np.float64) / np.asarray(node.w_in, np.float64)
-            return np.concatenate([np.ravel(syn), np.ravel(np.asarray(node.tau_mem, np.float64) / np.asarray(node.r, np.float64))])
+            return np.concatenate(
+                [np.ravel(syn), np.ravel(np.asarray(node.tau_mem, np.float64) / np.asarray(node.r, np.float64))]
+            )
         return np.ravel(np.asarray(node.tau, np.float64) / np.asarray(node.r, np.float64))
 
 
@@ -140,10 +152,14 @@ def _input_format(reading: Reading, metadata: dict[str, Any]) -> tuple[int, int]
         try:
             recorded = (int(metadata["input_low"]), int(metadata["input_high"]))
         except (TypeError, ValueError):
-            raise GraphError(f"metadata input_low/input_high are {metadata['input_low']!r}/{metadata['input_high']!r}; they must be integers") from None
+            raise GraphError(
+                f"metadata input_low/input_high are {metadata['input_low']!r}/{metadata['input_high']!r}; they must be integers"
+            ) from None
     low, high = _choose(reading.input_format, recorded, (0, 1), "input range")
     if not -(2**23) < low <= 0 <= high < 2**23 or low == high:
-        raise GraphError(f"input range {low} to {high} is not supported; it needs integers low <= 0 <= high of at most 24 bits")
+        raise GraphError(
+            f"input range {low} to {high} is not supported; it needs integers low <= 0 <= high of at most 24 bits"
+        )
     return int(low), int(high)
 
 
@@ -153,9 +169,13 @@ def _decision(reading: Reading, metadata: dict[str, Any], last: StepLayer) -> di
     try:
         ignore = int(metadata.get("decision_ignore_first", 0))
     except (TypeError, ValueError):
-        raise GraphError(f"metadata decision_ignore_first is {metadata['decision_ignore_first']!r}; it must be a number of steps") from None
+        raise GraphError(
+            f"metadata decision_ignore_first is {metadata['decision_ignore_first']!r}; it must be a number of steps"
+        ) from None
     if rule not in DECISION_RULES or ignore < 0:
-        raise GraphError(f"metadata decision '{rule}' with {ignore} ignored steps is unknown; rules are {', '.join(DECISION_RULES)}")
+        raise GraphError(
+            f"metadata decision '{rule}' with {ignore} ignored steps is unknown; rules are {', '.join(DECISION_RULES)}"
+        )
     return {"rule": str(rule), "ignore_first": ignore}
 
 
@@ -172,7 +192,9 @@ def _layer(stage: Stage, name: str, dt: float | None, scheme: str, reading: Read
         "CubaLIF": _read_cuba_lif,
     }.get(kind)
     if read is None:
-        raise UnsupportedError(f"node '{stage.name}' is a {kind}: it has no form in the integer contract; use LIF, CubaLIF or LI")
+        raise UnsupportedError(
+            f"node '{stage.name}' is a {kind}: it has no form in the integer contract; use LIF, CubaLIF or LI"
+        )
     step_kind, parameters, options = read(stage, n, dt, scheme, reading)
     bias = stage.forward.bias
     recurrent = None
@@ -197,12 +219,16 @@ def _vector(stage: Stage, key: str, n: int) -> np.ndarray:
     return np.broadcast_to(value.reshape(-1), (n,))
 
 
-def _read_linear(stage: Stage, n: int, dt: float | None, scheme: str, reading: Reading) -> tuple[str, dict[str, np.ndarray], dict[str, str]]:
+def _read_linear(
+    stage: Stage, n: int, dt: float | None, scheme: str, reading: Reading
+) -> tuple[str, dict[str, np.ndarray], dict[str, str]]:
     """A linear readout without memory is a leaky integrator that keeps nothing."""
     return "li", {"kappa": np.zeros(n), "gain": np.ones(n), "leak": np.zeros(n)}, {}
 
 
-def _read_extension(stage: Stage, n: int, dt: float | None, scheme: str, reading: Reading) -> tuple[str, dict[str, np.ndarray], dict[str, str]]:
+def _read_extension(
+    stage: Stage, n: int, dt: float | None, scheme: str, reading: Reading
+) -> tuple[str, dict[str, np.ndarray], dict[str, str]]:
     kind = {"BRF": "brf", "SEAdLIF": "se_adlif", "ALIF": "alif"}[type(stage.node).__name__]
     keys = type(stage.node)._arrays()  # type: ignore[union-attr]
     parameters = {key: _vector(stage, key, n).astype(np.float64) for key in keys}
@@ -220,7 +246,9 @@ def _read_extension(stage: Stage, n: int, dt: float | None, scheme: str, reading
 
 def _need_dt(stage: Stage, dt: float | None) -> float:
     if dt is None:
-        raise ExportError(f"node '{stage.name}' needs the time step, which the file does not say; give the seconds per step (--dt)")
+        raise ExportError(
+            f"node '{stage.name}' needs the time step, which the file does not say; give the seconds per step (--dt)"
+        )
     return dt
 
 
@@ -233,8 +261,17 @@ def _membrane(
     # a float32 tau fixes the decay to a few float32 roundings, a float64 one to a few float64 ones
     slack = 8 * max(float(np.finfo(tau.dtype).eps), float(np.finfo(r.dtype).eps))
     exact_decay = _recorded(stage, f"decay{suffix}", decay, slack)
-    exact_gain = _recorded(stage, f"gain{suffix}", gain, slack * np.maximum(np.abs(gain) / np.maximum(1.0 - decay, slack), 1.0))
+    exact_gain = _recorded(
+        stage, f"gain{suffix}", gain, slack * np.maximum(np.abs(gain) / np.maximum(1.0 - decay, slack), 1.0)
+    )
     return exact_decay, exact_gain
+
+
+def _leak(stage: Stage, n: int, decay: np.ndarray) -> np.ndarray:
+    """What v_leak adds to the membrane at each step."""
+    v_leak = _vector(stage, "v_leak", n)
+    leak = (1.0 - decay) * v_leak.astype(np.float64)
+    return _recorded(stage, "leak", leak, 8 * float(np.finfo(v_leak.dtype).eps) * np.abs(leak))
 
 
 def _recorded(stage: Stage, key: str, derived: np.ndarray, slack: np.ndarray | float) -> np.ndarray:
@@ -247,13 +284,17 @@ def _recorded(stage: Stage, key: str, derived: np.ndarray, slack: np.ndarray | f
         raise GraphError(f"node '{stage.name}': metadata {key} is not a list of numbers; remove it") from None
     agrees = recorded.shape == derived.shape and bool(np.all(np.abs(recorded - derived) <= slack))
     if not agrees:
-        raise GraphError(f"node '{stage.name}': metadata {key} contradicts its time constants; the file was edited: remove that metadata")
+        raise GraphError(
+            f"node '{stage.name}': metadata {key} contradicts its time constants; the file was edited: remove that metadata"
+        )
     return recorded
 
 
-def _read_li(stage: Stage, n: int, dt: float | None, scheme: str, reading: Reading) -> tuple[str, dict[str, np.ndarray], dict[str, str]]:
+def _read_li(
+    stage: Stage, n: int, dt: float | None, scheme: str, reading: Reading
+) -> tuple[str, dict[str, np.ndarray], dict[str, str]]:
     decay, gain = _membrane(stage, n, _need_dt(stage, dt), scheme, "tau", "r")
-    leak = (1.0 - decay) * _vector(stage, "v_leak", n).astype(np.float64)
+    leak = _leak(stage, n, decay)
     return "li", {"kappa": decay, "gain": gain, "leak": leak}, {}
 
 
@@ -262,7 +303,10 @@ def _resetting(stage: Stage, n: int, reading: Reading) -> tuple[dict[str, np.nda
     reset = _choose(reading.reset, recorded, "zero", f"node '{stage.name}': reset")
     if reset not in ("zero", "subtract"):
         raise GraphError(f"node '{stage.name}': metadata reset is '{reset}'; allowed: zero, subtract")
-    values = {"theta": _vector(stage, "v_threshold", n).astype(np.float64), "v_reset": _vector(stage, "v_reset", n).astype(np.float64)}
+    values = {
+        "theta": _vector(stage, "v_threshold", n).astype(np.float64),
+        "v_reset": _vector(stage, "v_reset", n).astype(np.float64),
+    }
     timing = reading.reset_timing or "same_step"
     late_zero = timing == "next_step" and reset == "zero"
     if timing == "carried_over" and reset == "zero" and np.all(values["theta"] >= values["v_reset"]):
@@ -272,18 +316,32 @@ def _resetting(stage: Stage, n: int, reading: Reading) -> tuple[dict[str, np.nda
     return values, {"reset": str(reset), "reset_timing": timing}
 
 
-def _read_lif(stage: Stage, n: int, dt: float | None, scheme: str, reading: Reading) -> tuple[str, dict[str, np.ndarray], dict[str, str]]:
+def _read_lif(
+    stage: Stage, n: int, dt: float | None, scheme: str, reading: Reading
+) -> tuple[str, dict[str, np.ndarray], dict[str, str]]:
     decay, gain = _membrane(stage, n, _need_dt(stage, dt), scheme, "tau", "r")
     values, options = _resetting(stage, n, reading)
-    leak = (1.0 - decay) * _vector(stage, "v_leak", n).astype(np.float64)
-    return "lif", {"alpha": decay, "theta": values["theta"], "gain": gain, "leak": leak, "v_reset": values["v_reset"]}, options
+    leak = _leak(stage, n, decay)
+    return (
+        "lif",
+        {"alpha": decay, "theta": values["theta"], "gain": gain, "leak": leak, "v_reset": values["v_reset"]},
+        options,
+    )
 
 
-def _read_cuba_lif(stage: Stage, n: int, dt: float | None, scheme: str, reading: Reading) -> tuple[str, dict[str, np.ndarray], dict[str, str]]:
+def _read_cuba_lif(
+    stage: Stage, n: int, dt: float | None, scheme: str, reading: Reading
+) -> tuple[str, dict[str, np.ndarray], dict[str, str]]:
     step = _need_dt(stage, dt)
     decay_syn, gain_syn = _membrane(stage, n, step, scheme, "tau_syn", "w_in", "_syn")
     decay, gain = _membrane(stage, n, step, scheme, "tau_mem", "r")
     values, options = _resetting(stage, n, reading)
-    leak = (1.0 - decay) * _vector(stage, "v_leak", n).astype(np.float64)
-    parameters = {"alpha_syn": decay_syn, "alpha_mem": decay, "syn_gain": gain_syn, "mem_gain": gain, "theta": values["theta"]}
+    leak = _leak(stage, n, decay)
+    parameters = {
+        "alpha_syn": decay_syn,
+        "alpha_mem": decay,
+        "syn_gain": gain_syn,
+        "mem_gain": gain,
+        "theta": values["theta"],
+    }
     return "cuba_lif", {**parameters, "v_reset": values["v_reset"], "leak": leak}, options

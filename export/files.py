@@ -20,7 +20,9 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], None]
     try:
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
     except OSError as error:
-        raise ExportError(f"cannot write {target}: {error.strerror or error}; create the folder or choose another path") from None
+        raise ExportError(
+            f"cannot write {target}: {error.strerror or error}; create the folder or choose another path"
+        ) from None
     os.close(handle)
     part = Path(name)
     try:

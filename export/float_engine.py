@@ -66,7 +66,9 @@ def check_inputs(network: StepNetwork, inputs: Any) -> np.ndarray:
     if values.dtype.kind not in "iubf":
         raise ExportError(f"inputs hold {values.dtype}; they must be integers (spikes or payloads)")
     if values.ndim != 3 or 0 in values.shape or values.shape[2] != network.input_size:
-        raise ExportError(f"inputs have shape {values.shape}; expected (steps, samples, {network.input_size}), each at least 1")
+        raise ExportError(
+            f"inputs have shape {values.shape}; expected (steps, samples, {network.input_size}), each at least 1"
+        )
     low, high = network.input_format
     if not np.isfinite(values).all() or values.min() < low or values.max() > high:
         raise ExportError(f"inputs reach from {values.min()} to {values.max()}; the network takes {low} to {high}")
@@ -115,7 +117,9 @@ def _run_layer(
     final = [value for value in state.values() if not np.isfinite(value).all()]
     if final:
         neuron = int(np.argwhere(~np.isfinite(final[0]))[0][1])
-        raise ExportError(f"layer {layer.name}: neuron {neuron} overflows within {steps} steps; the float network is unstable: check its weights")
+        raise ExportError(
+            f"layer {layer.name}: neuron {neuron} overflows within {steps} steps; the float network is unstable: check its weights"
+        )
     return output, trajectories
 
 
@@ -190,4 +194,11 @@ def _li(layer: StepLayer, s: State, z: np.ndarray, current: np.ndarray) -> tuple
     return {"u": p["kappa"] * s["u"] + p["gain"] * current + p["leak"]}, z
 
 
-_STEPS: dict[str, Step] = {"brf": _brf, "se_adlif": _se_adlif, "alif": _alif, "lif": _lif, "cuba_lif": _cuba_lif, "li": _li}
+_STEPS: dict[str, Step] = {
+    "brf": _brf,
+    "se_adlif": _se_adlif,
+    "alif": _alif,
+    "lif": _lif,
+    "cuba_lif": _cuba_lif,
+    "li": _li,
+}

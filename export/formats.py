@@ -68,7 +68,9 @@ class QuantizationSettings:
         if not isinstance(value, tuple):
             return value
         if len(value) != layers:
-            raise QuantizationError(f"{key} lists {len(value)} values but the network has {layers} layers; give one number or one per layer")
+            raise QuantizationError(
+                f"{key} lists {len(value)} values but the network has {layers} layers; give one number or one per layer"
+            )
         return value[index]
 
     def to_json(self) -> str:
@@ -111,13 +113,19 @@ class LayerFormat:
         try:
             data = json.loads(str(text))
             unit = data["unit"]
-            values = np.full(size, 2.0 ** -int(unit["fraction_bits"])) if isinstance(unit, dict) else np.asarray(unit, np.float64)
+            values = (
+                np.full(size, 2.0 ** -int(unit["fraction_bits"]))
+                if isinstance(unit, dict)
+                else np.asarray(unit, np.float64)
+            )
             recurrent = data["recurrent_exponent"]
             shifts = {str(k): _whole(v, 0, MAX_SHIFT, f"{where}: shift {k}") for k, v in data["shifts"].items()}
             found = cls(
                 unit=values,
                 input_exponent=_whole(data["input_exponent"], 0, MAX_EXPONENT, f"{where}: input_exponent"),
-                recurrent_exponent=None if recurrent is None else _whole(recurrent, 0, MAX_EXPONENT, f"{where}: recurrent_exponent"),
+                recurrent_exponent=None
+                if recurrent is None
+                else _whole(recurrent, 0, MAX_EXPONENT, f"{where}: recurrent_exponent"),
                 weight_bits=_whole(data["weight_bits"], 2, 8, f"{where}: weight_bits"),
                 coefficient_bits=_whole(data["coefficient_bits"], 8, 16, f"{where}: coefficient_bits"),
                 shifts=shifts,
@@ -125,11 +133,17 @@ class LayerFormat:
         except QuantizationError:
             raise
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
-            raise QuantizationError(f"{where}: recorded integer format is damaged ({type(error).__name__}: {error}); quantize again with settings") from None
+            raise QuantizationError(
+                f"{where}: recorded integer format is damaged ({type(error).__name__}: {error}); quantize again with settings"
+            ) from None
         if found.unit.shape != (size,) or not np.isfinite(found.unit).all() or np.any(found.unit <= 0):
-            raise QuantizationError(f"{where}: recorded state units must be {size} positive numbers; quantize again with settings")
+            raise QuantizationError(
+                f"{where}: recorded state units must be {size} positive numbers; quantize again with settings"
+            )
         if set(shifts) != set(MODELS[model].shifts):
-            raise QuantizationError(f"{where}: recorded shifts are {sorted(shifts)}, model '{model}' has {sorted(MODELS[model].shifts)}; quantize again")
+            raise QuantizationError(
+                f"{where}: recorded shifts are {sorted(shifts)}, model '{model}' has {sorted(MODELS[model].shifts)}; quantize again"
+            )
         return found
 
 

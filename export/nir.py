@@ -77,7 +77,9 @@ def steps_to_nir(network: StepNetwork, node_metadata: dict[str, dict[str, Any]] 
     return nir.NIRGraph(nodes=nodes, edges=edges, metadata=metadata)
 
 
-def _add_layer(nodes: dict[str, nir.NIRNode], edges: list[tuple[str, str]], layer: StepLayer, source: str, dt: float) -> None:
+def _add_layer(
+    nodes: dict[str, nir.NIRNode], edges: list[tuple[str, str]], layer: StepLayer, source: str, dt: float
+) -> None:
     synapses, neuron, recurrent = f"{layer.name}.synapses", layer.name, f"{layer.name}.recurrent"
     current_bias = np.zeros(layer.size) if layer.kind == "cuba_lif" else layer.bias
     if layer.kind == "cuba_lif":
@@ -117,7 +119,7 @@ def _lif(layer: StepLayer, dt: float) -> nir.NIRNode:
     if layer.options.get("reset_timing", "same_step") != "same_step":
         raise ExportError(f"layer {layer.name}: a reset at the next step cannot be written as NIR; convert it first")
     decay, gain = values["alpha"], values["gain"]
-    metadata = {"decay": decay, "gain": gain, "reset": layer.options["reset"]}
+    metadata = {"decay": decay, "gain": gain, "leak": values["leak"], "reset": layer.options["reset"]}
     arrays = [_resistance(gain, decay), values["leak"] / (1.0 - decay), values["theta"], values["v_reset"]]
     tau = euler_time_constant(decay, dt, f"layer {layer.name}: alpha")
     r, v_leak, theta, v_reset = _as(tau.dtype, *arrays)
@@ -129,7 +131,7 @@ def _li(layer: StepLayer, dt: float) -> nir.NIRNode:
     decay, gain = values["kappa"], values["gain"]
     tau = euler_time_constant(decay, dt, f"layer {layer.name}: kappa")
     r, v_leak = _as(tau.dtype, _resistance(gain, decay), values["leak"] / (1.0 - decay))
-    return nir.LI(tau=tau, r=r, v_leak=v_leak, metadata={"decay": decay, "gain": gain})
+    return nir.LI(tau=tau, r=r, v_leak=v_leak, metadata={"decay": decay, "gain": gain, "leak": values["leak"]})
 
 
 def _cuba_lif(layer: StepLayer, dt: float) -> nir.NIRNode:
@@ -142,6 +144,7 @@ def _cuba_lif(layer: StepLayer, dt: float) -> nir.NIRNode:
         "decay": mem,
         "gain_syn": values["syn_gain"],
         "gain": values["mem_gain"],
+        "leak": layer.bias,
         "reset": layer.options["reset"],
     }
     arrays = [
@@ -155,7 +158,14 @@ def _cuba_lif(layer: StepLayer, dt: float) -> nir.NIRNode:
     w_in, r, v_leak, theta, v_reset = _as(kind, *arrays)
     tau_syn, tau_mem = tau_syn.astype(kind), tau_mem.astype(kind)
     return nir.CubaLIF(
-        tau_syn=tau_syn, tau_mem=tau_mem, r=r, v_leak=v_leak, v_threshold=theta, v_reset=v_reset, w_in=w_in, metadata=metadata
+        tau_syn=tau_syn,
+        tau_mem=tau_mem,
+        r=r,
+        v_leak=v_leak,
+        v_threshold=theta,
+        v_reset=v_reset,
+        w_in=w_in,
+        metadata=metadata,
     )
 
 
@@ -211,7 +221,9 @@ def _without_scalars(node: nir.NIRNode) -> nir.NIRNode:
             metadata=_plain_metadata(node.metadata),
             type_check=False,
         )
-    changed = {key: value.reshape(1) for key, value in vars(node).items() if isinstance(value, np.ndarray) and value.ndim == 0}
+    changed = {
+        key: value.reshape(1) for key, value in vars(node).items() if isinstance(value, np.ndarray) and value.ndim == 0
+    }
     copy = object.__new__(type(node))
     copy.__dict__.update(vars(node))
     copy.__dict__.update(changed)
@@ -244,7 +256,9 @@ def read(path: str | os.PathLike[str]) -> nir.NIRGraph:
         raise GraphError(f"{where}: {error}") from None
     except Exception as error:  # the reader raises whatever h5py, numpy or a node's assertion raises
         detail = (str(error).splitlines() or [""])[0][:200]
-        raise GraphError(f"{where}: not a readable NIR graph ({type(error).__name__}: {detail}); export it again") from None
+        raise GraphError(
+            f"{where}: not a readable NIR graph ({type(error).__name__}: {detail}); export it again"
+        ) from None
     if not isinstance(graph, nir.NIRGraph):
         raise GraphError(f"{where}: the root is a {type(graph).__name__}; it must be a NIRGraph")
     try:

@@ -29,7 +29,9 @@ def scan_file(path: Path) -> None:
         with h5py.File(path, "r") as file:
             root = file.get("node")
             if not isinstance(root, h5py.Group):
-                raise GraphError(f"{path}: no NIR graph in this HDF5 file (group 'node' is missing); export it with nir.write")
+                raise GraphError(
+                    f"{path}: no NIR graph in this HDF5 file (group 'node' is missing); export it with nir.write"
+                )
             _scan_group(root, str(path), 0, [0])
             if _text(root, "type") != "NIRGraph":
                 raise GraphError(f"{path}: the root is '{_text(root, 'type')}'; it must be a NIRGraph")
@@ -54,7 +56,9 @@ def _scan_group(group: h5py.Group, where: str, depth: int, total: list[int]) -> 
         else:
             total[0] += int(item.size or 0) * max(int(item.dtype.itemsize), 1)
             if total[0] > MAX_BYTES:
-                raise GraphError(f"{where}: arrays need more than {MAX_BYTES >> 30} GiB (at '{item.name}', shape {item.shape}); the file is damaged")
+                raise GraphError(
+                    f"{where}: arrays need more than {MAX_BYTES >> 30} GiB (at '{item.name}', shape {item.shape}); the file is damaged"
+                )
 
 
 def _text(group: h5py.Group, key: str) -> str:
@@ -71,7 +75,9 @@ def _scan_types(group: h5py.Group, where: str, prefix: str) -> None:
     for name, node in nodes.items():
         kind = _text(node, "type") if isinstance(node, h5py.Group) else "None"
         if kind not in known:
-            raise GraphError(f"{where}: node '{prefix}{name}' has the unknown type '{kind}'; known types are {', '.join(sorted(known))}")
+            raise GraphError(
+                f"{where}: node '{prefix}{name}' has the unknown type '{kind}'; known types are {', '.join(sorted(known))}"
+            )
         if kind == "NIRGraph":
             _scan_types(node, where, f"{prefix}{name}.")
 
@@ -90,7 +96,9 @@ def check_graph(graph: nir.NIRGraph, prefix: str = "", depth: int = 0) -> None:
     for a, b in graph.edges:
         for end in (a, b):
             if end not in graph.nodes:
-                raise GraphError(f"edge ('{prefix}{a}', '{prefix}{b}') names the node '{prefix}{end}', which does not exist; add it or drop the edge")
+                raise GraphError(
+                    f"edge ('{prefix}{a}', '{prefix}{b}') names the node '{prefix}{end}', which does not exist; add it or drop the edge"
+                )
         if (a, b) in seen:
             raise GraphError(f"edge ('{prefix}{a}', '{prefix}{b}') occurs twice; drop one")
         seen.add((a, b))
@@ -112,7 +120,9 @@ def _check_node(node: nir.NIRNode, name: str) -> None:
         bad = ~np.isfinite(value)
         if bad.any():
             at = [int(i) for i in np.argwhere(bad)[0]]
-            raise GraphError(f"node '{name}' ({type(node).__name__}): {key} is {value[tuple(at)]} at {at} ({int(bad.sum())} such values); repair or retrain")
+            raise GraphError(
+                f"node '{name}' ({type(node).__name__}): {key} is {value[tuple(at)]} at {at} ({int(bad.sum())} such values); repair or retrain"
+            )
     if isinstance(node, (nir.Affine, nir.Linear)):
         if node.weight.ndim != 2 or 0 in node.weight.shape:
             raise GraphError(f"node '{name}': weight has shape {node.weight.shape}; expected (outputs, inputs)")
@@ -124,7 +134,9 @@ def _check_edge(graph: nir.NIRGraph, a: str, b: str, prefix: str) -> None:
     sent = width_of(graph.nodes[a], "output")
     expected = width_of(graph.nodes[b], "input")
     if sent is not None and expected is not None and sent != expected and 1 not in (len_of(sent), len_of(expected)):
-        raise GraphError(f"edge ('{prefix}{a}', '{prefix}{b}'): '{prefix}{a}' sends {sent} values and '{prefix}{b}' takes {expected}; shapes must agree")
+        raise GraphError(
+            f"edge ('{prefix}{a}', '{prefix}{b}'): '{prefix}{a}' sends {sent} values and '{prefix}{b}' takes {expected}; shapes must agree"
+        )
 
 
 def width_of(node: nir.NIRNode, side: str) -> tuple[int, ...] | None:

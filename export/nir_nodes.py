@@ -28,9 +28,13 @@ class _Neuron(nir.NIRNode):
         for item in self._arrays():
             value = np.asarray(getattr(self, item))
             setattr(self, item, value)
+            if value.dtype.kind not in "fiub":
+                raise GraphError(f"{type(self).__name__}: {item} holds {value.dtype}, not real numbers")
             shape = value.shape if shape is None else shape
             if value.shape != shape:
-                raise GraphError(f"{type(self).__name__}: {item} has shape {value.shape}, expected {shape} as the first parameter")
+                raise GraphError(
+                    f"{type(self).__name__}: {item} has shape {value.shape}, expected {shape} as the first parameter"
+                )
         assert shape is not None
         self.input_type = {"input": np.array(shape)}
         self.output_type = {"output": np.array(shape)}

@@ -16,7 +16,9 @@ from export.errors import ExportError, UnsupportedError
 
 PRESETS: Mapping[str, Reading] = {
     "nir": Reading(scheme="euler", reset="zero"),
-    "snntorch": Reading(dt=1e-4, scheme="euler", reset="subtract", reset_timing="next_step", feed_forward_keeps_input=True),
+    "snntorch": Reading(
+        dt=1e-4, scheme="euler", reset="subtract", reset_timing="next_step", feed_forward_keeps_input=True
+    ),
     "snntorch-2024": Reading(dt=1e-4, scheme="euler", reset="subtract", reset_timing="carried_over"),
     "norse": Reading(dt=1e-3, scheme="euler", reset="zero", recurrent_bias_at_start=False),
     "sinabs": Reading(dt=1.0, scheme="exponential_unit_gain", reset="subtract"),
@@ -41,10 +43,14 @@ def reading_of(preset: str, **changes: Any) -> Reading:
         ExportError: an unknown preset or field; names the nearest.
     """
     if preset in REFUSED:
-        raise UnsupportedError(f"preset '{preset}': {REFUSED[preset]}; train or convert the network in another framework")
+        raise UnsupportedError(
+            f"preset '{preset}': {REFUSED[preset]}; train or convert the network in another framework"
+        )
     if preset not in PRESETS:
         near = get_close_matches(preset, [*PRESETS, *REFUSED], 1)
-        raise ExportError(f"unknown preset '{preset}'{f'; did you mean {near[0]}?' if near else ''}; presets are {', '.join(PRESETS)}")
+        raise ExportError(
+            f"unknown preset '{preset}'{f'; did you mean {near[0]}?' if near else ''}; presets are {', '.join(PRESETS)}"
+        )
     known = [f.name for f in fields(Reading)]
     unknown = [key for key in changes if key not in known]
     if unknown:

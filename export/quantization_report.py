@@ -16,7 +16,9 @@ from export.steps import StepLayer, StepNetwork
 from hardware.program import Layer, Program, Synapses
 
 
-def quantization_report(program: Program, graph: nir.NIRGraph | StepNetwork, reading: Reading | None = None) -> dict[str, Any]:
+def quantization_report(
+    program: Program, graph: nir.NIRGraph | StepNetwork, reading: Reading | None = None
+) -> dict[str, Any]:
     """Compare a Program with the float network it was made from.
 
     Returns:
@@ -26,7 +28,9 @@ def quantization_report(program: Program, graph: nir.NIRGraph | StepNetwork, rea
     """
     network = prepare(graph, reading, QuantizationSettings(synaptic_bias="steady_state"), {})
     layers = []
-    for index, (source, layer, form) in enumerate(zip(network.layers, program.layers, formats_of(program), strict=True)):
+    for index, (source, layer, form) in enumerate(
+        zip(network.layers, program.layers, formats_of(program), strict=True)
+    ):
         scale = network.input_scale if index == 0 else 1.0
         layers.append(
             {
@@ -45,12 +49,18 @@ def quantization_report(program: Program, graph: nir.NIRGraph | StepNetwork, rea
 
 
 def _synapses(source: StepLayer, layer: Layer, form: LayerFormat, scale: float) -> dict[str, Any]:
-    weight, recurrent, bias = folded_synapses(source.kind, source.weight, source.recurrent_weight, source.bias, source.parameters, scale)
+    weight, recurrent, bias = folded_synapses(
+        source.kind, source.weight, source.recurrent_weight, source.bias, source.parameters, scale
+    )
     unit = form.unit * 2.0**CUBA_SHIFT if layer.model == "cuba_lif" else form.unit
     result = {"weight": _matrix(weight, layer.input, unit)}
     if recurrent is not None and layer.recurrent is not None:
         result["recurrent_weight"] = _matrix(recurrent, layer.recurrent, unit)
-    result["bias"] = {**_difference(bias, layer.bias * form.unit), "largest_integer": int(np.abs(layer.bias).max()), "saturated": 0}
+    result["bias"] = {
+        **_difference(bias, layer.bias * form.unit),
+        "largest_integer": int(np.abs(layer.bias).max()),
+        "saturated": 0,
+    }
     return result
 
 
@@ -68,9 +78,16 @@ def _matrix(weight: np.ndarray, synapses: Synapses, unit: np.ndarray) -> dict[st
 
 def _parameters(source: StepLayer, layer: Layer, form: LayerFormat) -> dict[str, Any]:
     restored = dequantize_layer(layer, form).parameters
-    shared = [key for key in source.parameters if key in restored and key not in ("gain", "leak", "v_reset", "b_syn", "syn_gain", "mem_gain")]
+    shared = [
+        key
+        for key in source.parameters
+        if key in restored and key not in ("gain", "leak", "v_reset", "b_syn", "syn_gain", "mem_gain")
+    ]
     if layer.model == "se_adlif":  # only the products a rho and b rho enter the step
-        values = {f"{k} rho": (source.parameters[k] * source.parameters["rho"], restored[k] * restored["rho"]) for k in ("a", "b")}
+        values = {
+            f"{k} rho": (source.parameters[k] * source.parameters["rho"], restored[k] * restored["rho"])
+            for k in ("a", "b")
+        }
         shared = [key for key in shared if key not in ("a", "b", "rho")]
     else:
         values = {}
@@ -82,4 +99,8 @@ def _difference(old: np.ndarray, new: np.ndarray) -> dict[str, float]:
     error = new - old
     size = float(np.sqrt(np.mean(np.square(old))))
     rms = float(np.sqrt(np.mean(np.square(error))))
-    return {"rms_error": rms, "max_error": float(np.abs(error).max()), "relative_error": rms / size if size > 0 else 0.0}
+    return {
+        "rms_error": rms,
+        "max_error": float(np.abs(error).max()),
+        "relative_error": rms / size if size > 0 else 0.0,
+    }

@@ -64,7 +64,12 @@ def _settings(settings: QuantizationSettings | None, changes: dict[str, Any]) ->
     return replace(settings or QuantizationSettings(), **changes)
 
 
-def prepare(graph: nir.NIRGraph | StepNetwork, reading: Reading | None, settings: QuantizationSettings | None, changes: dict[str, Any]) -> StepNetwork:
+def prepare(
+    graph: nir.NIRGraph | StepNetwork,
+    reading: Reading | None,
+    settings: QuantizationSettings | None,
+    changes: dict[str, Any],
+) -> StepNetwork:
     """Difference equations in a form that the integer contract has; UnsupportedError with the reason otherwise."""
     network = graph if isinstance(graph, StepNetwork) else discretise(graph, reading)
     chosen = _settings(settings, changes)
@@ -79,11 +84,15 @@ def _representable(layer: StepLayer, settings: QuantizationSettings) -> StepLaye
             "for that exponential; train with variant='euler'"
         )
     if "recurrent_bias" in layer.parameters:
-        raise UnsupportedError(f"{where}: a recurrent bias that is absent at the first step has no integer form; read it with the bias at the start")
+        raise UnsupportedError(
+            f"{where}: a recurrent bias that is absent at the first step has no integer form; read it with the bias at the start"
+        )
     if layer.options.get("reset_timing", "same_step") == "next_step":
         layer = _reset_in_same_step(layer, where)
     if layer.options.get("reset_timing", "same_step") == "carried_over":
-        raise UnsupportedError(f"{where}: a membrane that stays above its threshold after a reset is treated as reset twice; no clause says that")
+        raise UnsupportedError(
+            f"{where}: a membrane that stays above its threshold after a reset is treated as reset twice; no clause says that"
+        )
     if layer.kind == "cuba_lif":
         layer = _membrane_bias(layer, settings, where)
     return layer
@@ -92,7 +101,9 @@ def _representable(layer: StepLayer, settings: QuantizationSettings) -> StepLaye
 def _reset_in_same_step(layer: StepLayer, where: str) -> StepLayer:
     """Subtraction one step late, after the decay, equals subtraction at once plus a self-connection of ``-(1 - alpha) theta``: same spikes."""
     if layer.kind != "lif" or layer.options["reset"] != "subtract":
-        raise UnsupportedError(f"{where}: a '{layer.options['reset']}' reset of '{layer.kind}' at the next step has no integer form; only subtraction of lif has")
+        raise UnsupportedError(
+            f"{where}: a '{layer.options['reset']}' reset of '{layer.kind}' at the next step has no integer form; only subtraction of lif has"
+        )
     p = layer.parameters
     if np.any(p["gain"] == 0):
         raise UnsupportedError(f"{where}: a gain of 0 lets nothing in; remove the layer")
@@ -104,7 +115,9 @@ def _reset_in_same_step(layer: StepLayer, where: str) -> StepLayer:
 def _membrane_bias(layer: StepLayer, settings: QuantizationSettings, where: str) -> StepLayer:
     p = layer.parameters
     if layer.options["reset"] != "zero":
-        raise UnsupportedError(f"{where}: CubaLIF resets to zero in integers (FP-3.5); reset '{layer.options['reset']}' has no clause")
+        raise UnsupportedError(
+            f"{where}: CubaLIF resets to zero in integers (FP-3.5); reset '{layer.options['reset']}' has no clause"
+        )
     if not p["b_syn"].any():
         return layer
     if settings.synaptic_bias == "refuse":
@@ -113,7 +126,9 @@ def _membrane_bias(layer: StepLayer, settings: QuantizationSettings, where: str)
             "exact but for the first few synaptic time constants"
         )
     if np.any(p["alpha_syn"] >= 1):
-        raise UnsupportedError(f"{where}: a synaptic current that never decays has no steady state for its bias; remove the bias")
+        raise UnsupportedError(
+            f"{where}: a synaptic current that never decays has no steady state for its bias; remove the bias"
+        )
     steady = p["mem_gain"] * p["syn_gain"] * p["b_syn"] / (1.0 - p["alpha_syn"])
     return replace(layer, bias=layer.bias + steady, parameters={**p, "b_syn": np.zeros(layer.size)})
 
@@ -128,7 +143,10 @@ def program_of(network: StepNetwork, formats: Sequence[LayerFormat], metadata: d
         quantize_layer(layer, form, network.input_scale if index == 0 else 1.0)
         for index, (layer, form) in enumerate(zip(network.layers, formats, strict=True))
     )
-    recorded = {"formats": json.dumps([form.to_json() for form in formats]), "input_scale": repr(float(network.input_scale))}
+    recorded = {
+        "formats": json.dumps([form.to_json() for form in formats]),
+        "input_scale": repr(float(network.input_scale)),
+    }
     if network.dt is not None:
         recorded["dt"] = repr(float(network.dt))
     low, high = network.input_format
@@ -150,14 +168,20 @@ def program_of(network: StepNetwork, formats: Sequence[LayerFormat], metadata: d
 def quantize_layer(layer: StepLayer, form: LayerFormat, input_scale: float = 1.0) -> Layer:
     """Pure: the integers of one layer in a given format; what export and an integer forward pass of training share."""
     where = f"layer {layer.name}"
-    weight, recurrent, bias = folded_synapses(layer.kind, layer.weight, layer.recurrent_weight, layer.bias, layer.parameters, input_scale)
+    weight, recurrent, bias = folded_synapses(
+        layer.kind, layer.weight, layer.recurrent_weight, layer.bias, layer.parameters, input_scale
+    )
     synaptic = form.unit * 2.0**CUBA_SHIFT if layer.kind == "cuba_lif" else form.unit
     bits = form.weight_bits
     if (recurrent is None) != (form.recurrent_exponent is None):
-        raise QuantizationError(f"{where}: recorded format and network disagree about recurrent synapses; quantize again with settings")
+        raise QuantizationError(
+            f"{where}: recorded format and network disagree about recurrent synapses; quantize again with settings"
+        )
     back = None
     if recurrent is not None and form.recurrent_exponent is not None:
-        back = Synapses(quantize_weights(recurrent, bits, form.recurrent_exponent, synaptic), form.recurrent_exponent, bits)
+        back = Synapses(
+            quantize_weights(recurrent, bits, form.recurrent_exponent, synaptic), form.recurrent_exponent, bits
+        )
     return Layer(
         name=layer.name,
         model=layer.kind,
@@ -195,6 +219,8 @@ def recorded_formats(graph: nir.NIRGraph, network: StepNetwork) -> tuple[LayerFo
     formats = []
     for layer, text in zip(network.layers, texts, strict=True):
         if text is None:
-            raise QuantizationError(f"layer {layer.name}: its recorded integer format is missing; quantize again with settings")
+            raise QuantizationError(
+                f"layer {layer.name}: its recorded integer format is missing; quantize again with settings"
+            )
         formats.append(LayerFormat.from_json(text, layer.size, layer.kind, f"layer {layer.name}"))
     return tuple(formats)

@@ -36,7 +36,12 @@ def quantize_weights(weight: np.ndarray, bits: int, exponent: int, unit: np.ndar
 
 
 def folded_synapses(
-    kind: str, weight: np.ndarray, recurrent: np.ndarray | None, bias: np.ndarray, parameters: Mapping[str, np.ndarray], input_scale: float = 1.0
+    kind: str,
+    weight: np.ndarray,
+    recurrent: np.ndarray | None,
+    bias: np.ndarray,
+    parameters: Mapping[str, np.ndarray],
+    input_scale: float = 1.0,
 ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
     """Weights and bias as they are added to the state at each step: BRF carries dt, SE-adLIF and ALIF ``1 - alpha``, LIF and LI their gain.
 
@@ -60,7 +65,9 @@ def quantize_bias(bias: np.ndarray, unit: np.ndarray, where: str) -> np.ndarray:
     return _integers(bias / unit, -STATE_MAX, STATE_MAX, f"{where}: bias", "lower state_fraction_bits")
 
 
-def quantize_brf(parameters: Mapping[str, np.ndarray], unit: np.ndarray, shifts: Mapping[str, int], bits: int, where: str = "layer") -> dict[str, np.ndarray]:
+def quantize_brf(
+    parameters: Mapping[str, np.ndarray], unit: np.ndarray, shifts: Mapping[str, int], bits: int, where: str = "layer"
+) -> dict[str, np.ndarray]:
     """C, S, D, R, TH, J of FP-3.1, each int32 (N,). C is decremented until ``C^2 + S^2 <= 2^2K`` (FP-5.1)."""
     k = shifts["K"]
     one = 2.0**k
@@ -72,62 +79,114 @@ def quantize_brf(parameters: Mapping[str, np.ndarray], unit: np.ndarray, shifts:
     return {
         "C": np.minimum(np.minimum(c, int(one) - 1), stable).astype(np.int32),
         "S": rotation,
-        "D": _integers(parameters["dt"] * unit * 2.0 ** (k + shifts["Kd"]), 0, 2**MAX_COEFFICIENT_BITS, f"{where}: D", "raise state_fraction_bits"),
-        "R": _integers(parameters["gamma"] * 2.0 ** shifts["KR"], 0, 2**MAX_COEFFICIENT_BITS, f"{where}: R", "gamma lies in [0, 1]"),
+        "D": _integers(
+            parameters["dt"] * unit * 2.0 ** (k + shifts["Kd"]),
+            0,
+            2**MAX_COEFFICIENT_BITS,
+            f"{where}: D",
+            "raise state_fraction_bits",
+        ),
+        "R": _integers(
+            parameters["gamma"] * 2.0 ** shifts["KR"], 0, 2**MAX_COEFFICIENT_BITS, f"{where}: R", "gamma lies in [0, 1]"
+        ),
         "TH": _threshold(parameters["theta"], unit, f"{where}: threshold"),
         "J": _threshold(np.ones_like(unit), unit, f"{where}: refractory increment"),
     }
 
 
-def quantize_se_adlif(parameters: Mapping[str, np.ndarray], unit: np.ndarray, shifts: Mapping[str, int], bits: int, where: str = "layer") -> dict[str, np.ndarray]:
+def quantize_se_adlif(
+    parameters: Mapping[str, np.ndarray], unit: np.ndarray, shifts: Mapping[str, int], bits: int, where: str = "layer"
+) -> dict[str, np.ndarray]:
     """A, Be, At, Bt, TH of FP-3.2; the integer w holds ``(1 - alpha) w`` with g guard bits."""
     p, guard = parameters, 2.0 ** shifts["g"]
+    for key in ("a", "b", "rho"):
+        _not_negative(p[key], f"{where}: {key}")
     drive = (1.0 - p["alpha"]) * (1.0 - p["beta"]) * p["rho"]
     return {
         "A": _decay(p["alpha"], shifts["K"], f"{where}: alpha"),
         "Be": _decay(p["beta"], shifts["K"], f"{where}: beta"),
         "At": _integers(
-            drive * p["a"] * guard * 2.0 ** shifts["Ka"], 0, 2**MAX_COEFFICIENT_BITS, f"{where}: At", "a and rho must not be negative or so large"
+            drive * p["a"] * guard * 2.0 ** shifts["Ka"],
+            0,
+            2**MAX_COEFFICIENT_BITS,
+            f"{where}: At",
+            "lower guard_bits or the coupling a",
         ),
-        "Bt": _integers(drive * p["b"] * guard / unit, 0, STATE_MAX, f"{where}: Bt", "b must not be negative; or lower state_fraction_bits"),
+        "Bt": _integers(
+            drive * p["b"] * guard / unit, 0, STATE_MAX, f"{where}: Bt", "lower state_fraction_bits or guard_bits"
+        ),
         "TH": _threshold(p["theta"], unit, f"{where}: threshold"),
     }
 
 
-def quantize_alif(parameters: Mapping[str, np.ndarray], unit: np.ndarray, shifts: Mapping[str, int], bits: int, where: str = "layer") -> dict[str, np.ndarray]:
+def quantize_alif(
+    parameters: Mapping[str, np.ndarray], unit: np.ndarray, shifts: Mapping[str, int], bits: int, where: str = "layer"
+) -> dict[str, np.ndarray]:
     """A, Rho, Ja, B0 of FP-3.3; the integer a holds ``beta a``."""
     p = parameters
+    _not_negative(p["beta"], f"{where}: beta")
     jump = p["beta"] * (1.0 - p["rho"]) / unit
     return {
         "A": _decay(p["alpha"], shifts["K"], f"{where}: alpha"),
         "Rho": _decay(p["rho"], shifts["K"], f"{where}: rho"),
-        "Ja": _integers(jump, 0, STATE_MAX, f"{where}: Ja", "beta must not be negative; or lower state_fraction_bits"),
+        "Ja": _integers(jump, 0, STATE_MAX, f"{where}: Ja", "lower state_fraction_bits"),
         "B0": _threshold(p["b0"], unit, f"{where}: b0"),
     }
 
 
-def quantize_lif(parameters: Mapping[str, np.ndarray], unit: np.ndarray, shifts: Mapping[str, int], bits: int, where: str = "layer") -> dict[str, np.ndarray]:
+def quantize_lif(
+    parameters: Mapping[str, np.ndarray], unit: np.ndarray, shifts: Mapping[str, int], bits: int, where: str = "layer"
+) -> dict[str, np.ndarray]:
     """A, TH of FP-3.4."""
     if np.any(parameters["v_reset"] != 0):
         i = int(np.argmax(parameters["v_reset"] != 0))
-        raise UnsupportedError(f"{where}: v_reset of neuron {i} is {parameters['v_reset'][i]:.6g}; integers reset to 0 only (FP-3.4)")
-    return {"A": _decay(parameters["alpha"], shifts["K"], f"{where}: alpha"), "TH": _threshold(parameters["theta"], unit, f"{where}: threshold")}
-
-
-def quantize_cuba_lif(parameters: Mapping[str, np.ndarray], unit: np.ndarray, shifts: Mapping[str, int], bits: int, where: str = "layer") -> dict[str, np.ndarray]:
-    """du, dv, vth of FP-3.5; the integer u holds ``mem_gain u``, both states in units of `unit`, synapses and threshold in ``2^6 unit``."""
-    if np.any(parameters["v_reset"] != 0):
-        i = int(np.argmax(parameters["v_reset"] != 0))
-        raise UnsupportedError(f"{where}: v_reset of neuron {i} is {parameters['v_reset'][i]:.6g}; Lava's LIF resets to 0 only (FP-3.5)")
-    theta = parameters["theta"] / (unit * 2.0**CUBA_SHIFT)
+        raise UnsupportedError(
+            f"{where}: v_reset of neuron {i} is {parameters['v_reset'][i]:.6g}; integers reset to 0 only (FP-3.4)"
+        )
     return {
-        "du": _integers(CUBA_ONE - 1 - np.floor(parameters["alpha_syn"] * CUBA_ONE + 0.5), -1, CUBA_ONE - 1, f"{where}: alpha_syn", "a decay lies in [0, 1]"),
-        "dv": _integers(CUBA_ONE - np.floor(parameters["alpha_mem"] * CUBA_ONE + 0.5), 0, CUBA_ONE, f"{where}: alpha_mem", "a decay lies in [0, 1]"),
-        "vth": _integers(theta, 0, 2**17 - 1, f"{where}: threshold mantissa", "a threshold must not be negative; or lower state_fraction_bits"),
+        "A": _decay(parameters["alpha"], shifts["K"], f"{where}: alpha"),
+        "TH": _threshold(parameters["theta"], unit, f"{where}: threshold"),
     }
 
 
-def quantize_li(parameters: Mapping[str, np.ndarray], unit: np.ndarray, shifts: Mapping[str, int], bits: int, where: str = "layer") -> dict[str, np.ndarray]:
+def quantize_cuba_lif(
+    parameters: Mapping[str, np.ndarray], unit: np.ndarray, shifts: Mapping[str, int], bits: int, where: str = "layer"
+) -> dict[str, np.ndarray]:
+    """du, dv, vth of FP-3.5; the integer u holds ``mem_gain u``, both states in units of `unit`, synapses and threshold in ``2^6 unit``."""
+    if np.any(parameters["v_reset"] != 0):
+        i = int(np.argmax(parameters["v_reset"] != 0))
+        raise UnsupportedError(
+            f"{where}: v_reset of neuron {i} is {parameters['v_reset'][i]:.6g}; Lava's LIF resets to 0 only (FP-3.5)"
+        )
+    theta = parameters["theta"] / (unit * 2.0**CUBA_SHIFT)
+    return {
+        "du": _integers(
+            CUBA_ONE - 1 - np.floor(parameters["alpha_syn"] * CUBA_ONE + 0.5),
+            -1,
+            CUBA_ONE - 1,
+            f"{where}: alpha_syn",
+            "a decay lies in [0, 1]",
+        ),
+        "dv": _integers(
+            CUBA_ONE - np.floor(parameters["alpha_mem"] * CUBA_ONE + 0.5),
+            0,
+            CUBA_ONE,
+            f"{where}: alpha_mem",
+            "a decay lies in [0, 1]",
+        ),
+        "vth": _integers(
+            theta,
+            0,
+            2**17 - 1,
+            f"{where}: threshold mantissa",
+            "a threshold must not be negative; or lower state_fraction_bits",
+        ),
+    }
+
+
+def quantize_li(
+    parameters: Mapping[str, np.ndarray], unit: np.ndarray, shifts: Mapping[str, int], bits: int, where: str = "layer"
+) -> dict[str, np.ndarray]:
     """A of FP-3.6."""
     return {"A": _decay(parameters["kappa"], shifts["K"], f"{where}: kappa")}
 
@@ -143,14 +202,32 @@ QUANTIZE = {
 """kind -> coefficients: ``(parameters, unit, shifts, coefficient_bits, where) -> {name: int32 (N,)}``."""
 
 
-def coefficient_shifts(kind: str, parameters: Mapping[str, np.ndarray], unit: np.ndarray, bits: int, guard_bits: int, where: str = "layer") -> dict[str, int]:
+def spike_increment(kind: str, parameters: Mapping[str, np.ndarray], guard_bits: int) -> float:
+    """Largest amount that one spike adds to an adaptation state (J, Bt, Ja), in units of the first state."""
+    p = parameters
+    if kind == "brf":
+        return 1.0
+    if kind == "se_adlif":
+        return float(np.max((1.0 - p["alpha"]) * (1.0 - p["beta"]) * p["rho"] * p["b"])) * 2.0**guard_bits
+    return float(np.max(p["beta"] * (1.0 - p["rho"]))) if kind == "alif" else 0.0
+
+
+def coefficient_shifts(
+    kind: str, parameters: Mapping[str, np.ndarray], unit: np.ndarray, bits: int, guard_bits: int, where: str = "layer"
+) -> dict[str, int]:
     """Shifts with which the coefficients of a layer fill `bits` bits."""
     if kind == "cuba_lif":
         return {}
     if kind == "brf":
         return {"K": bits, "Kd": _filling_shift(parameters["dt"] * unit * 2.0**bits, bits, f"{where}: D"), "KR": bits}
     if kind == "se_adlif":
-        drive = (1.0 - parameters["alpha"]) * (1.0 - parameters["beta"]) * parameters["rho"] * parameters["a"] * 2.0**guard_bits
+        drive = (
+            (1.0 - parameters["alpha"])
+            * (1.0 - parameters["beta"])
+            * parameters["rho"]
+            * parameters["a"]
+            * 2.0**guard_bits
+        )
         return {"K": bits, "Ka": _filling_shift(drive, bits, f"{where}: At"), "g": guard_bits}
     return {"K": bits}
 
@@ -162,8 +239,18 @@ def _filling_shift(value: np.ndarray, bits: int, what: str) -> int:
         return 0
     shift = int(np.floor(np.log2((2.0**bits - 0.75) / largest)))
     if shift < 0:
-        raise QuantizationError(f"{what} is {largest:.6g}, which needs more than {bits} bits; raise coefficient_bits or state_fraction_bits")
+        raise QuantizationError(
+            f"{what} is {largest:.6g}, which needs more than {bits} bits; raise coefficient_bits or state_fraction_bits"
+        )
     return min(shift, MAX_SHIFT)
+
+
+def _not_negative(value: np.ndarray, what: str) -> None:
+    if np.any(value < 0):
+        i = int(np.argmax(value < 0))
+        raise UnsupportedError(
+            f"{what} of neuron {i} is {float(value[i]):.6g}; integer coefficients are not negative: clip it in training"
+        )
 
 
 def _decay(value: np.ndarray, k: int, what: str) -> np.ndarray:
@@ -171,7 +258,9 @@ def _decay(value: np.ndarray, k: int, what: str) -> np.ndarray:
 
 
 def _threshold(value: np.ndarray, unit: np.ndarray, what: str) -> np.ndarray:
-    return _integers(value / unit, 0, STATE_MAX, what, "it must not be negative and must fit 24 bits: lower state_fraction_bits")
+    return _integers(
+        value / unit, 0, STATE_MAX, what, "it must not be negative and must fit 24 bits: lower state_fraction_bits"
+    )
 
 
 def _round(value: np.ndarray, what: str) -> np.ndarray:
@@ -187,5 +276,7 @@ def _integers(value: np.ndarray, low: int, high: int, what: str, fix: str) -> np
     bad = (rounded < low) | (rounded > high)
     if bad.any():
         i = int(np.argmax(bad))
-        raise QuantizationError(f"{what} of neuron {i} is {float(value[i]):.6g} in integer units, limit {low} to {high}; {fix}")
+        raise QuantizationError(
+            f"{what} of neuron {i} is {float(value[i]):.6g} in integer units, limit {low} to {high}; {fix}"
+        )
     return rounded.astype(np.int32)

@@ -131,9 +131,14 @@ def network_arrays(source: Any) -> NetworkArrays:
         layers = list(source.get("layers", ()))
         declared = source.get("input_format") or {"low": 0, "high": 1}
         low, high = (declared["low"], declared["high"]) if isinstance(declared, Mapping) else declared
-        scale, decision = source.get("input_scale", 1.0), source.get("decision") or {"rule": "per_step", "ignore_first": 0}
+        scale, decision = (
+            source.get("input_scale", 1.0),
+            source.get("decision") or {"rule": "per_step", "ignore_first": 0},
+        )
     else:
-        raise ExportError(f"cannot export a {type(source).__name__}: it has no to_arrays(); pass a hypr.Network or its arrays")
+        raise ExportError(
+            f"cannot export a {type(source).__name__}: it has no to_arrays(); pass a hypr.Network or its arrays"
+        )
     if not layers:
         raise ExportError("the network has no layers; a network needs at least one")
     checked, n_in = [], None
@@ -147,7 +152,9 @@ def network_arrays(source: Any) -> NetworkArrays:
 def _layer(source: Any, name: str, n_in: int | None) -> LayerArrays:
     if not isinstance(source, Mapping):
         raise ExportError(f"layer {name}: expected a dictionary of arrays, got {type(source).__name__}")
-    _known_keys(source, ("kind", "weight", "bias", "recurrent_weight", "parameters", "options", "name"), f"layer {name}")
+    _known_keys(
+        source, ("kind", "weight", "bias", "recurrent_weight", "parameters", "options", "name"), f"layer {name}"
+    )
     kind = source.get("kind")
     if kind not in PARAMETERS:
         raise ExportError(f"layer {name}: unknown kind '{kind}'; known kinds are {', '.join(PARAMETERS)}")
@@ -205,7 +212,9 @@ def finite_array(value: Any, what: str) -> np.ndarray:
     bad = ~np.isfinite(array)
     if bad.any():
         at = tuple(int(i) for i in np.argwhere(bad)[0])
-        raise ExportError(f"{what} is {array[at]} at {list(at)} ({int(bad.sum())} such values); all must be finite: retrain or repair it")
+        raise ExportError(
+            f"{what} is {array[at]} at {list(at)} ({int(bad.sum())} such values); all must be finite: retrain or repair it"
+        )
     return array
 
 
@@ -228,13 +237,17 @@ def _in_range(value: np.ndarray, low: float, high: float, what: str, fix: str) -
 def _input_scale(scale: Any) -> float:
     value = float(finite_array(scale, "input_scale").reshape(()))
     if value <= 0 or np.frexp(value)[0] != 0.5:
-        raise ExportError(f"input_scale is {value:.9g}; it must be a power of two (such as 1/16), so that folding it into weights is exact")
+        raise ExportError(
+            f"input_scale is {value:.9g}; it must be a power of two (such as 1/16), so that folding it into weights is exact"
+        )
     return value
 
 
 def _input_format(low: Any, high: Any) -> tuple[int, int]:
     if int(low) != low or int(high) != high or not -(2**23) < low <= 0 <= high < 2**23 or low == high:
-        raise ExportError(f"input range {low} to {high} is not supported; it needs integers low <= 0 <= high of at most 24 bits")
+        raise ExportError(
+            f"input range {low} to {high} is not supported; it needs integers low <= 0 <= high of at most 24 bits"
+        )
     return int(low), int(high)
 
 

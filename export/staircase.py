@@ -87,7 +87,9 @@ def staircase(
     return tuple(stairs)
 
 
-def accuracy_of(output: np.ndarray, decision: Any, labels: np.ndarray, counts: np.ndarray, multiplier: np.ndarray | None = None) -> float:
+def accuracy_of(
+    output: np.ndarray, decision: Any, labels: np.ndarray, counts: np.ndarray, multiplier: np.ndarray | None = None
+) -> float:
     """Share of right decisions; ties go to the lowest index (FP-4.1).
 
     Args:
@@ -114,7 +116,9 @@ def _with_weights_of(layer: StepLayer, restored: StepLayer) -> StepLayer:
     parameters = dict(layer.parameters)
     if "leak" in parameters:
         parameters["leak"] = np.zeros(layer.size)  # its integers are part of the bias
-    return replace(layer, weight=restored.weight * ratio[:, None], recurrent_weight=recurrent, bias=bias, parameters=parameters)
+    return replace(
+        layer, weight=restored.weight * ratio[:, None], recurrent_weight=recurrent, bias=bias, parameters=parameters
+    )
 
 
 def _input_factor(layer: StepLayer) -> np.ndarray:
@@ -139,7 +143,9 @@ def _checked(network: StepNetwork, inputs: Any, labels: Any, mask: Any) -> tuple
     per_sample = network.decision["rule"] != "per_step"
     shapes = [(batch,)] if per_sample else [(batch,), (batch, steps)]
     if wanted.shape not in shapes or wanted.dtype.kind not in "iu":
-        raise ExportError(f"labels are {wanted.dtype} of shape {wanted.shape}; expected class indices of shape {' or '.join(map(str, shapes))}")
+        raise ExportError(
+            f"labels are {wanted.dtype} of shape {wanted.shape}; expected class indices of shape {' or '.join(map(str, shapes))}"
+        )
     counts = np.ones((batch, steps), bool) if mask is None else np.asarray(mask).astype(bool)
     if counts.shape != (batch, steps):
         raise ExportError(f"mask has shape {counts.shape}; expected {(batch, steps)}")

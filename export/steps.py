@@ -103,5 +103,7 @@ def from_arrays(network: NetworkArrays, dt: float | None) -> StepNetwork:
         options = dict(layer.options)
         if layer.kind == "cuba_lif":
             options["reset"] = "zero"
-        layers.append(StepLayer(name, layer.kind, layer.weight, layer.recurrent_weight, layer.bias, parameters, options))
+        layers.append(
+            StepLayer(name, layer.kind, layer.weight, layer.recurrent_weight, layer.bias, parameters, options)
+        )
     return StepNetwork(tuple(layers), dt, network.input_scale, network.input_format, network.decision)

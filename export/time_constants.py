@@ -32,7 +32,9 @@ def euler_time_constant(decay: np.ndarray, dt: float, what: str) -> np.ndarray:
     """
     if np.any(decay >= 1.0):
         i = int(np.argmax(decay >= 1.0))
-        raise UnsupportedError(f"{what} of neuron {i} is {decay[i]:.9g}: no finite time constant gives it; keep decays below 1")
+        raise UnsupportedError(
+            f"{what} of neuron {i} is {decay[i]:.9g}: no finite time constant gives it; keep decays below 1"
+        )
     kind = smallest_float_type(decay)
     tau = (dt / (1.0 - decay)).astype(kind)
     best = np.abs(_euler_decay(tau, dt) - decay)
@@ -67,13 +69,17 @@ def decay_and_gain(tau: np.ndarray, r: np.ndarray, dt: float, scheme: str, what:
         raise GraphError(f"{what}: tau of neuron {i} is {float(tau[i]):.9g}; a time constant must be positive")
     if scheme != "euler":
         decay = np.exp(-dt / tau.astype(np.float64))
-        return decay, np.ones(decay.shape) if scheme == "exponential_unit_gain" else r.astype(np.float64) * (1.0 - decay)
+        return decay, np.ones(decay.shape) if scheme == "exponential_unit_gain" else r.astype(np.float64) * (
+            1.0 - decay
+        )
     decay = _euler_decay(tau, dt)
     epsilon = float(np.finfo(tau.dtype).eps)
     decay = np.where(np.abs(decay) <= epsilon, 0.0, decay)
     if np.any(decay < 0):
         i = int(np.argmax(decay < 0))
-        raise GraphError(f"{what}: dt = {dt:.9g} s is larger than tau = {float(tau[i]):.9g} s of neuron {i}; give the dt of the network (--dt)")
+        raise GraphError(
+            f"{what}: dt = {dt:.9g} s is larger than tau = {float(tau[i]):.9g} s of neuron {i}; give the dt of the network (--dt)"
+        )
     wide = tau.astype(np.float64)
     gain = np.where(r == 1, 1.0 - decay, r.astype(np.float64) * (dt / wide))
     return decay, np.where(np.abs(gain - 1.0) <= 4 * max(epsilon, float(np.finfo(r.dtype).eps)), 1.0, gain)

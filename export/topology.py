@@ -59,7 +59,9 @@ def chain_of(graph: nir.NIRGraph) -> Chain:
     source, target = _only(nodes, nir.Input, "Input"), _only(nodes, nir.Output, "Output")
     for name, node in nodes.items():
         if not isinstance(node, (nir.Input, nir.Output, *_LINEAR)) and type(node).__name__ not in NEURONS:
-            raise UnsupportedError(f"node '{name}' is a {type(node).__name__}; supported are Affine, Linear, Scale, Flatten, {', '.join(NEURONS)}")
+            raise UnsupportedError(
+                f"node '{name}' is a {type(node).__name__}; supported are Affine, Linear, Scale, Flatten, {', '.join(NEURONS)}"
+            )
     scale, scale_node = _input_scale(nodes, edges, source)
     stages: list[Stage] = []
     current = _last_neuron(nodes, before, target)
@@ -67,19 +69,25 @@ def chain_of(graph: nir.NIRGraph) -> Chain:
     visited: set[str] = set()
     while current != source:
         if current in visited:
-            raise UnsupportedError(f"node '{current}' takes part in feedback between layers; only recurrence within a layer is supported")
+            raise UnsupportedError(
+                f"node '{current}' takes part in feedback between layers; only recurrence within a layer is supported"
+            )
         visited.add(current)
         stage, current = _stage(nodes, before, current, source, scale_node)
         stages.insert(0, stage)
     unused = [name for name, node in nodes.items() if type(node).__name__ in NEURONS and name not in visited]
     if unused:
-        raise UnsupportedError(f"neuron '{unused[0]}' is not on the path from input to output; remove it or connect it in a chain")
+        raise UnsupportedError(
+            f"neuron '{unused[0]}' is not on the path from input to output; remove it or connect it in a chain"
+        )
     if not stages:
         raise UnsupportedError("the graph has no neurons between input and output; there is nothing to run")
     width = n_in
     for stage in stages:
         if stage.forward.weight.shape[1] != width:
-            raise GraphError(f"node '{stage.name}' reads {stage.forward.weight.shape[1]} values but the stage below has {width}; shapes must agree")
+            raise GraphError(
+                f"node '{stage.name}' reads {stage.forward.weight.shape[1]} values but the stage below has {width}; shapes must agree"
+            )
         width = stage.forward.weight.shape[0]
     return Chain(tuple(stages), n_in, scale)
 
@@ -97,7 +105,9 @@ def _flatten(graph: nir.NIRGraph, prefix: str = "") -> tuple[dict[str, nir.NIRNo
         entries = [n for n, inner in inner_nodes.items() if isinstance(inner, nir.Input)]
         exits = [n for n, inner in inner_nodes.items() if isinstance(inner, nir.Output)]
         if len(entries) != 1 or len(exits) != 1:
-            raise UnsupportedError(f"nested graph '{full}' has {len(entries)} inputs and {len(exits)} outputs; one each is supported")
+            raise UnsupportedError(
+                f"nested graph '{full}' has {len(entries)} inputs and {len(exits)} outputs; one each is supported"
+            )
         firsts = [b for a, b in inner_edges if a == entries[0]]
         lasts = [a for a, b in inner_edges if b == exits[0]]
         edges += [(a, b) for a, b in inner_edges if a != entries[0] and b != exits[0]]
@@ -162,13 +172,22 @@ def _stage(
             below.add(origin)
     if len(below) != 1:
         listed = ", ".join(sorted(below)) or "only itself"
-        raise UnsupportedError(f"neuron '{name}' reads {listed}; a layer must read exactly one layer below it (no skip connections)")
+        raise UnsupportedError(
+            f"neuron '{name}' reads {listed}; a layer must read exactly one layer below it (no skip connections)"
+        )
     merged = _merge(forward, width, name)
-    return Stage(name, node, merged, _merge(recurrent, merged.weight.shape[0], name) if recurrent else None), below.pop()
+    return Stage(
+        name, node, merged, _merge(recurrent, merged.weight.shape[0], name) if recurrent else None
+    ), below.pop()
 
 
 def _trace_back(
-    nodes: dict[str, nir.NIRNode], before: dict[str, list[str]], start: str, end: str, source: str, scale_node: str | None
+    nodes: dict[str, nir.NIRNode],
+    before: dict[str, list[str]],
+    start: str,
+    end: str,
+    source: str,
+    scale_node: str | None,
 ) -> tuple[Connection, str]:
     """Compose the linear nodes from `start` backwards until a neuron or the input is reached."""
     linear: list[nir.NIRNode] = []
@@ -179,7 +198,9 @@ def _trace_back(
         if name != scale_node:
             linear.insert(0, nodes[name])
         if len(before[name]) != 1:
-            raise UnsupportedError(f"node '{name}' is fed by {len(before[name])} nodes; give each source its own synapses into '{end}'")
+            raise UnsupportedError(
+                f"node '{name}' is fed by {len(before[name])} nodes; give each source its own synapses into '{end}'"
+            )
         name = before[name][0]
     n_in = int(np.prod(_shape(nodes[name], name)))
     weight, bias = None, np.zeros(1)
@@ -190,20 +211,26 @@ def _trace_back(
     return Connection(weight, np.broadcast_to(bias, weight.shape[:1]).copy()), name
 
 
-def _apply_linear(node: nir.NIRNode, weight: np.ndarray | None, bias: np.ndarray, n_in: int, end: str) -> tuple[np.ndarray | None, np.ndarray]:
+def _apply_linear(
+    node: nir.NIRNode, weight: np.ndarray | None, bias: np.ndarray, n_in: int, end: str
+) -> tuple[np.ndarray | None, np.ndarray]:
     if isinstance(node, nir.Flatten):
         return weight, bias
     if isinstance(node, nir.Scale):
         scale = np.asarray(node.scale, dtype=np.float64).reshape(-1)
         rows = n_in if weight is None else weight.shape[0]
         if scale.size not in (1, rows):
-            raise GraphError(f"a Scale of {scale.size} values on the way to '{end}' meets {rows} signals; shapes must agree")
+            raise GraphError(
+                f"a Scale of {scale.size} values on the way to '{end}' meets {rows} signals; shapes must agree"
+            )
         scale = np.broadcast_to(scale, (rows,))
         return (np.diag(scale) if weight is None else weight * scale[:, None]), bias * scale
     matrix = np.asarray(node.weight, dtype=np.float64)
     rows = n_in if weight is None else weight.shape[0]
     if matrix.shape[1] != rows:
-        raise GraphError(f"synapses on the way to '{end}' take {matrix.shape[1]} values but receive {rows}; shapes must agree")
+        raise GraphError(
+            f"synapses on the way to '{end}' take {matrix.shape[1]} values but receive {rows}; shapes must agree"
+        )
     own = np.asarray(node.bias, dtype=np.float64) if isinstance(node, nir.Affine) else np.zeros(1)
     if weight is None:
         return matrix, matrix.sum(axis=1) * 0.0 + own
@@ -215,7 +242,9 @@ def _merge(connections: list[Connection], width: int | None, name: str) -> Conne
     first = connections[0].weight.shape
     for connection in connections:
         if connection.weight.shape != first or (width is not None and width not in (1, first[0])):
-            raise GraphError(f"neuron '{name}' has {width} units but its synapses have shape {connection.weight.shape}; shapes must agree")
+            raise GraphError(
+                f"neuron '{name}' has {width} units but its synapses have shape {connection.weight.shape}; shapes must agree"
+            )
     if len(connections) == 1:
         return connections[0]
     return Connection(sum(c.weight for c in connections), sum(c.bias for c in connections))

@@ -9,7 +9,9 @@ import numpy as np
 SPIKING = ("brf", "se_adlif", "alif", "lif", "cuba_lif")
 
 
-def random_network(rng: np.random.Generator, kinds: tuple[str, ...] | None = None, size: int = 7, n_in: int = 5) -> dict[str, Any]:
+def random_network(
+    rng: np.random.Generator, kinds: tuple[str, ...] | None = None, size: int = 7, n_in: int = 5
+) -> dict[str, Any]:
     """A chain of one to three layers that spikes; float32 values, as trained ones are.
 
     Args:
@@ -75,7 +77,12 @@ def _parameters(rng: np.random.Generator, kind: str, n: int) -> dict[str, np.nda
             "theta": np.ones(n),
         }
     if kind == "alif":
-        return {"alpha": decay(5, 25), "rho": decay(60, 300), "beta": rng.uniform(0.5, 2, n), "b0": rng.uniform(0.01, 1, n)}
+        return {
+            "alpha": decay(5, 25),
+            "rho": decay(60, 300),
+            "beta": rng.uniform(0.5, 2, n),
+            "b0": rng.uniform(0.01, 1, n),
+        }
     if kind == "lif":
         return {"alpha": decay(1, 25), "theta": rng.uniform(0.5, 1.5, n)}
     if kind == "cuba_lif":

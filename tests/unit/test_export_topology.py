@@ -1,0 +1,166 @@
+"""Chains found in NIR graphs of other shapes than our own: nested graphs, scales, several synapses; what is no chain is refused."""
+
+from __future__ import annotations
+
+import nir
+import numpy as np
+import pytest
+
+from export.discretise import Reading, discretise
+from export.errors import ExportError
+from export.float_engine import run
+
+
+def _lif(n: int) -> nir.LIF:
+    return nir.LIF(
+        tau=np.full(n, 0.01), r=np.full(n, 10.0), v_leak=np.zeros(n), v_threshold=np.ones(n), v_reset=np.zeros(n)
+    )
+
+
+def _graph(nodes: dict, edges: list, n_in: int = 2, n_out: int = 3) -> nir.NIRGraph:
+    ends = {
+        "input": nir.Input(input_type={"input": np.array([n_in])}),
+        "output": nir.Output(output_type={"output": np.array([n_out])}),
+    }
+    return nir.NIRGraph(nodes={**ends, **nodes}, edges=edges, type_check=False)
+
+
+RNG = np.random.default_rng(5)
+W, R = RNG.normal(size=(3, 2)), RNG.normal(size=(3, 3))
+CHAIN = [("input", "w"), ("w", "lif"), ("lif", "output")]
+READING = Reading(dt=1e-3)
+
+
+def _plain() -> nir.NIRGraph:
+    nodes = {"w": nir.Linear(weight=W), "lif": _lif(3), "rec": nir.Linear(weight=R)}
+    return _graph(nodes, [*CHAIN, ("lif", "rec"), ("rec", "lif")])
+
+
+def test_nested_graph_equals_the_flat_one() -> None:
+    inner = nir.NIRGraph(
+        nodes={
+            "input": nir.Input(input_type={"input": np.array([3])}),
+            "output": nir.Output(output_type={"output": np.array([3])}),
+            "lif": _lif(3),
+            "w_rec": nir.Linear(weight=R),
+        },
+        edges=[("input", "lif"), ("lif", "w_rec"), ("w_rec", "lif"), ("lif", "output")],
+        type_check=False,
+    )
+    nested = _graph({"w": nir.Linear(weight=W), "layer": inner}, [("input", "w"), ("w", "layer"), ("layer", "output")])
+    flat, found = discretise(_plain(), READING), discretise(nested, READING)
+    assert [layer.name for layer in found.layers] == ["layer.lif"]
+    assert np.array_equal(found.layers[0].weight, flat.layers[0].weight)
+    assert np.array_equal(found.layers[0].recurrent_weight, flat.layers[0].recurrent_weight)
+
+
+def test_power_of_two_scale_behind_the_input_is_the_input_scale_and_others_enter_the_weights() -> None:
+    edges = [("input", "s"), ("s", "w"), ("w", "lif"), ("lif", "output")]
+    for values, scale in ((np.full(2, 0.25), 0.25), (np.array([0.3, 2.0]), 1.0)):
+        found = discretise(
+            _graph({"s": nir.Scale(scale=values), "w": nir.Linear(weight=W), "lif": _lif(3)}, edges), READING
+        )
+        assert found.input_scale == scale
+        assert np.array_equal(found.layers[0].weight * found.input_scale, W * values)
+
+
+def test_two_synapse_nodes_from_one_source_add_up_and_flatten_is_transparent() -> None:
+    nodes = {
+        "a": nir.Affine(weight=W, bias=np.ones(3)),
+        "b": nir.Linear(weight=2 * W),
+        "f": nir.Flatten(start_dim=0, end_dim=-1, input_type={"input": np.array([2])}),
+        "lif": _lif(3),
+    }
+    edges = [("input", "f"), ("f", "a"), ("input", "b"), ("a", "lif"), ("b", "lif"), ("lif", "output")]
+    layer = discretise(_graph(nodes, edges), READING).layers[0]
+    assert np.array_equal(layer.weight, W + 2 * W) and np.array_equal(layer.bias, np.ones(3))
+
+
+def test_direct_connections_are_identities() -> None:
+    found = discretise(
+        _graph({"lif": _lif(2)}, [("input", "lif"), ("lif", "lif"), ("lif", "output")], 2, 2), READING
+    ).layers[0]
+    assert np.array_equal(found.weight, np.eye(2)) and np.array_equal(found.recurrent_weight, np.eye(2))
+
+
+def test_linear_readout_is_an_integrator_without_memory() -> None:
+    nodes = {"w": nir.Linear(weight=W), "lif": _lif(3), "out": nir.Affine(weight=R, bias=np.ones(3))}
+    steps = discretise(_graph(nodes, [("input", "w"), ("w", "lif"), ("lif", "out"), ("out", "output")]), READING)
+    inputs = np.ones((4, 1, 2), int)
+    trace = run(steps, inputs)
+    assert np.allclose(
+        trace.output, trace.spikes["lif"] @ R.T + 1, rtol=0, atol=1e-15
+    )  # one rounding of a sum of order 1
+
+
+REFUSED = {
+    "skip connection": (
+        {"w": nir.Linear(weight=W), "l1": _lif(3), "k": nir.Linear(weight=W), "v": nir.Linear(weight=R), "l2": _lif(3)},
+        [("input", "w"), ("w", "l1"), ("l1", "v"), ("v", "l2"), ("input", "k"), ("k", "l2"), ("l2", "output")],
+        "skip",
+    ),
+    "feedback between layers": (
+        {"w": nir.Linear(weight=W), "l1": _lif(3), "v": nir.Linear(weight=R), "l2": _lif(3), "b": nir.Linear(weight=R)},
+        [("input", "w"), ("w", "l1"), ("l1", "v"), ("v", "l2"), ("l2", "b"), ("b", "l1"), ("l2", "output")],
+        "exactly one layer below",
+    ),
+    "loop without neuron": (
+        {"a": nir.Linear(weight=R), "b": nir.Linear(weight=R), "lif": _lif(3)},
+        [("a", "b"), ("b", "a"), ("a", "lif"), ("lif", "output")],
+        "loop",
+    ),
+    "unsupported node": (
+        {"d": nir.Delay(delay=np.ones(2)), "w": nir.Linear(weight=W), "lif": _lif(3)},
+        [("input", "d"), ("d", "w"), ("w", "lif"), ("lif", "output")],
+        "Delay",
+    ),
+    "neuron off the path": (
+        {"w": nir.Linear(weight=W), "lif": _lif(3), "x": _lif(3)},
+        [*CHAIN, ("w", "x")],
+        "not on the path",
+    ),
+    "no way to the input": ({"lif": _lif(3)}, [("lif", "output")], "has no input"),
+    "shapes": ({"w": nir.Linear(weight=np.ones((3, 5))), "lif": _lif(3)}, CHAIN, "shapes must agree"),
+    "neuron width": ({"w": nir.Linear(weight=np.ones((4, 2))), "lif": _lif(3)}, CHAIN, "shapes must agree"),
+    "non-spiking hidden layer": (
+        {
+            "w": nir.Linear(weight=W),
+            "li": nir.LI(tau=np.full(3, 0.01), r=np.ones(3), v_leak=np.zeros(3)),
+            "v": nir.Linear(weight=R),
+            "lif": _lif(3),
+        },
+        [("input", "w"), ("w", "li"), ("li", "v"), ("v", "lif"), ("lif", "output")],
+        "does not spike",
+    ),
+    "integrator": (
+        {"w": nir.Linear(weight=W), "if": nir.IF(r=np.ones(3), v_threshold=np.ones(3))},
+        [("input", "w"), ("w", "if"), ("if", "output")],
+        "no form in the integer contract",
+    ),
+    "output fed twice": (
+        {"w": nir.Linear(weight=W), "l1": _lif(3), "l2": _lif(3)},
+        [("input", "w"), ("w", "l1"), ("w", "l2"), ("l1", "output"), ("l2", "output")],
+        "fed by 2",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_no_chain_is_refused_with_the_reason(case: str) -> None:
+    nodes, edges, expected = REFUSED[case]
+    with pytest.raises(ExportError) as error:
+        discretise(_graph(nodes, edges), READING)
+    assert expected in str(error.value) and "\n" not in str(error.value)
+
+
+def test_time_step_is_inferred_only_where_it_is_certain() -> None:
+    assert discretise(_plain()).dt == pytest.approx(1e-3, rel=1e-9)  # r = tau/dt in float64
+    graph = _plain()
+    graph.nodes["lif"].r = np.ones(3)
+    with pytest.raises(ExportError, match="--dt"):
+        discretise(graph)
+    graph.nodes["lif"].r = np.array([1.0, 10.0, 10.0])
+    with pytest.raises(ExportError, match="--dt"):
+        discretise(graph)
+    with pytest.raises(ExportError, match="larger than tau"):
+        discretise(graph, Reading(dt=1.0))
