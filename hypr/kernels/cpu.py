@@ -1,8 +1,8 @@
 """The operations of a layer on the CPU, compiled; same results as :mod:`hypr.kernels.reference` up to rounding.
 
 Samples are split over ``torch.get_num_threads()`` threads. No sum crosses a sample inside the parallel kernels, so
-results are the same bits for any number of threads. Trajectories recorded here keep the component axis outside the batch
-axis in memory (``states`` is a transposed view), the layout in which the loops run; other layouts are copied.
+results are the same bits for any number of threads. Trajectories recorded here keep the component axis outside the
+batch axis in memory (``states`` is a transposed view), the layout in which the loops run; other layouts are copied.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ __all__ = ["boundary_gradient", "carry_eligibility", "credit_layer", "run_layer"
 
 @dataclass(frozen=True)
 class _Rows:
-    """A trajectory and its layer's numbers as the kernels take them; shares memory with the tensors where their layout allows."""
+    """A trajectory and its layer's numbers as the kernels take them; shares memory with the tensors where their layout
+    allows.
+    """
 
     model: Model
     effective: dict[str, np.ndarray]
@@ -39,7 +41,9 @@ class _Rows:
 
 @dataclass(frozen=True)
 class _Recorded(LayerTrajectory):
-    """A trajectory that these kernels recorded, with its rows. ``dataclasses.replace`` drops them, so they never go stale."""
+    """A trajectory that these kernels recorded, with its rows. ``dataclasses.replace`` drops them, so they never go
+    stale.
+    """
 
     rows: _Rows | None = field(default=None, init=False, repr=False, compare=False)
 
@@ -121,7 +125,7 @@ def _scan(
     layer: Neuron, rows: _Rows, adjoint: np.ndarray, full: bool, n: int,
     dz: np.ndarray | None = None, errors: np.ndarray | None = None, direct: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
-    """Reverse scan of S adjoints (S, d, F), changed in place: dL/dI (S, T, F), dL/dz at the start (F,), sums (S, k, F)."""
+    """Reverse scan of S adjoints (S, d, F), in place: dL/dI (S, T, F), dL/dz at the start (F,), sums (S, k, F)."""
     (count, _, flat), steps, dtype = adjoint.shape, rows.current.shape[0], rows.constants.dtype
     d_current, later, nothing = np.empty((count, steps, flat), dtype), np.empty(flat, dtype), np.empty((0, 0), dtype)
     sums = np.zeros((count, rows.model.sums, flat), dtype)

@@ -1,19 +1,20 @@
 """Compiled scans of the adaptive neurons SE-adLIF and ALIF (equations: :mod:`hypr.neurons`).
 
-Arguments: :mod:`hypr.kernels.cpu_math`. SE-adLIF: states u, w; coefficients (alpha, beta, ga, gb) with ga = (1 - beta) rho a and gb = (1 -
-beta) rho b; constants (theta, current), ``current`` 1. where the adaptation takes the current spike; sums: alpha, and dL/dw times w', times
-u (1 - z), times z*. ALIF: states u, a; coefficients (alpha, r); constants (beta, b0); sums (alpha, r).
+Arguments: :mod:`hypr.kernels.cpu_math`. SE-adLIF: states u, w; coefficients (alpha, beta, ga, gb) with ga = (1 - beta)
+rho a and gb = (1 - beta) rho b; constants (theta, current), ``current`` 1. where the adaptation takes the current
+spike; sums: alpha, and dL/dw times w', times u (1 - z), times z*. ALIF: states u, a; coefficients (alpha, r); constants
+(beta, b0); sums (alpha, r).
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from hypr.kernels.cpu_math import OPTIONS, add_recurrent, add_recurrent_error, arriving, surrogate
+from hypr.kernels.cpu_compile import compiled
+from hypr.kernels.cpu_math import add_recurrent, add_recurrent_error, arriving, surrogate
 
 
-@njit(**OPTIONS)
+@compiled
 def forward_se_adlif(states, spikes, current, coefficients, constants, outgoing, low, high):  # type: ignore[no-untyped-def]
     alpha, beta, ga, gb = coefficients[0], coefficients[1], coefficients[2], coefficients[3]
     for t in range(current.shape[0]):
@@ -25,7 +26,7 @@ def forward_se_adlif(states, spikes, current, coefficients, constants, outgoing,
         )  # fmt: skip
 
 
-@njit(**OPTIONS)
+@compiled
 def _step_se_adlif(u, w, z, current, alpha, beta, ga, gb, constants, new_u, new_w, spikes):  # type: ignore[no-untyped-def]
     theta, takes_current = constants[0], constants[1]
     zero, one = constants.dtype.type(0), constants.dtype.type(1)
@@ -38,7 +39,7 @@ def _step_se_adlif(u, w, z, current, alpha, beta, ga, gb, constants, new_u, new_
         spikes[i] = fired
 
 
-@njit(**OPTIONS)
+@compiled
 def credit_se_adlif(  # type: ignore[no-untyped-def]
     states, spikes, current, coefficients, constants, kind, shape, dz, weights, recurrent, full,
     adjoint, later, d_current, direct, sums, low, high,
@@ -69,7 +70,7 @@ def credit_se_adlif(  # type: ignore[no-untyped-def]
                 out[i] = (one - alpha[i]) * psi[i] * error[i]
 
 
-@njit(**OPTIONS)
+@compiled
 def _distance_se_adlif(u, w, z, current, alpha, constants, new, x):  # type: ignore[no-untyped-def]
     theta, one = constants[0], constants.dtype.type(1)
     for i in range(u.size):
@@ -77,7 +78,7 @@ def _distance_se_adlif(u, w, z, current, alpha, constants, new, x):  # type: ign
         x[i] = new[i] - theta
 
 
-@njit(**OPTIONS)
+@compiled
 def _sums_se_adlif(w, z, new, constants, m_w, by_w, by_kept, by_spike):  # type: ignore[no-untyped-def]
     theta, takes_current = constants[0], constants[1]
     zero, one = constants.dtype.type(0), constants.dtype.type(1)
@@ -88,7 +89,7 @@ def _sums_se_adlif(w, z, new, constants, m_w, by_w, by_kept, by_spike):  # type:
         by_spike[i] += m_w[i] * (fired if takes_current > zero else z[i])
 
 
-@njit(**OPTIONS)
+@compiled
 def _adjoint_se_adlif(  # type: ignore[no-untyped-def]
     u, w, z, current, alpha, beta, ga, gb, constants, new, psi, error, m_u, m_w, d_current, by_alpha, back
 ):  # fmt: skip
@@ -107,18 +108,19 @@ def _adjoint_se_adlif(  # type: ignore[no-untyped-def]
         d_current[i] = gain
 
 
-@njit(**OPTIONS)
+@compiled
 def forward_alif(states, spikes, current, coefficients, constants, outgoing, low, high):  # type: ignore[no-untyped-def]
     for t in range(current.shape[0]):
         row = current[t, low:high]
         add_recurrent(row, spikes[t, low:high], outgoing)
         _step_alif(
-            states[t, 0, low:high], states[t, 1, low:high], spikes[t, low:high], row, coefficients[0], coefficients[1], constants,
+            states[t, 0, low:high], states[t, 1, low:high], spikes[t, low:high], row,
+            coefficients[0], coefficients[1], constants,
             states[t + 1, 0, low:high], states[t + 1, 1, low:high], spikes[t + 1, low:high],
         )  # fmt: skip
 
 
-@njit(**OPTIONS)
+@compiled
 def _step_alif(u, a, z, current, alpha, rho, constants, new_u, new_a, spikes):  # type: ignore[no-untyped-def]
     beta, b0 = constants[0], constants[1]
     zero, one = constants.dtype.type(0), constants.dtype.type(1)
@@ -131,7 +133,7 @@ def _step_alif(u, a, z, current, alpha, rho, constants, new_u, new_a, spikes):  
         spikes[i] = one if new - threshold > zero else zero
 
 
-@njit(**OPTIONS)
+@compiled
 def credit_alif(  # type: ignore[no-untyped-def]
     states, spikes, current, coefficients, constants, kind, shape, dz, weights, recurrent, full,
     adjoint, later, d_current, direct, sums, low, high,
@@ -148,7 +150,8 @@ def credit_alif(  # type: ignore[no-untyped-def]
             arriving(dz, weights, back, s, t, low, high, error)
             d_row = d_current[s, t, low:high]
             _adjoint_alif(
-                u, a, z, row, alpha, rho, constants, psi, error, adjoint[s, 0, low:high], adjoint[s, 1, low:high], d_row,
+                u, a, z, row, alpha, rho, constants, psi, error,
+                adjoint[s, 0, low:high], adjoint[s, 1, low:high], d_row,
                 sums[s, 0, low:high], sums[s, 1, low:high], back,
             )  # fmt: skip
             if full:
@@ -161,7 +164,7 @@ def credit_alif(  # type: ignore[no-untyped-def]
                 out[i] = (one - alpha[i]) * psi[i] * error[i]
 
 
-@njit(**OPTIONS)
+@compiled
 def _distance_alif(u, a, z, current, alpha, rho, constants, x):  # type: ignore[no-untyped-def]
     beta, b0, one = constants[0], constants[1], constants.dtype.type(1)
     for i in range(u.size):
@@ -169,7 +172,7 @@ def _distance_alif(u, a, z, current, alpha, rho, constants, x):  # type: ignore[
         x[i] = alpha[i] * u[i] + (one - alpha[i]) * current[i] - threshold * z[i] - threshold
 
 
-@njit(**OPTIONS)
+@compiled
 def _adjoint_alif(  # type: ignore[no-untyped-def]
     u, a, z, current, alpha, rho, constants, psi, error, m_u, m_a, d_current, by_alpha, by_rho, back
 ):  # fmt: skip

@@ -1,18 +1,19 @@
 """Compiled scans of the BRF neuron, Euler and exponential variant (equations: :class:`hypr.neurons.brf.BRF`).
 
-Arguments: :mod:`hypr.kernels.cpu_math`. States u, v, q; constants (dt, theta, gamma); coefficients (p - b_offset, omega) for ``euler`` and
-(b_offset, cos(dt omega), sin(dt omega)) for ``exponential``; sums: dL/dc and the derivative along the rotation.
+Arguments: :mod:`hypr.kernels.cpu_math`. States u, v, q; constants (dt, theta, gamma); coefficients (p - b_offset,
+omega) for ``euler`` and (b_offset, cos(dt omega), sin(dt omega)) for ``exponential``; sums: dL/dc and the derivative
+along the rotation.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from hypr.kernels.cpu_math import OPTIONS, add_recurrent, add_recurrent_error, arriving, exponential, surrogate
+from hypr.kernels.cpu_compile import compiled
+from hypr.kernels.cpu_math import add_recurrent, add_recurrent_error, arriving, exponential, surrogate
 
 
-@njit(**OPTIONS)
+@compiled
 def forward_euler(states, spikes, current, coefficients, constants, outgoing, low, high):  # type: ignore[no-untyped-def]
     damping, omega = coefficients[0], coefficients[1]
     for t in range(current.shape[0]):
@@ -25,7 +26,7 @@ def forward_euler(states, spikes, current, coefficients, constants, outgoing, lo
         )  # fmt: skip
 
 
-@njit(**OPTIONS)
+@compiled
 def _step_euler(u, v, q, current, damping, omega, constants, new_u, new_v, new_q, spikes):  # type: ignore[no-untyped-def]
     dt, theta, gamma = constants[0], constants[1], constants[2]
     zero, one = constants.dtype.type(0), constants.dtype.type(1)
@@ -39,7 +40,7 @@ def _step_euler(u, v, q, current, damping, omega, constants, new_u, new_v, new_q
         new_q[i] = gamma * q[i] + z
 
 
-@njit(**OPTIONS)
+@compiled
 def credit_euler(  # type: ignore[no-untyped-def]
     states, spikes, current, coefficients, constants, kind, shape, dz, weights, recurrent, full,
     adjoint, later, d_current, direct, sums, low, high,
@@ -68,14 +69,14 @@ def credit_euler(  # type: ignore[no-untyped-def]
                 row[i] = dt * psi[i] * error[i]
 
 
-@njit(**OPTIONS)
+@compiled
 def _distance_euler(u, v, q, current, damping, omega, constants, x):  # type: ignore[no-untyped-def]
     dt, theta = constants[0], constants[1]
     for i in range(u.size):
         x[i] = u[i] + dt * ((damping[i] - q[i]) * u[i] - omega[i] * v[i] + current[i]) - theta - q[i]
 
 
-@njit(**OPTIONS)
+@compiled
 def _adjoint_euler(u, v, q, damping, omega, constants, psi, error, m_u, m_v, m_q, d_current, by_c, by_angle):  # type: ignore[no-untyped-def]
     dt, gamma = constants[0], constants[2]
     for i in range(u.size):
@@ -91,7 +92,7 @@ def _adjoint_euler(u, v, q, damping, omega, constants, psi, error, m_u, m_v, m_q
         d_current[i] = d_u
 
 
-@njit(**OPTIONS)
+@compiled
 def forward_exponential(states, spikes, current, coefficients, constants, outgoing, low, high):  # type: ignore[no-untyped-def]
     offset, cos, sin = coefficients[0], coefficients[1], coefficients[2]
     for t in range(current.shape[0]):
@@ -104,7 +105,7 @@ def forward_exponential(states, spikes, current, coefficients, constants, outgoi
         )  # fmt: skip
 
 
-@njit(**OPTIONS)
+@compiled
 def _step_exponential(u, v, q, current, offset, cos, sin, constants, new_u, new_v, new_q, spikes):  # type: ignore[no-untyped-def]
     dt, theta, gamma = constants[0], constants[1], constants[2]
     zero, one = constants.dtype.type(0), constants.dtype.type(1)
@@ -118,7 +119,7 @@ def _step_exponential(u, v, q, current, offset, cos, sin, constants, new_u, new_
         new_q[i] = gamma * q[i] + z
 
 
-@njit(**OPTIONS)
+@compiled
 def credit_exponential(  # type: ignore[no-untyped-def]
     states, spikes, current, coefficients, constants, kind, shape, dz, weights, recurrent, full,
     adjoint, later, d_current, direct, sums, low, high,
@@ -148,7 +149,7 @@ def credit_exponential(  # type: ignore[no-untyped-def]
                 row[i] = dt * psi[i] * error[i]
 
 
-@njit(**OPTIONS)
+@compiled
 def _distance_exponential(u, v, q, current, offset, cos, sin, constants, decay, x):  # type: ignore[no-untyped-def]
     dt, theta = constants[0], constants[1]
     for i in range(u.size):
@@ -156,7 +157,7 @@ def _distance_exponential(u, v, q, current, offset, cos, sin, constants, decay, 
         x[i] = decay[i] * (cos[i] * u[i] - sin[i] * v[i]) + dt * current[i] - theta - q[i]
 
 
-@njit(**OPTIONS)
+@compiled
 def _adjoint_exponential(u, v, decay, cos, sin, constants, psi, error, m_u, m_v, m_q, d_current, by_c, by_angle):  # type: ignore[no-untyped-def]
     dt, gamma = constants[0], constants[2]
     for i in range(u.size):

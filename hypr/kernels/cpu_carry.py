@@ -11,14 +11,13 @@ inputs, recurrent neurons, the bias and the neurons' own parameters in this orde
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from hypr.kernels.cpu_math import OPTIONS
+from hypr.kernels.cpu_compile import compiled
 
 _BLOCK = 2**15  # floats of one sample's eligibility worked on at a time: 128 or 256 KiB, which a level-2 cache holds
 
 
-@njit(**OPTIONS)
+@compiled
 def transport(onward, eligibility, result, first, last):  # type: ignore[no-untyped-def]
     """result = onward . eligibility."""
     inputs, components, neurons = eligibility.shape[1:]
@@ -33,7 +32,7 @@ def transport(onward, eligibility, result, first, last):  # type: ignore[no-unty
                         out[n] += factor[n] * old[n]
 
 
-@njit(**OPTIONS)
+@compiled
 def add_own(gains, own, has_bias, result, row, first, last):  # type: ignore[no-untyped-def]
     """From row ``row``: the bias, if it has one, gets sum_t gains[s, t, b]; then one row for each of own (P, S, F)."""
     components, neurons = result.shape[2:]
@@ -51,7 +50,7 @@ def add_own(gains, own, has_bias, result, row, first, last):  # type: ignore[no-
                     result[b, row + has_bias + p, s, n] += own[p, s, low + n]
 
 
-@njit(**OPTIONS)
+@compiled
 def add_events(gains, pre, result, row, first, last):  # type: ignore[no-untyped-def]
     """result[b, row + j, s] += sum_t pre[t, b, j] gains[s, t, b], steps in ascending order."""
     steps, _, inputs = pre.shape
@@ -79,9 +78,9 @@ def add_events(gains, pre, result, row, first, last):  # type: ignore[no-untyped
                             out[n] += x * gain[n]
 
 
-@njit(**OPTIONS)
+@compiled
 def meet(adjoint, eligibility, gradient):  # type: ignore[no-untyped-def]
-    """gradient[k, n] += sum over samples b and components s of adjoint[b, s, n] eligibility[b, k, s, n], b outermost."""
+    """gradient[k, n] += sum over samples b and components s of adjoint[b, s, n] eligibility[b, k, s, n]."""
     batch, rows, components, neurons = eligibility.shape
     for b in range(batch):
         for k in range(rows):
@@ -90,7 +89,7 @@ def meet(adjoint, eligibility, gradient):  # type: ignore[no-untyped-def]
                     gradient[k, n] += adjoint[b, s, n] * eligibility[b, k, s, n]
 
 
-@njit(**OPTIONS)
+@compiled
 def mostly_zero(values, share):  # type: ignore[no-untyped-def]
     """Whether at most ``share`` of the entries of an array (T, B, J) differ from zero."""
     count = 0

@@ -28,7 +28,11 @@ class _Packed(Eligibility):
 
 @torch.no_grad()
 def carry(
-    gains: np.ndarray, onward: np.ndarray, own: Mapping[str, np.ndarray], trajectory: LayerTrajectory, before: Eligibility
+    gains: np.ndarray,
+    onward: np.ndarray,
+    own: Mapping[str, np.ndarray],
+    trajectory: LayerTrajectory,
+    before: Eligibility,
 ) -> Eligibility:
     """``onward before + sum_t gains^t pre^t``.
 

@@ -1,25 +1,32 @@
 """Compiled scans of the neurons without adaptation: LI, LIF and CubaLIF (equations: :mod:`hypr.neurons`).
 
-Arguments: :mod:`hypr.kernels.cpu_math`. LI: coefficients (kappa), sums (kappa). LIF: coefficients (alpha), constants (theta, subtract), sums
-(alpha). CubaLIF: coefficients (alpha_syn, alpha_mem, bias), constants (theta, subtract, syn_gain, mem_gain), sums (the three coefficients).
-``subtract`` is 1. for a reset by subtraction and 0. for a reset to zero.
+Arguments: :mod:`hypr.kernels.cpu_math`. LI: coefficients (kappa), sums (kappa). LIF: coefficients (alpha), constants
+(theta, subtract), sums (alpha). CubaLIF: coefficients (alpha_syn, alpha_mem, bias), constants (theta, subtract,
+syn_gain, mem_gain), sums (the three coefficients). ``subtract`` is 1. for a reset by subtraction and 0. for a reset to
+zero.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from hypr.kernels.cpu_math import OPTIONS, add_recurrent, add_recurrent_error, arriving, surrogate
+from hypr.kernels.cpu_compile import compiled
+from hypr.kernels.cpu_math import add_recurrent, add_recurrent_error, arriving, surrogate
 
 
-@njit(**OPTIONS)
+@compiled
 def forward_li(states, spikes, current, coefficients, constants, outgoing, low, high):  # type: ignore[no-untyped-def]
     for t in range(current.shape[0]):
-        _step_li(states[t, 0, low:high], current[t, low:high], coefficients[0], states[t + 1, 0, low:high], spikes[t + 1, low:high])
+        _step_li(
+            states[t, 0, low:high],
+            current[t, low:high],
+            coefficients[0],
+            states[t + 1, 0, low:high],
+            spikes[t + 1, low:high],
+        )
 
 
-@njit(**OPTIONS)
+@compiled
 def _step_li(u, current, kappa, new_u, output):  # type: ignore[no-untyped-def]
     one = kappa.dtype.type(1)
     for i in range(u.size):
@@ -28,7 +35,7 @@ def _step_li(u, current, kappa, new_u, output):  # type: ignore[no-untyped-def]
         output[i] = new
 
 
-@njit(**OPTIONS)
+@compiled
 def credit_li(  # type: ignore[no-untyped-def]
     states, spikes, current, coefficients, constants, kind, shape, dz, weights, recurrent, full,
     adjoint, later, d_current, direct, sums, low, high,
@@ -46,7 +53,7 @@ def credit_li(  # type: ignore[no-untyped-def]
                 out[i] = error[i] - kappa[i] * error[i]
 
 
-@njit(**OPTIONS)
+@compiled
 def _adjoint_li(u, current, kappa, error, m_u, d_current, by_kappa):  # type: ignore[no-untyped-def]
     for i in range(u.size):
         d_u = m_u[i] + error[i]
@@ -55,7 +62,7 @@ def _adjoint_li(u, current, kappa, error, m_u, d_current, by_kappa):  # type: ig
         d_current[i] = d_u - kappa[i] * d_u
 
 
-@njit(**OPTIONS)
+@compiled
 def forward_lif(states, spikes, current, coefficients, constants, outgoing, low, high):  # type: ignore[no-untyped-def]
     for t in range(current.shape[0]):
         row = current[t, low:high]
@@ -66,7 +73,7 @@ def forward_lif(states, spikes, current, coefficients, constants, outgoing, low,
         )  # fmt: skip
 
 
-@njit(**OPTIONS)
+@compiled
 def _step_lif(u, z, current, alpha, constants, new_u, spikes):  # type: ignore[no-untyped-def]
     theta, subtract = constants[0], constants[1]
     zero, one = constants.dtype.type(0), constants.dtype.type(1)
@@ -77,7 +84,7 @@ def _step_lif(u, z, current, alpha, constants, new_u, spikes):  # type: ignore[n
         spikes[i] = one if new - theta > zero else zero
 
 
-@njit(**OPTIONS)
+@compiled
 def credit_lif(  # type: ignore[no-untyped-def]
     states, spikes, current, coefficients, constants, kind, shape, dz, weights, recurrent, full,
     adjoint, later, d_current, direct, sums, low, high,
@@ -92,7 +99,9 @@ def credit_lif(  # type: ignore[no-untyped-def]
         for s in range(adjoint.shape[0]):
             arriving(dz, weights, back, s, t, low, high, error)
             d_row = d_current[s, t, low:high]
-            _adjoint_lif(u, z, row, alpha, constants, psi, error, adjoint[s, 0, low:high], d_row, sums[s, 0, low:high], back)
+            _adjoint_lif(
+                u, z, row, alpha, constants, psi, error, adjoint[s, 0, low:high], d_row, sums[s, 0, low:high], back
+            )
             if full:
                 add_recurrent_error(d_row, recurrent, back)
             else:
@@ -103,7 +112,7 @@ def credit_lif(  # type: ignore[no-untyped-def]
                 out[i] = (one - alpha[i]) * psi[i] * error[i]
 
 
-@njit(**OPTIONS)
+@compiled
 def _distance_lif(u, z, current, alpha, constants, x):  # type: ignore[no-untyped-def]
     theta, subtract = constants[0], constants[1]
     zero, one = constants.dtype.type(0), constants.dtype.type(1)
@@ -112,7 +121,7 @@ def _distance_lif(u, z, current, alpha, constants, x):  # type: ignore[no-untype
         x[i] = alpha[i] * left + (one - alpha[i]) * current[i] - theta
 
 
-@njit(**OPTIONS)
+@compiled
 def _adjoint_lif(u, z, current, alpha, constants, psi, error, m_u, d_current, by_alpha, back):  # type: ignore[no-untyped-def]
     theta, subtract = constants[0], constants[1]
     zero, one = constants.dtype.type(0), constants.dtype.type(1)
@@ -125,7 +134,7 @@ def _adjoint_lif(u, z, current, alpha, constants, psi, error, m_u, d_current, by
         d_current[i] = (one - alpha[i]) * d_u
 
 
-@njit(**OPTIONS)
+@compiled
 def forward_cuba_lif(states, spikes, current, coefficients, constants, outgoing, low, high):  # type: ignore[no-untyped-def]
     syn, mem, bias = coefficients[0], coefficients[1], coefficients[2]
     for t in range(current.shape[0]):
@@ -137,7 +146,7 @@ def forward_cuba_lif(states, spikes, current, coefficients, constants, outgoing,
         )  # fmt: skip
 
 
-@njit(**OPTIONS)
+@compiled
 def _step_cuba_lif(u, v, z, current, syn, mem, bias, constants, new_u, new_v, spikes):  # type: ignore[no-untyped-def]
     theta, subtract, syn_gain, mem_gain = constants[0], constants[1], constants[2], constants[3]
     zero, one = constants.dtype.type(0), constants.dtype.type(1)
@@ -150,7 +159,7 @@ def _step_cuba_lif(u, v, z, current, syn, mem, bias, constants, new_u, new_v, sp
         spikes[i] = one if membrane - theta > zero else zero
 
 
-@njit(**OPTIONS)
+@compiled
 def credit_cuba_lif(  # type: ignore[no-untyped-def]
     states, spikes, current, coefficients, constants, kind, shape, dz, weights, recurrent, full,
     adjoint, later, d_current, direct, sums, low, high,
@@ -180,7 +189,7 @@ def credit_cuba_lif(  # type: ignore[no-untyped-def]
                 out[i] = gain * psi[i] * error[i]
 
 
-@njit(**OPTIONS)
+@compiled
 def _distance_cuba_lif(u, v, z, current, syn, mem, bias, constants, x):  # type: ignore[no-untyped-def]
     theta, subtract, syn_gain, mem_gain = constants[0], constants[1], constants[2], constants[3]
     zero = constants.dtype.type(0)
@@ -189,7 +198,7 @@ def _distance_cuba_lif(u, v, z, current, syn, mem, bias, constants, x):  # type:
         x[i] = mem[i] * left + mem_gain * (syn[i] * u[i] + syn_gain * current[i]) + bias[i] - theta
 
 
-@njit(**OPTIONS)
+@compiled
 def _adjoint_cuba_lif(  # type: ignore[no-untyped-def]
     u, v, z, syn, mem, constants, psi, error, m_u, m_v, d_current, by_syn, by_mem, by_bias, back
 ):  # fmt: skip

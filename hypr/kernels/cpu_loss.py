@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 
-from hypr.kernels.cpu_math import OPTIONS, exponential
+from hypr.kernels.cpu_compile import compiled
+from hypr.kernels.cpu_math import exponential
 
 _ROWS = 256  # steps x samples worked on at a time, so that their exponentials stay in the level-1 cache
 
@@ -36,7 +36,7 @@ def step_cross_entropy(output: Tensor, target: Tensor, weight: Tensor) -> tuple[
     return output.new_tensor(total), gradient.view(steps, batch, classes)
 
 
-@njit(**OPTIONS)
+@compiled
 def _exponentials(logits, shifted, raised, low, high):  # type: ignore[no-untyped-def]
     """Logits less their row's maximum, and e to that power, for rows [low, high)."""
     classes = logits.shape[1]
@@ -50,7 +50,7 @@ def _exponentials(logits, shifted, raised, low, high):  # type: ignore[no-untype
         raised[i] = exponential(shifted[i])
 
 
-@njit(**OPTIONS)
+@compiled
 def _with_values(logits, target, weight, gradient):  # type: ignore[no-untyped-def]
     rows, classes = logits.shape
     shifted, raised = np.empty(_ROWS * classes, logits.dtype), np.empty(_ROWS * classes, logits.dtype)
@@ -59,7 +59,12 @@ def _with_values(logits, target, weight, gradient):  # type: ignore[no-untyped-d
         high = min(low + _ROWS, rows)
         _exponentials(logits, shifted, raised, low, high)
         for r in range(low, high):
-            at, mass, chance, dot = (r - low) * classes, logits.dtype.type(0), logits.dtype.type(0), logits.dtype.type(0)
+            at, mass, chance, dot = (
+                (r - low) * classes,
+                logits.dtype.type(0),
+                logits.dtype.type(0),
+                logits.dtype.type(0),
+            )
             for c in range(classes):
                 chance += raised[at + c]
                 mass += target[r, c]
@@ -71,7 +76,7 @@ def _with_values(logits, target, weight, gradient):  # type: ignore[no-untyped-d
     return total
 
 
-@njit(**OPTIONS)
+@compiled
 def _with_classes(logits, target, weight, gradient):  # type: ignore[no-untyped-def]
     rows, classes = logits.shape
     shifted, raised = np.empty(_ROWS * classes, logits.dtype), np.empty(_ROWS * classes, logits.dtype)

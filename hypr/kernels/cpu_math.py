@@ -1,42 +1,38 @@
 """Compiled pieces shared by the CPU kernels: exponential, surrogate derivatives, recurrent products.
 
-Layout. Every kernel works on flat rows: the batch and neuron axes of one time step side by side (``F = B * N``, index ``b * N + n``), one row
-per state component, so that the innermost loop is long, contiguous and free of branches, which is what LLVM needs to emit vector
-instructions. A kernel call handles the samples of one flat range [low, high); ranges are independent, so threads take one each and results
-do not depend on their number. Per-neuron coefficients come repeated per sample.
+Layout. Every kernel works on flat rows: the batch and neuron axes of one time step side by side (``F = B * N``, index
+``b * N + n``), one row per state component, so that the innermost loop is long, contiguous and free of branches, which
+is what LLVM needs to emit vector instructions. A kernel call handles the samples of one flat range [low, high); ranges
+are independent, so threads take one each and results do not depend on their number. Per-neuron coefficients come
+repeated per sample.
 
-Arguments of all ``forward`` kernels: states (T+1, d, F) and spikes (T+1, F), row 0 given, the rest written; current (T, F), given without its
-recurrent part, completed in place; coefficients (k, >= high - low); constants; outgoing (N, N), row j = weights from neuron j, or (0, 0).
+Arguments of all ``forward`` kernels: states (T+1, d, F) and spikes (T+1, F), row 0 given, the rest written; current (T,
+F), given without its recurrent part, completed in place; coefficients (k, >= high - low); constants; outgoing (N, N),
+row j = weights from neuron j, or (0, 0).
 
-Arguments of all ``credit`` kernels, which run S adjoints at once over one set of Jacobians: states, spikes, current as recorded; coefficients,
-constants; kind and shape of the surrogate; dz (T, F), the error of the only adjoint (S = 1), or (0, 0), and then weights (S, T), the same
-error for all neurons; recurrent (N, N) or (0, 0); full, whether z^{t-1} carries error; adjoint (S, d, F), in: at the window's end, out: at
-its start; later (F,), out: dL/dz at the window's start; d_current (S, T, F); direct (T, F) or (0, 0); sums (S, k, F), added to.
-
-``fastmath`` is limited to ``contract`` (fused multiply-add) and ``nsz``: sums keep the order in which they are written.
+Arguments of all ``credit`` kernels, which run S adjoints at once over one set of Jacobians: states, spikes, current as
+recorded; coefficients, constants; kind and shape of the surrogate; dz (T, F), the error of the only adjoint (S = 1), or
+(0, 0), and then weights (S, T), the same error for all neurons; recurrent (N, N) or (0, 0); full, whether z^{t-1}
+carries error; adjoint (S, d, F), in: at the window's end, out: at its start; later (F,), out: dL/dz at the window's
+start; d_current (S, T, F); direct (T, F) or (0, 0); sums (S, k, F), added to.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import overload
 
-OPTIONS: dict[str, Any] = {
-    "cache": True,
-    "nogil": True,
-    "error_model": "numpy",
-    "fastmath": {"contract", "nsz"},
-}
+from hypr.kernels.cpu_compile import compiled
 
 SLAYER = 0
 DOUBLE_GAUSSIAN = 1
 
 
 def exponential(x):  # type: ignore[no-untyped-def]
-    """exp(x) within 2 units in the last place, clamped instead of overflowing; a library call would keep the loop around it scalar."""
+    """exp(x) within 2 units in the last place, clamped instead of overflowing; a library call would keep the loop
+    around it scalar.
+    """
     return np.exp(x)
 
 
@@ -63,7 +59,7 @@ def _exponential_float32(x):  # type: ignore[no-untyped-def]
 
 
 def _exponential_float64(x):  # type: ignore[no-untyped-def]
-    # Taylor polynomial of degree 13 on |r| <= ln(2)/2: the truncation error 4e-18 is below half a unit in the last place.
+    # Taylor polynomial of degree 13 on |r| <= ln(2)/2, whose truncation error 4e-18 is below half a unit of rounding.
     x = min(max(x, -708.0), 709.0)
     k = np.floor(x * 1.4426950408889634 + 0.5)
     r = (x - k * 6.93147180369123816490e-01) - k * 1.90821492927058770002e-10
@@ -83,9 +79,11 @@ def _exponential_float64(x):  # type: ignore[no-untyped-def]
     return y * np.int64((np.int64(k) + np.int64(1023)) << np.int64(52)).view(np.float64)
 
 
-@njit(**OPTIONS)
+@compiled
 def surrogate(kind, shape, x):  # type: ignore[no-untyped-def]
-    """Replaces x by psi(x) along a row. ``shape``: (c a / 2, -a) for SLAYER, two pairs (height, -1/(2 std^2)) for DOUBLE_GAUSSIAN."""
+    """Replaces x by psi(x) along a row. ``shape``: (c a / 2, -a) for SLAYER, two pairs (height, -1/(2 std^2)) for
+    DOUBLE_GAUSSIAN.
+    """
     if kind == SLAYER:
         height, rate = shape[0], shape[1]
         for i in range(x.size):
@@ -97,9 +95,11 @@ def surrogate(kind, shape, x):  # type: ignore[no-untyped-def]
             x[i] = high * exponential(narrow * square) + low * exponential(wide * square)
 
 
-@njit(**OPTIONS)
+@compiled
 def arriving(dz, weights, later, s, t, low, high, error):  # type: ignore[no-untyped-def]
-    """error = what arrives at z^t of adjoint s: dz from above plus ``later`` from the next step, or one number for all neurons."""
+    """error = what arrives at z^t of adjoint s: dz from above plus ``later`` from the next step, or one number for all
+    neurons.
+    """
     if dz.shape[0] > 0:
         row = dz[t, low:high]
         for i in range(error.size):
@@ -108,11 +108,13 @@ def arriving(dz, weights, later, s, t, low, high, error):  # type: ignore[no-unt
         error[:] = weights[s, t]
 
 
-@njit(**OPTIONS)
+@compiled
 def add_recurrent(current, spikes, outgoing):  # type: ignore[no-untyped-def]
-    """current[b] += sum over the neurons j that spiked of ``spikes[b, j] outgoing[j]``, in ascending order of j, four per pass.
+    """current[b] += sum over the neurons j that spiked of ``spikes[b, j] outgoing[j]``, in ascending order of j, four
+    per pass.
 
-    The list of neurons that spiked is made without branches, which would be mispredicted more often than an addition costs.
+    The list of neurons that spiked is made without branches, which would be mispredicted more often than an addition
+    costs.
     """
     neurons = outgoing.shape[0]
     if neurons == 0:
@@ -137,9 +139,9 @@ def add_recurrent(current, spikes, outgoing):  # type: ignore[no-untyped-def]
                 row[i] += za * outgoing[a, i]
 
 
-@njit(**OPTIONS)
+@compiled
 def add_recurrent_error(d_current, recurrent, error):  # type: ignore[no-untyped-def]
-    """error[b, j] += sum_i d_current[b, i] recurrent[i, j]: the adjoint of the recurrent product, four terms per pass."""
+    """error[b, j] += sum_i d_current[b, i] recurrent[i, j]: adjoint of the recurrent product, four terms a pass."""
     neurons = recurrent.shape[0]
     if neurons == 0:
         return

@@ -1,4 +1,6 @@
-"""What each neuron model hands to its compiled kernels: coefficients, constants, and how the kernels' sums become gradients."""
+"""What each neuron model hands to its compiled kernels: coefficients, constants, and how the kernels' sums become
+gradients.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,8 @@ class Model:
         coefficients: effective parameters (N,) -> per-neuron coefficients, each (N,).
         constants: numbers of the step.
         sums: number of sums the credit kernel accumulates.
-        gradients: sums, each (..., N), and effective parameters -> gradients by name of the effective parameter, each (..., N).
+        gradients: sums, each (..., N), and effective parameters -> gradients by name of the effective parameter, each
+        (..., N).
     """
 
     forward: Callable[..., None]

@@ -39,7 +39,9 @@ def each_range(steps: int, batch: int, n: int, call: Callable[[int, int], Any]) 
 
 @contextmanager
 def flushed() -> Iterator[None]:
-    """Numbers below the normal range count as zero in this thread; traces that decay in silence would run at a tenth of the speed."""
+    """Numbers below the normal range count as zero in this thread; traces that decay in silence would run at a tenth of
+    the speed.
+    """
     if _SUBNORMAL * np.float32(1.0) == 0.0:  # the caller's own choice
         yield
         return
