@@ -5,7 +5,9 @@ What the command line, the demo and the notebook share.
 
 from __future__ import annotations
 
+import importlib
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from export import QuantizationSettings, quantize, to_nir
+from export import QuantizationSettings, engines, quantize, to_nir
 from export.bundle import TARGETS, Bundle, Origin, write_bundle
+from export.engines import Engine
 from export.staircase import staircase
 from export.verify import Progress, VerificationResult, verify
 from hardware import emulate
@@ -128,17 +131,37 @@ def run_engine(bundle: Bundle, engine: str, inputs: np.ndarray, record: Sequence
 def verify_bundle(
     bundle: Bundle,
     inputs: np.ndarray,
-    engines: Sequence[str] = ("emulator", "onnx", "lava"),
+    names: Sequence[str] = ("emulator", "onnx", "lava"),
     *,
     progress: Progress | None = None,
     **options: Any,
 ) -> VerificationResult:
     """Run engines on the same inputs and compare every integer of every step.
 
-    ``options`` are those of :func:`export.verify.verify`.
+    An engine ``module:name`` is the user's own, an object with ``run(program, inputs, record) -> Trace`` that Python
+    can import. ``options`` are those of :func:`export.verify.verify`.
     """
-    chosen = [bundle.engine(name) for name in engines]
+    chosen = [imported_engine(name) if ":" in name else bundle.engine(name) for name in names]
     return verify(bundle.program, inputs, chosen, progress=progress, **options)
+
+
+def imported_engine(place: str) -> Engine:
+    """The user's own engine at ``module:name``; the working folder is searched too.
+
+    Raises:
+        HyprError: no such module or name. ExportError: the object has no ``run``.
+    """
+    module, _, name = place.partition(":")
+    folder = str(Path.cwd())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise HyprError(
+            f"engine '{place}' cannot be imported ({error}); give module:name of an object with run()"
+        ) from None
+    return engines.get(found)
 
 
 def staircase_of(bundle: Bundle, test: SequenceDataset) -> list[tuple[str, float]]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     "--engines",
     default="emulator,onnx,lava",
     show_default=True,
-    help="Engines, separated by commas; the scalar oracle always joins.",
+    help="Engines, separated by commas; the scalar oracle joins. Your own: module:object with run().",
 )
 @click.option("--samples", type=int, help="Run the first N sequences only.")
 @click.option(
@@ -64,7 +64,8 @@ def verify_verb(
     Examples:
       hypr verify bundles/ecg
       hypr verify bundles/ecg --engines emulator,onnx --jobs 2
-      hypr verify bundles/ecg --inputs mine.npz --teacher-forced --out mine.json
+      hypr verify bundles/ecg --engines onnx,reference --teacher-forced
+      hypr verify bundles/ecg --inputs mine.npz --engines my_chip:simulator --out mine.json
     """
     if data_name is not None and inputs is not None:
         raise click.UsageError("give --data or --inputs, not both")

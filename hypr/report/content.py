@@ -231,10 +231,9 @@ def _side_by_side(bundle: Bundle, data: SequenceDataset) -> list[Part]:
             Picture(figure, f"{chosen}; integers are multiplied by the value of one state unit ({_unit(form.unit)})")
         )
     text = (
-        "Both networks get the same integers. Rounding moves a membrane by a little, until a spike comes a step earlier "
-        "or later in one of them; from there on the two are different trajectories of nearly the same network, so "
-        "spikes differ while accuracy hardly does. "
-        "Between the integer engines nothing differs at all."
+        "Both networks get the same integers. Rounding moves a membrane by a little, until a spike comes a step early "
+        "or late in one of them; from there on the two are different trajectories of nearly the same network: spikes "
+        "differ, accuracy hardly does. Whether the integer engines agree with each other is the table above."
     )
     growth = pictures.disagreement({name: real.spikes[name] for name in whole.spikes}, whole.spikes)
     drawn.append(Picture(growth, f"share of neurons whose spike differs, mean over {len(few)} test sequences"))
