@@ -1,7 +1,7 @@
 """From a trained network to integers and interchange files: NIR, quantization, ONNX, verification.
 
-``graph = export.to_nir(net, dt=1e-3)``; ``program = export.quantize(graph, weight_bits=8, calibration=x)``. Importing this package registers the
-extension nodes of :mod:`export.nir_nodes` with ``nir``.
+``graph = export.to_nir(net, dt=1e-3)``; ``program = export.quantize(graph, weight_bits=8, calibration=x)``. Importing
+this package registers the extension nodes of :mod:`export.nir_nodes` with ``nir``.
 """
 
 from __future__ import annotations

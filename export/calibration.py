@@ -25,7 +25,8 @@ _MAX_CURRENT = 2**30
 """Worst-case current kept within half of the contract's limit (FP-2.1): rounding of weights may raise it."""
 
 _CLIPPINGS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5)
-"""Row scales tried below the one that keeps the largest weight; at few bits a clipped maximum costs less than coarse steps."""
+"""Row scales tried below the one that keeps the largest weight; at few bits a clipped maximum costs less than coarse
+steps."""
 
 _MAX_COARSENING = 4.0
 """With per-row scales a neuron's unit is at most this much coarser than the finest one its states allow."""
@@ -39,7 +40,8 @@ def choose_formats(
     """One format per layer.
 
     Args:
-        calibration: inputs (B, T, N_in) as in training, the first 64 samples of which are run; needed unless state_fraction_bits is given.
+        calibration: inputs (B, T, N_in) as in training, the first 64 samples of which are run; needed unless
+            state_fraction_bits is given.
 
     Raises:
         QuantizationError: no calibration, or a layer that has no format; names the layer.
@@ -50,7 +52,8 @@ def choose_formats(
     if any(bits is None for bits in given):
         if calibration is None:
             raise QuantizationError(
-                "give calibration inputs (batch, steps, channels) or state_fraction_bits; states cannot be scaled without either"
+                "give calibration inputs (batch, steps, channels) or state_fraction_bits; states cannot be scaled "
+                "without either"
             )
         largest = largest_states(network, calibration, settings.guard_bits)
     formats = []
@@ -69,7 +72,8 @@ def choose_formats(
 
 
 def largest_states(network: StepNetwork, calibration: Any, guard_bits: int) -> list[float]:
-    """Largest magnitude of any state of each layer in a float run, in units of the layer's first state (as the integers hold it)."""
+    """Largest magnitude of any state of each layer in a float run, in units of the layer's first state (as the
+    integers hold it)."""
     values = np.asarray(calibration)
     if values.ndim != 3:
         raise QuantizationError(f"calibration inputs have shape {values.shape}; expected (batch, steps, channels)")
@@ -134,7 +138,8 @@ def _fraction_bits(
             bits = min(bits, int(np.floor(np.log2(limit / value))))
     if bits < 0:
         raise QuantizationError(
-            f"{where}: states reach {largest:.6g} and currents {float(worst.max()):.6g}, too large for 24-bit states; rescale the network"
+            f"{where}: states reach {largest:.6g} and currents {float(worst.max()):.6g}, too large for 24-bit states; "
+            "rescale the network"
         )
     return bits
 
@@ -168,14 +173,16 @@ def _format(
 
 
 def best_exponent(weight: np.ndarray, bits: int, unit: np.ndarray, choice: str, what: str) -> int:
-    """Exponent of a power-of-two scale: the smallest that keeps the maximum, or one of the three below it with a smaller squared error."""
+    """Exponent of a power-of-two scale: the smallest that keeps the maximum, or one of the three below it with a
+    smaller squared error."""
     largest = float(np.max(np.abs(weight) / unit[:, None]))
     if largest <= weight_limit(bits):
         return 0
     top = int(np.ceil(np.log2(largest / (weight_limit(bits) + 0.499))))
     if top > MAX_EXPONENT:
         raise QuantizationError(
-            f"{what} reaches {largest:.6g} state units, which needs an exponent of {top}, limit {MAX_EXPONENT}; lower state_fraction_bits"
+            f"{what} reaches {largest:.6g} state units, which needs an exponent of {top}, limit {MAX_EXPONENT}; lower "
+            "state_fraction_bits"
         )
     if choice == "maximum":
         return max(top, 0)
@@ -192,7 +199,8 @@ def squared_error(weight: np.ndarray, bits: int, exponent: int, unit: np.ndarray
 def _fitted_units(
     weight: np.ndarray, recurrent: np.ndarray | None, bits: int, finest: np.ndarray, choice: str, shared: bool
 ) -> tuple[np.ndarray, int, int | None]:
-    """A unit for each neuron (or one for all), used by both matrices, and the two exponents, with the least squared error in all."""
+    """A unit for each neuron (or one for all), used by both matrices, and the two exponents, with the least squared
+    error in all."""
     limit = weight_limit(bits)
     clippings = _CLIPPINGS if choice == "squared_error" else (1.0,)
     rows_in = np.abs(weight).max(axis=1)
@@ -232,7 +240,8 @@ def _best_units(
     clippings: tuple[float, ...],
     shared: bool,
 ) -> tuple[np.ndarray, float]:
-    """Among the clippings, the unit of each neuron (or the shared one) with the least squared error, and that error in all."""
+    """Among the clippings, the unit of each neuron (or the shared one) with the least squared error, and that error in
+    all."""
     unit, least = finest, np.full(finest.shape, np.inf)
     for clipping in clippings:
         candidate = np.clip(need * clipping, finest, finest * _MAX_COARSENING)

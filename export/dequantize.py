@@ -1,7 +1,8 @@
 """The real numbers that a Program's integers stand for, as difference equations and as a NIR graph.
 
-Every value is an integer times its scale. Quantizing the graph again in the recorded formats gives the same Program, bit for bit. A decay of
-``2^K`` (a factor of one, for which no time constant is finite) is written a quarter of a step lower, which rounds back to it.
+Every value is an integer times its scale. Quantizing the graph again in the recorded formats gives the same Program,
+bit for bit. A decay of ``2^K`` (a factor of one, for which no time constant is finite) is written a quarter of a step
+lower, which rounds back to it.
 """
 
 from __future__ import annotations

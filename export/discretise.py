@@ -1,4 +1,5 @@
-"""NIR graph -> difference equations: continuous-time nodes become one step per dt, with the conventions that NIR leaves open made explicit."""
+"""NIR graph -> difference equations: continuous-time nodes become one step per dt, with the conventions that NIR
+leaves open made explicit."""
 
 from __future__ import annotations
 
@@ -22,12 +23,14 @@ class Reading:
 
     Attributes:
         dt: seconds per step; else inferred where every node has the same tau/r (a gain of one), else an error.
-        scheme: ``euler`` (default: ``1 - dt/tau``, gain ``r dt/tau``), ``exponential`` (``exp(-dt/tau)``, gain ``r (1 - exp(-dt/tau))``) or
-            ``exponential_unit_gain`` (gain 1).
+        scheme: ``euler`` (default: ``1 - dt/tau``, gain ``r dt/tau``), ``exponential`` (``exp(-dt/tau)``, gain ``r (1
+            - exp(-dt/tau))``) or ``exponential_unit_gain`` (gain 1).
         reset: ``zero`` (default: NIR's v_reset) or ``subtract`` (theta).
-        reset_timing: ``same_step`` (default); ``next_step``: the spike of the previous step resets, after decay and input;
-            ``carried_over``: as same_step, but a membrane that is still above theta loses another theta before the next spike is tested.
-        feed_forward_keeps_input: with a ``zero`` reset at the next step, a LIF without recurrence loses its old membrane but keeps the new input.
+        reset_timing: ``same_step`` (default); ``next_step``: the spike of the previous step resets, after decay and
+            input; ``carried_over``: as same_step, but a membrane that is still above theta loses another theta before
+            the next spike is tested.
+        feed_forward_keeps_input: with a ``zero`` reset at the next step, a LIF without recurrence loses its old
+            membrane but keeps the new input.
         recurrent_bias_at_start: whether the bias of recurrent synapses acts at the first step already (default True).
         input_format: (low, high) of the input integers, default (0, 1).
         decision: rule; default ``sum`` of a leaky integrator, ``spike_count`` of a spiking output.
@@ -113,9 +116,9 @@ def _time_step(given: float | None, recorded: Any, nodes: list[nir.NIRNode | Non
     step = float(np.median(steps))
     step = float(f"{step:.5g}")  # tau and r were rounded to float32 by their writer
     slowest = max(
-        float(np.max(node.tau if not isinstance(node, nir.CubaLIF) else node.tau_mem))
+        float(np.max(node.tau_mem if isinstance(node, nir.CubaLIF) else node.tau))
         for node in nodes
-        if hasattr(node, "r")
+        if isinstance(node, (nir.LIF, nir.LI, nir.CubaLIF))
     )
     if step >= slowest * (1 - 1e-4):
         raise ExportError(
@@ -153,7 +156,8 @@ def _input_format(reading: Reading, metadata: dict[str, Any]) -> tuple[int, int]
             recorded = (int(metadata["input_low"]), int(metadata["input_high"]))
         except (TypeError, ValueError):
             raise GraphError(
-                f"metadata input_low/input_high are {metadata['input_low']!r}/{metadata['input_high']!r}; they must be integers"
+                f"metadata input_low/input_high are {metadata['input_low']!r}/{metadata['input_high']!r}; they must "
+                "be integers"
             ) from None
     low, high = _choose(reading.input_format, recorded, (0, 1), "input range")
     if not -(2**23) < low <= 0 <= high < 2**23 or low == high:
@@ -285,7 +289,8 @@ def _recorded(stage: Stage, key: str, derived: np.ndarray, slack: np.ndarray | f
     agrees = recorded.shape == derived.shape and bool(np.all(np.abs(recorded - derived) <= slack))
     if not agrees:
         raise GraphError(
-            f"node '{stage.name}': metadata {key} contradicts its time constants; the file was edited: remove that metadata"
+            f"node '{stage.name}': metadata {key} contradicts its time constants; the file was edited: remove that "
+            "metadata"
         )
     return recorded
 

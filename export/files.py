@@ -30,7 +30,7 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], None]
         part.chmod(0o644)
         with part.open("rb+") as stream:
             os.fsync(stream.fileno())
-        os.replace(part, target)
+        part.replace(target)
     except OSError as error:
         raise ExportError(f"cannot write {target}: {error.strerror or error}") from None
     finally:

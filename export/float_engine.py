@@ -1,4 +1,5 @@
-"""Engine ``float``: NumPy simulation of a NIR graph in float64, all neuron models, the equations of :mod:`export.steps` line by line.
+"""Engine ``float``: NumPy simulation of a NIR graph in float64, all neuron models, the equations of
+:mod:`export.steps` line by line.
 
 States are recorded as the integer engines record them, after the reset that belongs to the step.
 """
@@ -34,7 +35,8 @@ def run(
         inputs: (T, B, N_in), integers or bool (spikes, graded payloads) within the network's input range.
         record: state names (``"u"``: of every layer that has it), ``"u/hidden0"``, or ``"all"``.
         reading: conventions for a graph from elsewhere.
-        state_units: layer name -> (N,); states are cut toward zero to multiples of it after every step (a study of state precision).
+        state_units: layer name -> (N,); states are cut toward zero to multiples of it after every step (a study of
+            state precision).
 
     Returns:
         Trace of engine ``float``: spikes uint8, output (of a leaky integrator) and states float64.
@@ -118,7 +120,8 @@ def _run_layer(
     if final:
         neuron = int(np.argwhere(~np.isfinite(final[0]))[0][1])
         raise ExportError(
-            f"layer {layer.name}: neuron {neuron} overflows within {steps} steps; the float network is unstable: check its weights"
+            f"layer {layer.name}: neuron {neuron} overflows within {steps} steps; the float network is unstable: "
+            "check its weights"
         )
     return output, trajectories
 
@@ -161,7 +164,8 @@ def _fire(layer: StepLayer, u: np.ndarray, u_before: np.ndarray, z: np.ndarray) 
     """Spike test and reset in the order that the layer's options name.
 
     Args:
-        u: membrane after decay and input. u_before: recorded membrane of the previous step. z: spikes of the previous step.
+        u: membrane after decay and input. u_before: recorded membrane of the previous step. z: spikes of the previous
+            step.
     """
     theta, v_reset = layer.parameters["theta"], layer.parameters["v_reset"]
     timing = layer.options.get("reset_timing", "same_step")

@@ -26,14 +26,16 @@ class QuantizationSettings:
         weight_bits: signed width of synaptic mantissas, 2 to 8.
         coefficient_bits: fraction bits of decays and rotations, 8 to 16.
         state_fraction_bits: fraction bits of states, 0 to 22; None: the most that the calibration run's states allow.
-        weight_scale: ``power_of_two``: one state unit 2^-F per layer; ``per_layer``: one unit of any size per layer; ``per_row``: a unit per
-            neuron. Units are folded into thresholds and coefficients at no run-time cost; per_row pays off at 4 to 6 bits.
-        scale_choice: scale of the weights with the least ``squared_error`` (may clip a few large ones), or by the ``maximum``.
+        weight_scale: ``power_of_two``: one state unit 2^-F per layer; ``per_layer``: one unit of any size per layer;
+            ``per_row``: a unit per neuron. Units are folded into thresholds and coefficients at no run-time cost;
+            per_row pays off at 4 to 6 bits.
+        scale_choice: scale of the weights with the least ``squared_error`` (may clip a few large ones), or by the
+            ``maximum``.
         headroom_bits: state range kept free above the largest calibrated value, 0 to 8.
         max_fraction_bits: upper end of the automatic choice, 0 to 22.
         guard_bits: extra fraction bits of SE-adLIF's w, 0 to 12 (fewer than 4 lose the adaptation).
-        synaptic_bias: a CubaLIF whose bias enters the synaptic current: ``refuse``, or ``steady_state``: its limit value enters the membrane
-            (not exact during the first few synaptic time constants).
+        synaptic_bias: a CubaLIF whose bias enters the synaptic current: ``refuse``, or ``steady_state``: its limit
+            value enters the membrane (not exact during the first few synaptic time constants).
     """
 
     weight_bits: int | tuple[int, ...] = 8
@@ -134,7 +136,8 @@ class LayerFormat:
             raise
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
             raise QuantizationError(
-                f"{where}: recorded integer format is damaged ({type(error).__name__}: {error}); quantize again with settings"
+                f"{where}: recorded integer format is damaged ({type(error).__name__}: {error}); quantize again with "
+                "settings"
             ) from None
         if found.unit.shape != (size,) or not np.isfinite(found.unit).all() or np.any(found.unit <= 0):
             raise QuantizationError(
@@ -142,7 +145,8 @@ class LayerFormat:
             )
         if set(shifts) != set(MODELS[model].shifts):
             raise QuantizationError(
-                f"{where}: recorded shifts are {sorted(shifts)}, model '{model}' has {sorted(MODELS[model].shifts)}; quantize again"
+                f"{where}: recorded shifts are {sorted(shifts)}, model '{model}' has {sorted(MODELS[model].shifts)}; "
+                "quantize again"
             )
         return found
 

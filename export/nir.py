@@ -1,9 +1,11 @@
 """Trained network -> NIR graph -> file, and back.
 
-Every layer becomes ``<name>.synapses`` (Affine, or Linear without bias), ``<name>`` (the neuron) and, where it is recurrent, a cycle through
-``<name>.recurrent`` (Linear), which delivers the spikes of the previous step. A power-of-two ``input_scale`` becomes a Scale node. LIF, CubaLIF
-and LI are NIR's own nodes, to be read with the explicit Euler scheme; BRF, SE-adLIF and ALIF are the extension nodes of :mod:`export.nir_nodes`.
-What NIR cannot express (dt, scheme, reset, delay of recurrence, input integers, decision) stands in the metadata of the graph and its nodes.
+Every layer becomes ``<name>.synapses`` (Affine, or Linear without bias), ``<name>`` (the neuron) and, where it is
+recurrent, a cycle through ``<name>.recurrent`` (Linear), which delivers the spikes of the previous step. A
+power-of-two ``input_scale`` becomes a Scale node. LIF, CubaLIF and LI are NIR's own nodes, to be read with the
+explicit Euler scheme; BRF, SE-adLIF and ALIF are the extension nodes of :mod:`export.nir_nodes`. What NIR cannot
+express (dt, scheme, reset, delay of recurrence, input integers, decision) stands in the metadata of the graph and its
+nodes.
 """
 
 from __future__ import annotations
@@ -103,7 +105,7 @@ def _neuron(layer: StepLayer, dt: float) -> nir.NIRNode:
     values = layer.parameters
     kind = smallest_float_type(*values.values())
     if layer.kind in ("brf", "se_adlif", "alif"):
-        node = {"brf": nir_nodes.BRF, "se_adlif": nir_nodes.SEAdLIF, "alif": nir_nodes.ALIF}[layer.kind]
+        node: Any = {"brf": nir_nodes.BRF, "se_adlif": nir_nodes.SEAdLIF, "alif": nir_nodes.ALIF}[layer.kind]
         return node(**{key: value.astype(kind) for key, value in values.items()}, **layer.options)
     build = {"lif": _lif, "cuba_lif": _cuba_lif, "li": _li}[layer.kind]
     return build(layer, dt)
@@ -175,7 +177,8 @@ def _as(kind: Any, *arrays: np.ndarray) -> list[np.ndarray]:
 
 
 def canonical(graph: nir.NIRGraph) -> nir.NIRGraph:
-    """The same graph with its nodes in order of evaluation from the input and its edges sorted accordingly (files return them by name)."""
+    """The same graph with its nodes in order of evaluation from the input and its edges sorted accordingly (files
+    return them by name)."""
     following: dict[str, list[str]] = {name: [] for name in graph.nodes}
     for a, b in graph.edges:
         if a in following:
@@ -246,7 +249,8 @@ def read(path: str | os.PathLike[str]) -> nir.NIRGraph:
         The graph in canonical node order; every array finite, every edge between existing nodes, shapes consistent.
 
     Raises:
-        GraphError: the file is absent, truncated or no HDF5; a node type is unknown; a value is not finite; an edge or shape does not fit.
+        GraphError: the file is absent, truncated or no HDF5; a node type is unknown; a value is not finite; an edge or
+            shape does not fit.
     """
     where = Path(path)
     scan_file(where)

@@ -1,4 +1,5 @@
-"""Checks on NIR files and graphs that come from elsewhere. Each failure is one line: what, where, limit, actual value, fix."""
+"""Checks on NIR files and graphs that come from elsewhere. Each failure is one line: what, where, limit, actual value,
+fix."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ def scan_file(path: Path) -> None:
     """Look at the structure of an HDF5 file before any array is read.
 
     Raises:
-        GraphError: no such file, no HDF5 or truncated, no NIR graph, links out of the file, arrays too large, an unknown node type.
+        GraphError: no such file, no HDF5 or truncated, no NIR graph, links out of the file, arrays too large, an
+            unknown node type.
     """
     if not path.is_file():
         raise GraphError(f"{path}: no such file; check the path")
@@ -57,7 +59,8 @@ def _scan_group(group: h5py.Group, where: str, depth: int, total: list[int]) -> 
             total[0] += int(item.size or 0) * max(int(item.dtype.itemsize), 1)
             if total[0] > MAX_BYTES:
                 raise GraphError(
-                    f"{where}: arrays need more than {MAX_BYTES >> 30} GiB (at '{item.name}', shape {item.shape}); the file is damaged"
+                    f"{where}: arrays need more than {MAX_BYTES >> 30} GiB (at '{item.name}', shape {item.shape}); "
+                    "the file is damaged"
                 )
 
 
@@ -76,7 +79,8 @@ def _scan_types(group: h5py.Group, where: str, prefix: str) -> None:
         kind = _text(node, "type") if isinstance(node, h5py.Group) else "None"
         if kind not in known:
             raise GraphError(
-                f"{where}: node '{prefix}{name}' has the unknown type '{kind}'; known types are {', '.join(sorted(known))}"
+                f"{where}: node '{prefix}{name}' has the unknown type '{kind}'; known types are "
+                f"{', '.join(sorted(known))}"
             )
         if kind == "NIRGraph":
             _scan_types(node, where, f"{prefix}{name}.")
@@ -86,7 +90,8 @@ def check_graph(graph: nir.NIRGraph, prefix: str = "", depth: int = 0) -> None:
     """Structure, numbers and shapes of a graph in memory.
 
     Raises:
-        GraphError: dangling or duplicate edges, numbers that are not finite, arrays that are not real, shapes that do not fit along an edge.
+        GraphError: dangling or duplicate edges, numbers that are not finite, arrays that are not real, shapes that do
+            not fit along an edge.
     """
     if not isinstance(graph, nir.NIRGraph):
         raise GraphError(f"expected a NIRGraph, got {type(graph).__name__}")
@@ -97,7 +102,8 @@ def check_graph(graph: nir.NIRGraph, prefix: str = "", depth: int = 0) -> None:
         for end in (a, b):
             if end not in graph.nodes:
                 raise GraphError(
-                    f"edge ('{prefix}{a}', '{prefix}{b}') names the node '{prefix}{end}', which does not exist; add it or drop the edge"
+                    f"edge ('{prefix}{a}', '{prefix}{b}') names the node '{prefix}{end}', which does not exist; add "
+                    "it or drop the edge"
                 )
         if (a, b) in seen:
             raise GraphError(f"edge ('{prefix}{a}', '{prefix}{b}') occurs twice; drop one")
@@ -121,7 +127,8 @@ def _check_node(node: nir.NIRNode, name: str) -> None:
         if bad.any():
             at = [int(i) for i in np.argwhere(bad)[0]]
             raise GraphError(
-                f"node '{name}' ({type(node).__name__}): {key} is {value[tuple(at)]} at {at} ({int(bad.sum())} such values); repair or retrain"
+                f"node '{name}' ({type(node).__name__}): {key} is {value[tuple(at)]} at {at} ({int(bad.sum())} such "
+                "values); repair or retrain"
             )
     if isinstance(node, (nir.Affine, nir.Linear)):
         if node.weight.ndim != 2 or 0 in node.weight.shape:
@@ -135,7 +142,8 @@ def _check_edge(graph: nir.NIRGraph, a: str, b: str, prefix: str) -> None:
     expected = width_of(graph.nodes[b], "input")
     if sent is not None and expected is not None and sent != expected and 1 not in (len_of(sent), len_of(expected)):
         raise GraphError(
-            f"edge ('{prefix}{a}', '{prefix}{b}'): '{prefix}{a}' sends {sent} values and '{prefix}{b}' takes {expected}; shapes must agree"
+            f"edge ('{prefix}{a}', '{prefix}{b}'): '{prefix}{a}' sends {sent} values and '{prefix}{b}' takes "
+            f"{expected}; shapes must agree"
         )
 
 

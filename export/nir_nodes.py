@@ -1,11 +1,12 @@
 """NIR nodes of our own: neurons that cannot be built from NIR's primitives.
 
-Reset and damping multiply states, so no combination of NIR's linear nodes gives these dynamics. Each class is registered with the ``nir``
-package when this module is imported and then round-trips through ``nir.write`` and ``nir.read``. A program that does not know them fails when it
-reads such a file, instead of running other dynamics.
+Reset and damping multiply states, so no combination of NIR's linear nodes gives these dynamics. Each class is
+registered with the ``nir`` package when this module is imported and then round-trips through ``nir.write`` and
+``nir.read``. A program that does not know them fails when it reads such a file, instead of running other dynamics.
 
 Notation: ``'`` marks the previous step, ``I`` the sum of all inputs of the node at this step, ``H(x) = 1 where x > 0``.
-All states start at 0. All arrays have the shape of the layer. A recurrent connection (a cycle in the edges) delivers the spikes of the previous step.
+All states start at 0. All arrays have the shape of the layer. A recurrent connection (a cycle in the edges) delivers
+the spikes of the previous step.
 """
 
 from __future__ import annotations
@@ -78,7 +79,8 @@ class BRF(_Neuron):
         b_offset: damping, at least 0, per unit of dt.
         theta: threshold.
         gamma: decay of the refractory state q per step (0.9 in the paper).
-        dt: integration step of the equations above (a number of the model; the wall-clock step is in the graph's metadata).
+        dt: integration step of the equations above (a number of the model; the wall-clock step is in the graph's
+            metadata).
         variant: ``euler`` or ``exponential``.
     """
 

@@ -1,7 +1,8 @@
-"""Conventions of other frameworks, for NIR files that they wrote: time step, reset, its timing, bias of recurrent synapses.
+"""Conventions of other frameworks, for NIR files that they wrote: time step, reset, its timing, bias of recurrent
+synapses.
 
-A file does not say these things, so the reader must be told who wrote it. Where a framework's dynamics have no exact form here, its preset is
-an error with the reason.
+A file does not say these things, so the reader must be told who wrote it. Where a framework's dynamics have no exact
+form here, its preset is an error with the reason.
 """
 
 from __future__ import annotations
@@ -24,12 +25,14 @@ PRESETS: Mapping[str, Reading] = {
     "sinabs": Reading(dt=1.0, scheme="exponential_unit_gain", reset="subtract"),
     "nir-paper-braille": Reading(dt=1e-4, scheme="euler", reset="zero", decision="spike_count"),
 }
-"""Preset -> reading. ``snntorch`` is version 1.0 with its defaults (give ``reset="zero"`` for reset_mechanism="zero"); ``snntorch-2024`` the
-version of the NIR paper; ``nir`` the equations of NIR taken literally, dt to be given or inferred."""
+"""Preset -> reading. ``snntorch`` is version 1.0 with its defaults (give ``reset="zero"`` for reset_mechanism="zero");
+``snntorch-2024`` the version of the NIR paper; ``nir`` the equations of NIR taken literally, dt to be given or
+inferred."""
 
 REFUSED: Mapping[str, str] = {
     "spyx": "its layers pass spikes on one step late, which a chain that works in the same step cannot express",
-    "rockpool": "its neurons emit several spikes per step, floor(v / theta), and spike at v >= theta; both have no clause here",
+    "rockpool": "its neurons emit several spikes per step, floor(v / theta), and spike at v >= theta; both have no "
+    "clause here",
     "nengo": "its neurons integrate between spikes and spike at fractions of a step; no update per step equals that",
 }
 """Framework -> why its files cannot be converted exactly."""

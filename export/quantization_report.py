@@ -1,4 +1,5 @@
-"""What quantization did to each tensor: scale, range used, clipped values, rounding error. Plain numbers, for tables and JSON."""
+"""What quantization did to each tensor: scale, range used, clipped values, rounding error. Plain numbers, for tables
+and JSON."""
 
 from __future__ import annotations
 
@@ -22,9 +23,10 @@ def quantization_report(
     """Compare a Program with the float network it was made from.
 
     Returns:
-        ``{"layers": [{"name", "model", "fraction_bits" (None with units per row), "unit_low", "unit_high", "weight_bits", "coefficient_bits",
-        "shifts", "tensors": {name: {...}}}, ...]}``. A tensor has ``rms_error`` and ``max_error`` in its own real unit, ``relative_error``
-        (of the root mean squares), ``largest_integer`` and ``saturated``: how many values were clipped; synapses also ``exponent`` and ``limit``.
+        ``{"layers": [{"name", "model", "fraction_bits" (None with units per row), "unit_low", "unit_high",
+        "weight_bits", "coefficient_bits", "shifts", "tensors": {name: {...}}}, ...]}``. A tensor has ``rms_error``
+        and ``max_error`` in its own real unit and ``relative_error`` (of the root mean squares); synapses also
+        ``largest_integer``, ``saturated`` (how many values were clipped), ``exponent`` and ``limit``.
     """
     network = prepare(graph, reading, QuantizationSettings(synaptic_bias="steady_state"), {})
     layers = []

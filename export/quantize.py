@@ -36,10 +36,12 @@ def quantize(
     """Integer program of a network.
 
     Args:
-        graph: from ``to_nir`` or ``read``, or difference equations. A graph that carries its integer formats (``quantized_nir``) and comes
-            without settings and calibration is quantized with those, and gives the Program it was made from.
+        graph: from ``to_nir`` or ``read``, or difference equations. A graph that carries its integer formats
+            (``quantized_nir``) and comes without settings and calibration is quantized with those, and gives the
+            Program it was made from.
         settings: formats asked for; `changes` are fields of it by name (``weight_bits=4``).
-        calibration: inputs as in training, (B, T, N_in), numbers or anything NumPy can read; from them the range of states is measured.
+        calibration: inputs as in training, (B, T, N_in), numbers or anything NumPy can read; from them the range of
+            states is measured.
         reading: conventions for a graph from elsewhere.
 
     Raises:
@@ -80,18 +82,21 @@ def _representable(layer: StepLayer, settings: QuantizationSettings) -> StepLaye
     where = f"layer {layer.name}"
     if layer.options.get("variant") == "exponential":
         raise UnsupportedError(
-            f"{where}: the exponential BRF has no integer form: its decay exp(-dt q) depends on a state, and the specification has no clause "
+            f"{where}: the exponential BRF has no integer form: its decay exp(-dt q) depends on a state, and the "
+            "specification has no clause "
             "for that exponential; train with variant='euler'"
         )
     if "recurrent_bias" in layer.parameters:
         raise UnsupportedError(
-            f"{where}: a recurrent bias that is absent at the first step has no integer form; read it with the bias at the start"
+            f"{where}: a recurrent bias that is absent at the first step has no integer form; read it with the bias "
+            "at the start"
         )
     if layer.options.get("reset_timing", "same_step") == "next_step":
         layer = _reset_in_same_step(layer, where)
     if layer.options.get("reset_timing", "same_step") == "carried_over":
         raise UnsupportedError(
-            f"{where}: a membrane that stays above its threshold after a reset is treated as reset twice; no clause says that"
+            f"{where}: a membrane that stays above its threshold after a reset is treated as reset twice; no clause "
+            "says that"
         )
     if layer.kind == "cuba_lif":
         layer = _membrane_bias(layer, settings, where)
@@ -99,10 +104,12 @@ def _representable(layer: StepLayer, settings: QuantizationSettings) -> StepLaye
 
 
 def _reset_in_same_step(layer: StepLayer, where: str) -> StepLayer:
-    """Subtraction one step late, after the decay, equals subtraction at once plus a self-connection of ``-(1 - alpha) theta``: same spikes."""
+    """Subtraction one step late, after the decay, equals subtraction at once plus a self-connection of ``-(1 - alpha)
+    theta``: same spikes."""
     if layer.kind != "lif" or layer.options["reset"] != "subtract":
         raise UnsupportedError(
-            f"{where}: a '{layer.options['reset']}' reset of '{layer.kind}' at the next step has no integer form; only subtraction of lif has"
+            f"{where}: a '{layer.options['reset']}' reset of '{layer.kind}' at the next step has no integer form; "
+            "only subtraction of lif has"
         )
     p = layer.parameters
     if np.any(p["gain"] == 0):
@@ -122,7 +129,8 @@ def _membrane_bias(layer: StepLayer, settings: QuantizationSettings, where: str)
         return layer
     if settings.synaptic_bias == "refuse":
         raise UnsupportedError(
-            f"{where}: its bias enters the synaptic current, in integers it enters the membrane (FP-3.5); synaptic_bias='steady_state' converts it, "
+            f"{where}: its bias enters the synaptic current, in integers it enters the membrane (FP-3.5); "
+            "synaptic_bias='steady_state' converts it, "
             "exact but for the first few synaptic time constants"
         )
     if np.any(p["alpha_syn"] >= 1):
@@ -202,7 +210,8 @@ def _options(layer: StepLayer) -> dict[str, str]:
 
 
 def decision_multiplier(form: LayerFormat) -> np.ndarray | None:
-    """int32 (N_out,): outputs in different units are compared after multiplication by theirs; None where all units are equal (FP-4.1)."""
+    """int32 (N_out,): outputs in different units are compared after multiplication by theirs; None where all units are
+    equal (FP-4.1)."""
     if np.all(form.unit == form.unit[0]):
         return None
     return np.maximum(1, np.floor(form.unit / form.unit.max() * 2.0**_MULTIPLIER_BITS + 0.5)).astype(np.int32)

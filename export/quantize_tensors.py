@@ -1,7 +1,7 @@
 """Real numbers to integers, one tensor or one neuron model at a time: pure functions on NumPy arrays.
 
-Export and the integer forward pass of training call exactly these. Rounding is ``floor(x + 0.5)`` (FP-1.4). `unit` is the value of one
-state unit of each neuron, float64 (N,).
+Export and the integer forward pass of training call exactly these. Rounding is ``floor(x + 0.5)`` (FP-1.4). `unit` is
+the value of one state unit of each neuron, float64 (N,).
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def folded_synapses(
     parameters: Mapping[str, np.ndarray],
     input_scale: float = 1.0,
 ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
-    """Weights and bias as they are added to the state at each step: BRF carries dt, SE-adLIF and ALIF ``1 - alpha``, LIF and LI their gain.
+    """Weights and bias as they are added to the state at each step: BRF carries dt, SE-adLIF and ALIF ``1 - alpha``,
+    LIF and LI their gain.
 
     Returns:
         (weight, recurrent weight or None, bias); for ``cuba_lif`` the bias is the membrane's.
@@ -152,7 +153,8 @@ def quantize_lif(
 def quantize_cuba_lif(
     parameters: Mapping[str, np.ndarray], unit: np.ndarray, shifts: Mapping[str, int], bits: int, where: str = "layer"
 ) -> dict[str, np.ndarray]:
-    """du, dv, vth of FP-3.5; the integer u holds ``mem_gain u``, both states in units of `unit`, synapses and threshold in ``2^6 unit``."""
+    """du, dv, vth of FP-3.5; the integer u holds ``mem_gain u``, both states in units of `unit`, synapses and
+    threshold in ``2^6 unit``."""
     if np.any(parameters["v_reset"] != 0):
         i = int(np.argmax(parameters["v_reset"] != 0))
         raise UnsupportedError(

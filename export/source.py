@@ -8,20 +8,30 @@ The training side provides ``Network.to_arrays()``, which returns a plain dictio
      "input_format": {"low": 0, "high": 1},                  # integers that the network is fed with
      "decision": {"rule": "per_step", "ignore_first": 0}}
 
-All values are *effective* ones, as they enter the step (after abs, exp, interpolation), as float64 arrays that hold the trained numbers
-without rounding. :func:`network_arrays` checks them and returns a :class:`NetworkArrays`.
+All values are *effective* ones, as they enter the step (after abs, exp, interpolation), as float64 arrays that hold
+the trained numbers without rounding. :func:`network_arrays` checks them and returns a :class:`NetworkArrays`.
 
 Difference equations (``'`` = previous step, ``I = W x + b + R z'``), one per kind:
 
-``brf``       ``c = (sqrt(1 - (dt omega)^2) - 1)/dt - b_offset - q'``; ``u = u' + dt(c u' - omega v' + I)``; ``v = v' + dt(omega u' + c v')``;
-              ``z = (u - theta - q') > 0``; ``q = gamma q' + z``. Option ``variant``: ``euler`` or ``exponential``
-              (``c = -b_offset - q'``, ``u + iv = exp(dt(c + i omega))(u' + i v') + dt I``).
-``se_adlif``  ``u = alpha u'(1 - z') + (1 - alpha)(I - w')``; ``z = u > theta``; ``w = beta w' + (1 - beta)(a u (1 - z) + b z*) rho``.
-              Option ``adaptation_spike``: ``z*`` is ``current`` (z) or ``previous`` (z').
-``alif``      ``a = rho a' + (1 - rho) z'``; ``A = b0 + beta a``; ``u = alpha u' + (1 - alpha) I - A z'``; ``z = u > A``.
-``lif``       ``u = alpha u' + (1 - alpha) I``; ``z = u > theta``; option ``reset``: ``zero`` or ``subtract`` (theta), in the same step.
-``cuba_lif``  ``u = alpha_syn u' + syn_gain (W x + R z')``; ``v = alpha_mem v' + mem_gain u + b``; ``z = v > theta``; ``v = 0`` where z.
-``li``        ``u = kappa u' + (1 - kappa) I``, the output.
+``brf``
+    ``c = (sqrt(1 - (dt omega)^2) - 1)/dt - b_offset - q'``; ``u = u' + dt(c u' - omega v' + I)``;
+    ``v = v' + dt(omega u' + c v')``; ``z = (u - theta - q') > 0``; ``q = gamma q' + z``.
+    Option ``variant``: ``euler`` or ``exponential`` (``c = -b_offset - q'``,
+    ``u + iv = exp(dt(c + i omega))(u' + i v') + dt I``).
+``se_adlif``
+    ``u = alpha u'(1 - z') + (1 - alpha)(I - w')``; ``z = u > theta``;
+    ``w = beta w' + (1 - beta)(a u (1 - z) + b z*) rho``.
+    Option ``adaptation_spike``: ``z*`` is ``current`` (z) or ``previous`` (z').
+``alif``
+    ``a = rho a' + (1 - rho) z'``; ``A = b0 + beta a``; ``u = alpha u' + (1 - alpha) I - A z'``; ``z = u > A``.
+``lif``
+    ``u = alpha u' + (1 - alpha) I``; ``z = u > theta``; option ``reset``: ``zero`` or ``subtract`` (theta), in the
+    same step.
+``cuba_lif``
+    ``u = alpha_syn u' + syn_gain (W x + R z')``; ``v = alpha_mem v' + mem_gain u + b``; ``z = v > theta``;
+    ``v = 0`` where z.
+``li``
+    ``u = kappa u' + (1 - kappa) I``, the output.
 """
 
 from __future__ import annotations
@@ -108,14 +118,15 @@ class NetworkArrays:
 
     def layer_names(self) -> tuple[str, ...]:
         """``hidden0``, ``hidden1``, ..., and ``readout`` for the last layer."""
-        return tuple(f"hidden{i}" for i in range(len(self.layers) - 1)) + ("readout",)
+        return (*(f"hidden{i}" for i in range(len(self.layers) - 1)), "readout")
 
 
 def network_arrays(source: Any) -> NetworkArrays:
     """Checked arrays of a network.
 
     Args:
-        source: a :class:`NetworkArrays`, a dictionary as in the module's docstring, or an object whose ``to_arrays()`` returns one of these.
+        source: a :class:`NetworkArrays`, a dictionary as in the module's docstring, or an object whose ``to_arrays()``
+            returns one of these.
 
     Raises:
         ExportError: a missing or unknown item, a wrong shape, a value that is not finite or out of range.
@@ -155,7 +166,7 @@ def _layer(source: Any, name: str, n_in: int | None) -> LayerArrays:
     _known_keys(
         source, ("kind", "weight", "bias", "recurrent_weight", "parameters", "options", "name"), f"layer {name}"
     )
-    kind = source.get("kind")
+    kind = str(source.get("kind"))
     if kind not in PARAMETERS:
         raise ExportError(f"layer {name}: unknown kind '{kind}'; known kinds are {', '.join(PARAMETERS)}")
     weight = finite_array(source.get("weight"), f"layer {name}: weight")
@@ -184,7 +195,8 @@ def _layer(source: Any, name: str, n_in: int | None) -> LayerArrays:
 
 
 def check_parameters(kind: str, parameters: Mapping[str, np.ndarray], where: str) -> None:
-    """Ranges in which the difference equations above are meant: decays in [0, 1], a stable resonator grid, non-negative damping.
+    """Ranges in which the difference equations above are meant: decays in [0, 1], a stable resonator grid,
+    non-negative damping.
 
     Raises:
         ExportError: names the layer, the neuron, the limit and the value.
@@ -213,7 +225,8 @@ def finite_array(value: Any, what: str) -> np.ndarray:
     if bad.any():
         at = tuple(int(i) for i in np.argwhere(bad)[0])
         raise ExportError(
-            f"{what} is {array[at]} at {list(at)} ({int(bad.sum())} such values); all must be finite: retrain or repair it"
+            f"{what} is {array[at]} at {list(at)} ({int(bad.sum())} such values); all must be finite: retrain or "
+            "repair it"
         )
     return array
 
@@ -238,7 +251,8 @@ def _input_scale(scale: Any) -> float:
     value = float(finite_array(scale, "input_scale").reshape(()))
     if value <= 0 or np.frexp(value)[0] != 0.5:
         raise ExportError(
-            f"input_scale is {value:.9g}; it must be a power of two (such as 1/16), so that folding it into weights is exact"
+            f"input_scale is {value:.9g}; it must be a power of two (such as 1/16), so that folding it into weights "
+            "is exact"
         )
     return value
 

@@ -26,10 +26,12 @@ class Stair:
     """Accuracy of one stage.
 
     Attributes:
-        name: ``float``: the trained network; ``weights``: synapses and biases (in the form that integers have) as integers times their scale; ``coefficients``: decays,
-            rotations and thresholds too; ``states``: states rounded to their unit after every step, in float arithmetic; ``integer``: the Program.
+        name: ``float``: the trained network; ``weights``: synapses and biases (in the form that integers have) as
+            integers times their scale; ``coefficients``: decays, rotations and thresholds too; ``states``: states
+            rounded to their unit after every step, in float arithmetic; ``integer``: the Program.
         accuracy: share of decisions (steps or samples, as the network decides) that are right.
-        spikes_differing: share of all spikes of hidden and spiking layers (t, sample, neuron) that differ from the float network's.
+        spikes_differing: share of all spikes of hidden and spiking layers (t, sample, neuron) that differ from the
+            float network's.
     """
 
     name: str
@@ -51,7 +53,8 @@ def staircase(
     Args:
         graph: the float network.
         inputs: (B, T, N_in) integers, batch first as in training.
-        labels: (B, T) or (B,) class indices; (B,) only where the network decides once per sample or every step has that class.
+        labels: (B, T) or (B,) class indices; (B,) only where the network decides once per sample or every step has
+            that class.
         mask: (B, T), steps that count; None: all. The decision's ignored first steps do not count in any case.
         calibration: inputs (B, T, N_in) for the formats; None: `inputs`.
 
@@ -144,7 +147,8 @@ def _checked(network: StepNetwork, inputs: Any, labels: Any, mask: Any) -> tuple
     shapes = [(batch,)] if per_sample else [(batch,), (batch, steps)]
     if wanted.shape not in shapes or wanted.dtype.kind not in "iu":
         raise ExportError(
-            f"labels are {wanted.dtype} of shape {wanted.shape}; expected class indices of shape {' or '.join(map(str, shapes))}"
+            f"labels are {wanted.dtype} of shape {wanted.shape}; expected class indices of shape "
+            f"{' or '.join(map(str, shapes))}"
         )
     counts = np.ones((batch, steps), bool) if mask is None else np.asarray(mask).astype(bool)
     if counts.shape != (batch, steps):

@@ -2,9 +2,13 @@
 
 The values are those of :mod:`export.source`, with what a NIR file can say beyond a trained network:
 
-``lif``       ``u = alpha u' + gain I + leak``, spike ``u > theta``, reset by options ``reset`` (``zero``: to v_reset, ``subtract``: theta, ``none``).
-``cuba_lif``  ``u = alpha_syn u' + syn_gain (W x + R z' + b_syn)``; ``v = alpha_mem v' + mem_gain u + b``, reset as lif.
-``li``        ``u = kappa u' + gain I + leak``.
+``lif``
+    ``u = alpha u' + gain I + leak``, spike ``u > theta``; reset by options ``reset`` (``zero``: to v_reset,
+    ``subtract``: theta) and ``reset_timing`` (:class:`export.discretise.Reading`).
+``cuba_lif``
+    ``u = alpha_syn u' + syn_gain (W x + R z' + b_syn)``; ``v = alpha_mem v' + mem_gain u + b``, reset as lif.
+``li``
+    ``u = kappa u' + gain I + leak``.
 """
 
 from __future__ import annotations

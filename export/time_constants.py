@@ -1,4 +1,5 @@
-"""Between a decay per step and NIR's continuous-time parameters, in the explicit-Euler reading ``decay = 1 - dt/tau``, ``gain = r dt/tau``."""
+"""Between a decay per step and NIR's continuous-time parameters, in the explicit-Euler reading ``decay = 1 - dt/tau``,
+``gain = r dt/tau``."""
 
 from __future__ import annotations
 
@@ -22,10 +23,11 @@ def smallest_float_type(*arrays: np.ndarray) -> type[np.floating[Any]]:
 
 
 def euler_time_constant(decay: np.ndarray, dt: float, what: str) -> np.ndarray:
-    """tau with ``1 - dt/tau == decay`` in the arithmetic of its own type, wherever such a number exists; else the nearest.
+    """tau with ``1 - dt/tau == decay`` in the arithmetic of its own type, wherever such a number exists; else the
+    nearest.
 
-    float32 decays give float32 time constants, so that a reader that works in float32 gets the very decay that was trained. A float64 decay
-    below 0.5 may have no such tau: the exact decay stands in the node's metadata.
+    float32 decays give float32 time constants, so that a reader that works in float32 gets the very decay that was
+    trained. A float64 decay below 0.5 may have no such tau: the exact decay stands in the node's metadata.
 
     Raises:
         UnsupportedError: a decay of exactly 1 (infinite tau).
@@ -57,8 +59,8 @@ def _euler_decay(tau: np.ndarray, dt: float) -> np.ndarray:
 def decay_and_gain(tau: np.ndarray, r: np.ndarray, dt: float, scheme: str, what: str) -> tuple[np.ndarray, np.ndarray]:
     """Decay and input gain per step of ``tau dv/dt = -v + r i``, float64.
 
-    `scheme` ``euler``: ``1 - dt/tau`` and ``r dt/tau``; ``exponential``: ``exp(-dt/tau)`` and ``r (1 - exp(-dt/tau))`` (exact for constant i);
-    ``exponential_unit_gain``: ``exp(-dt/tau)`` and 1.
+    `scheme` ``euler``: ``1 - dt/tau`` and ``r dt/tau``; ``exponential``: ``exp(-dt/tau)`` and ``r (1 - exp(-dt/tau))``
+    (exact for constant i); ``exponential_unit_gain``: ``exp(-dt/tau)`` and 1.
     Computed in the type of tau, as other readers do; a gain within rounding of 1 (r chosen as tau/dt) is 1.
 
     Raises:
@@ -78,7 +80,8 @@ def decay_and_gain(tau: np.ndarray, r: np.ndarray, dt: float, scheme: str, what:
     if np.any(decay < 0):
         i = int(np.argmax(decay < 0))
         raise GraphError(
-            f"{what}: dt = {dt:.9g} s is larger than tau = {float(tau[i]):.9g} s of neuron {i}; give the dt of the network (--dt)"
+            f"{what}: dt = {dt:.9g} s is larger than tau = {float(tau[i]):.9g} s of neuron {i}; give the dt of the "
+            "network (--dt)"
         )
     wide = tau.astype(np.float64)
     gain = np.where(r == 1, 1.0 - decay, r.astype(np.float64) * (dt / wide))

@@ -38,7 +38,8 @@ class Stage:
 
 @dataclass(frozen=True)
 class Chain:
-    """Stages in order of evaluation; input_size channels; input_scale is a power of two taken out of a Scale node behind the input."""
+    """Stages in order of evaluation; input_size channels; input_scale is a power of two taken out of a Scale node
+    behind the input."""
 
     stages: tuple[Stage, ...]
     input_size: int
@@ -50,7 +51,8 @@ def chain_of(graph: nir.NIRGraph) -> Chain:
 
     Raises:
         GraphError: no input or output, an unconnected neuron, shapes that do not fit.
-        UnsupportedError: node types, skip or feedback connections that the chain cannot express; the message says which.
+        UnsupportedError: node types, skip or feedback connections that the chain cannot express; the message says
+            which.
     """
     nodes, edges = _flatten(graph)
     before: dict[str, list[str]] = {name: [] for name in nodes}
@@ -60,7 +62,8 @@ def chain_of(graph: nir.NIRGraph) -> Chain:
     for name, node in nodes.items():
         if not isinstance(node, (nir.Input, nir.Output, *_LINEAR)) and type(node).__name__ not in NEURONS:
             raise UnsupportedError(
-                f"node '{name}' is a {type(node).__name__}; supported are Affine, Linear, Scale, Flatten, {', '.join(NEURONS)}"
+                f"node '{name}' is a {type(node).__name__}; supported are Affine, Linear, Scale, Flatten, "
+                f"{', '.join(NEURONS)}"
             )
     scale, scale_node = _input_scale(nodes, edges, source)
     stages: list[Stage] = []
@@ -86,7 +89,8 @@ def chain_of(graph: nir.NIRGraph) -> Chain:
     for stage in stages:
         if stage.forward.weight.shape[1] != width:
             raise GraphError(
-                f"node '{stage.name}' reads {stage.forward.weight.shape[1]} values but the stage below has {width}; shapes must agree"
+                f"node '{stage.name}' reads {stage.forward.weight.shape[1]} values but the stage below has {width}; "
+                "shapes must agree"
             )
         width = stage.forward.weight.shape[0]
     return Chain(tuple(stages), n_in, scale)
@@ -132,7 +136,8 @@ def _shape(node: nir.NIRNode, name: str) -> np.ndarray:
 
 
 def _input_scale(nodes: dict[str, nir.NIRNode], edges: list[tuple[str, str]], source: str) -> tuple[float, str | None]:
-    """A Scale node behind the input that holds one power of two is an input scale; any other is folded into the weights."""
+    """A Scale node behind the input that holds one power of two is an input scale; any other is folded into the
+    weights."""
     following = [b for a, b in edges if a == source]
     if len(following) == 1 and isinstance(nodes[following[0]], nir.Scale):
         values = np.unique(np.asarray(nodes[following[0]].scale, dtype=np.float64))
@@ -243,8 +248,9 @@ def _merge(connections: list[Connection], width: int | None, name: str) -> Conne
     for connection in connections:
         if connection.weight.shape != first or (width is not None and width not in (1, first[0])):
             raise GraphError(
-                f"neuron '{name}' has {width} units but its synapses have shape {connection.weight.shape}; shapes must agree"
+                f"neuron '{name}' has {width} units but its synapses have shape {connection.weight.shape}; shapes "
+                "must agree"
             )
     if len(connections) == 1:
         return connections[0]
-    return Connection(sum(c.weight for c in connections), sum(c.bias for c in connections))
+    return Connection(np.sum([c.weight for c in connections], axis=0), np.sum([c.bias for c in connections], axis=0))

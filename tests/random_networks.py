@@ -1,4 +1,5 @@
-"""Random networks of every neuron model as plain arrays, in the form in which a trained network arrives (``export.source``)."""
+"""Random networks of every neuron model as plain arrays, in the form in which a trained network arrives
+(``export.source``)."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ def random_network(
     """
     if kinds is None:
         count = int(rng.integers(1, 4))
-        kinds = tuple(str(rng.choice(SPIKING)) for _ in range(count - 1)) + (str(rng.choice((*SPIKING, "li"))),)
+        kinds = (*(str(rng.choice(SPIKING)) for _ in range(count - 1)), str(rng.choice((*SPIKING, "li"))))
     low, high, scale = [(0, 1, 1.0), (0, 16, 1 / 16), (-8, 7, 1 / 8)][int(rng.integers(3))]
     layers, below = [], n_in
     for kind in kinds:

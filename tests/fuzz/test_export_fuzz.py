@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ def _round_trip(seed: int, folder: Path) -> None:
     rng = np.random.default_rng(seed)
     network = random_network(rng)
     calibration = random_inputs(rng, network, 30, 2).swapaxes(0, 1)
-    settings = {
+    settings: dict[str, Any] = {
         "weight_bits": int(rng.integers(2, 9)),
         "coefficient_bits": int(rng.integers(8, 17)),
         "weight_scale": str(rng.choice(["power_of_two", "per_layer", "per_row"])),

@@ -1,4 +1,5 @@
-"""Trained network -> NIR graph -> file -> graph: nothing is lost, and files that nobody vouches for are refused in one line."""
+"""Trained network -> NIR graph -> file -> graph: nothing is lost, and files that nobody vouches for are refused in one
+line."""
 
 from __future__ import annotations
 
@@ -38,12 +39,13 @@ def test_file_round_trip_keeps_every_value_and_the_order_of_nodes(kinds: tuple[s
     for a, b in zip(before.layers, after.layers, strict=True):
         assert (a.name, a.kind) == (b.name, b.kind)
         assert np.array_equal(a.weight, b.weight) and np.array_equal(a.bias, b.bias)
-        assert (a.recurrent_weight is None) == (b.recurrent_weight is None)
-        assert a.recurrent_weight is None or np.array_equal(a.recurrent_weight, b.recurrent_weight)
+        if a.recurrent_weight is None or b.recurrent_weight is None:
+            assert a.recurrent_weight is b.recurrent_weight
+        else:
+            assert np.array_equal(a.recurrent_weight, b.recurrent_weight)
         for key, value in a.parameters.items():
             assert np.array_equal(value, b.parameters[key]), key
-        for key, value in a.options.items():
-            assert b.options[key] == value
+        assert a.options.items() <= b.options.items()
 
 
 @pytest.mark.parametrize("kinds", KINDS, ids="-".join)
@@ -85,7 +87,8 @@ def test_plain_nir_nodes_are_readable_without_this_package(tmp_path: Path) -> No
     import sys
 
     export.write(export.to_nir(_network(("lif", "cuba_lif", "li"))), tmp_path / "lif.nir")
-    code = f"import nir; g = nir.read({str(tmp_path / 'lif.nir')!r}); print(sorted(type(n).__name__ for n in g.nodes.values()))"
+    names = "sorted(type(n).__name__ for n in g.nodes.values())"
+    code = f"import nir; g = nir.read({str(tmp_path / 'lif.nir')!r}); print({names})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "CubaLIF" in done.stdout and "'LIF'" in done.stdout, done.stderr
 

@@ -1,4 +1,5 @@
-"""Quantization: rounding, scales, stability, what is refused, and that a quantized graph gives the same integers again."""
+"""Quantization: rounding, scales, stability, what is refused, and that a quantized graph gives the same integers
+again."""
 
 from __future__ import annotations
 
@@ -113,9 +114,11 @@ def test_values_of_a_quantized_graph_are_integers_times_their_scale(kinds: tuple
     for index, (layer, integers, form) in enumerate(
         zip(again.layers, program.layers, formats_of(program), strict=True)
     ):
-        factor = {"brf": lambda p: p["dt"], "se_adlif": lambda p: 1 - p["alpha"], "alif": lambda p: 1 - p["alpha"]}.get(
-            layer.kind, lambda p: np.ones(layer.size)
-        )(layer.parameters)
+        factor = np.ones(layer.size)
+        if layer.kind == "brf":
+            factor = layer.parameters["dt"]
+        elif layer.kind in ("se_adlif", "alif"):
+            factor = 1 - layer.parameters["alpha"]
         scale = form.unit / factor * 2.0**integers.input.exponent / (again.input_scale if index == 0 else 1.0)
         scale = scale * (64 if layer.kind == "cuba_lif" else 1)
         ratio = layer.weight / scale[:, None]
@@ -147,7 +150,8 @@ def test_integers_follow_the_float_network_more_closely_with_more_bits() -> None
 
 @pytest.mark.parametrize("kinds", KINDS, ids="-".join)
 def test_output_of_the_restored_float_network_is_near_the_integers(kinds: tuple[str, ...]) -> None:
-    """The float network with the integers' values differs from the Program by state rounding alone, so nearly all spikes agree."""
+    """The float network with the integers' values differs from the Program by state rounding alone, so nearly all
+    spikes agree."""
     shares = []
     for seed in range(6):
         network, inputs = _case(kinds, 30 + seed)
@@ -195,7 +199,7 @@ def test_late_subtraction_is_converted_without_changing_a_spike() -> None:
     assert np.array_equal(a, b)
 
 
-REFUSALS = {
+REFUSALS: dict[str, Any] = {
     "exponential resonator": (
         ("brf", "li"),
         lambda n: n["layers"][0]["options"].update(variant="exponential"),
@@ -254,8 +258,9 @@ def test_what_cannot_be_converted_is_refused_in_one_line(case: str) -> None:
     kinds, change, arguments, expected = REFUSALS[case]
     network, inputs = _case(kinds, 1)
     change(network)
+    given: dict[str, Any] = {"calibration": inputs.swapaxes(0, 1), **arguments}
     with pytest.raises(export.ExportError) as error:
-        export.quantize(export.to_nir(network), **{"calibration": inputs.swapaxes(0, 1), **arguments})
+        export.quantize(export.to_nir(network), **given)
     assert expected in str(error.value) and "\n" not in str(error.value)
 
 
