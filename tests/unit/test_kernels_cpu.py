@@ -1,0 +1,290 @@
+"""Compiled CPU kernels equal the reference for every neuron, dtype, mode and layout; threads, cache, fallbacks."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from numba import njit
+
+import hypr
+from hypr.errors import HyprError
+from hypr.kernels import cpu, cpu_threads, dispatch, reference
+from hypr.kernels.cpu_math import exponential
+from hypr.learning import BPTT, HYPR, HYPRWindow
+from hypr.losses import CrossEntropy
+from hypr.neurons import LI
+from tests.paths import ROOT
+from tests.unit.hypr_cases import GAIN, MODELS, OwnNeuron, batch, gradients, network, worst
+
+KINDS = [name for name in MODELS if name != "own"] + ["li"]
+SHAPES = [(1, 1, 1, 1), (1, 3, 5, 4), (23, 1, 7, 3), (40, 3, 37, 9), (9, 17, 2, 1)]
+LIMITS = {
+    torch.float64: 1e-12,  # hundreds of roundings of 1e-16 each, in sums whose terms partly cancel
+    torch.float32: 3e-4,  # the same count of roundings of 6e-8
+}
+
+
+def make(kind, n_in, n, dtype, seed):
+    """A layer that spikes often, with its inputs and a random start."""
+    torch.manual_seed(seed)
+    layer = LI(n_in, n) if kind == "li" else MODELS[kind](n_in, n)
+    layer = layer.to(dtype).requires_grad_(False)
+    gain = GAIN[next((key for key in GAIN if kind.startswith(key)), "own")]
+    layer.weight *= gain
+    layer.bias += 0.1 * torch.randn(n, dtype=dtype)
+    if layer.recurrent_weight is not None:
+        layer.recurrent_weight *= gain
+    return layer
+
+
+def start(layer, steps, samples, dtype, density=0.3):
+    pre = (torch.rand(steps, samples, layer.n_in) < density).to(dtype)
+    state = 0.2 * torch.randn(samples, len(layer.state_names), layer.n, dtype=dtype).abs()
+    spikes = (torch.rand(samples, layer.n) < 0.3).to(dtype) if layer.spiking else state[:, 0].clone()
+    return pre, state, spikes
+
+
+def difference(found, expected):
+    """Largest difference relative to the largest magnitude expected."""
+    assert found.shape == expected.shape and found.dtype == expected.dtype
+    return float((found - expected).abs().max() / expected.abs().max().clamp(min=1e-30))
+
+
+def assert_close(found, expected, dtype, what):
+    if expected is None:
+        assert found is None, what
+        return
+    assert difference(found, expected) < LIMITS[dtype], what
+
+
+@pytest.mark.parametrize("dtype", LIMITS)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("kind", KINDS)
+def test_run_credit_and_carry_equal_the_reference(kind, shape, dtype):
+    steps, samples, n, n_in = shape
+    layer = make(kind, n_in, n, dtype, seed=steps)
+    pre, state, spikes = start(layer, steps, samples, dtype)
+    expected = reference.run_layer(layer, pre, state, spikes)
+    found = cpu.run_layer(layer, pre, state, spikes)
+    assert_close(found.states, expected.states, dtype, "states")
+    assert_close(found.current, expected.current, dtype, "current")
+    if layer.spiking:
+        assert torch.equal(found.spikes, expected.spikes)
+    dz, end = torch.randn(steps, samples, n, dtype=dtype), torch.randn_like(state)
+    for trajectory in (found, expected):  # the kernels' own memory layout and the other one
+        for mode in ("detached", "full"):
+            for adjoint in (None, end):
+                check_credit(layer, trajectory, dz, mode, adjoint, dtype)
+        for filters in ((), (0.0,), (0.0, 0.9)):
+            check_carry(layer, trajectory, filters, dtype)
+
+
+def check_credit(layer, trajectory, dz, mode, end, dtype):
+    expected = reference.credit_layer(layer, trajectory, dz, mode, end)
+    found = cpu.credit_layer(layer, trajectory, dz, mode, end)
+    for name in ("d_current", "d_direct", "adjoint_start", "dz_start"):
+        assert_close(getattr(found, name), getattr(expected, name), dtype, (mode, name))
+    assert found.d_parameters.keys() == expected.d_parameters.keys()
+    scale = max(float(value.abs().max()) for value in expected.d_parameters.values())
+    for name, value in expected.d_parameters.items():
+        # Sums over steps and samples cancel: their rounding follows the terms, not the sum.
+        assert float((found.d_parameters[name] - value).abs().max()) < LIMITS[dtype] * scale, (mode, name)
+
+
+def check_carry(layer, trajectory, filters, dtype):
+    expected = found = reference.start_eligibility(layer, trajectory.pre.shape[1], len(filters))
+    for _ in range(2):  # the second window starts from what the first one carried
+        expected = reference.carry_eligibility(layer, trajectory, expected, filters)
+        found = cpu.carry_eligibility(layer, trajectory, found, filters)
+    for name in ("weight", "recurrent", "bias"):
+        assert_close(getattr(found, name), getattr(expected, name), dtype, (filters, name))
+    assert found.parameters.keys() == expected.parameters.keys()
+    for name, value in expected.parameters.items():
+        assert_close(found.parameters[name], value, dtype, (filters, name))
+    adjoint = torch.randn_like(expected.weight[..., 0])
+    one, two = reference.boundary_gradient(adjoint, expected), cpu.boundary_gradient(adjoint, expected)
+    packed = cpu.boundary_gradient(adjoint, found)
+    assert one.keys() == two.keys() == packed.keys()
+    for name, value in one.items():
+        assert_close(two[name], value, dtype, (filters, name))
+        assert difference(packed[name], value) < 30 * LIMITS[dtype], (filters, name)  # differences of both add up
+
+
+@pytest.mark.parametrize("density", [0.0, 0.05, 0.9])
+def test_carry_equals_the_reference_for_sparse_and_dense_inputs(density):
+    layer = make("brf", 11, 9, torch.float64, seed=1)
+    pre, state, spikes = start(layer, 30, 4, torch.float64, density)
+    trajectory = cpu.run_layer(layer, pre * 0.5, state, spikes)  # graded inputs
+    for values in (trajectory.pre, trajectory.spikes):
+        assert values.shape  # both kinds of input reach the carry
+    check_carry(layer, trajectory, (0.0,), torch.float64)
+
+
+@pytest.mark.parametrize("rule", [HYPR, HYPRWindow])
+@pytest.mark.parametrize(
+    "stack", [("brf",), ("alif", "se_adlif_current"), ("cuba_lif_zero", "own", "lif_subtract")], ids="+".join
+)
+@pytest.mark.parametrize("window", [None, 7, 1])
+def test_gradients_of_the_rules_equal_the_reference(rule, stack, window):
+    net = network(*stack)
+    data = batch(net, 20)
+    learner = rule(net, window=window, readout_memory=True)
+    found = gradients(learner, *data)
+    with dispatch.use("reference"):
+        expected = gradients(learner, *data)
+    assert abs(float(found[0] - expected[0])) < 1e-12  # float64 sums in another order
+    assert worst(found[1], expected[1]) < 1e-12
+
+
+@pytest.mark.parametrize("kind", ["brf", "se_adlif_previous"])
+def test_results_are_the_same_bits_for_any_number_of_threads(kind, monkeypatch):
+    monkeypatch.setattr(cpu_threads, "_WORTH_A_THREAD", 1)
+    layer = make(kind, 6, 13, torch.float32, seed=3)
+    pre, state, spikes = start(layer, 25, 7, torch.float32)
+    dz, before = torch.randn(25, 7, 13), torch.get_num_threads()
+    results = []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            trajectory = cpu.run_layer(layer, pre, state, spikes)
+            credit = cpu.credit_layer(layer, trajectory, dz, "full")
+            carried = cpu.carry_eligibility(layer, trajectory, reference.start_eligibility(layer, 7))
+            results.append([trajectory.states, credit.d_current, *credit.d_parameters.values(), carried.weight])
+    finally:
+        torch.set_num_threads(before)
+    for other in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
+def test_gradients_are_taken_of_replaced_states_not_of_recorded_ones():
+    layer = make("alif", 4, 5, torch.float64, seed=4)
+    pre, state, spikes = start(layer, 12, 2, torch.float64)
+    recorded = cpu.run_layer(layer, pre, state, spikes)
+    other = replace(recorded, states=recorded.states + 0.1)
+    check_credit(layer, other, torch.randn(12, 2, 5, dtype=torch.float64), "full", None, torch.float64)
+
+
+def test_reset_of_a_carried_eligibility_reaches_the_next_window():
+    layer = make("brf", 4, 5, torch.float64, seed=5)
+    pre, state, spikes = start(layer, 12, 2, torch.float64)
+    trajectory = cpu.run_layer(layer, pre, state, spikes)
+    carried = cpu.carry_eligibility(layer, trajectory, reference.start_eligibility(layer, 2))
+    fresh = carried.weight.clone()
+    for value in (carried.weight, carried.recurrent, carried.bias, *carried.parameters.values()):
+        value[:] = 0.0
+    again = cpu.carry_eligibility(layer, trajectory, carried)
+    assert difference(again.weight, fresh) < LIMITS[torch.float64]
+
+
+@pytest.mark.parametrize("target", ["steps", "sequence", "steps_soft", "sequence_soft"])
+@pytest.mark.parametrize("dtype", LIMITS)
+def test_cross_entropy_equals_the_reference(dtype, target):
+    torch.manual_seed(6)
+    output, weight = 4 * torch.randn(300, 3, 6, dtype=dtype), torch.rand(300, 3, dtype=dtype)
+    y = {
+        "steps": torch.randint(0, 6, (300, 3)),
+        "sequence": torch.randint(0, 6, (3,)),
+        "steps_soft": torch.rand(300, 3, 6, dtype=dtype),
+        "sequence_soft": torch.rand(3, 6, dtype=dtype),
+    }[target]
+    value, gradient = CrossEntropy()(output, y, weight)
+    with dispatch.use("reference"):
+        expected, slope = CrossEntropy()(output, y, weight)
+    assert_close(value, expected, dtype, "value")
+    assert_close(gradient, slope, dtype, "gradient")
+
+
+def test_cross_entropy_of_huge_logits_is_finite():
+    output = torch.tensor([[[1e4, -1e4, 0.0]]])
+    value, gradient = CrossEntropy()(output, torch.tensor([[1]]), torch.ones(1, 1))
+    assert float(value) == pytest.approx(2e4, rel=1e-6)  # float32
+    assert gradient.flatten().tolist() == pytest.approx([1.0, -1.0, 0.0], abs=1e-30)  # exp(-1e4) is clamped
+
+
+@njit
+def _exponentials(x, y):
+    for i in range(x.size):
+        y[i] = exponential(x[i])
+
+
+@pytest.mark.parametrize(("dtype", "low", "high"), [(np.float32, -87.0, 88.0), (np.float64, -708.0, 709.0)])
+def test_exponential_is_within_two_units_in_the_last_place(dtype, low, high):
+    x = np.concatenate([np.linspace(low, high, 200_001), [0.0, -0.0, 1e-8, -1e-8]]).astype(dtype)
+    found = np.empty_like(x)
+    _exponentials(x, found)
+    exact = np.exp(x.astype(np.longdouble))
+    assert np.all(np.abs(found - exact) <= 2 * np.spacing(exact.astype(dtype)))
+
+
+def test_exponential_beyond_the_range_is_clamped():
+    x, y = np.array([-1e4, 1e4, -np.inf]), np.empty(3)
+    _exponentials(x, y)
+    assert 0.0 < y[0] < 1e-307 and np.isfinite(y[1]) and y[2] == y[0]
+
+
+def test_silent_layers_leave_the_floating_point_mode_of_the_caller():
+    layer = make("brf", 3, 4, torch.float32, seed=7)
+    silent = cpu.run_layer(layer, torch.zeros(1500, 2, 3), torch.full((2, 3, 4), 1e-3), torch.zeros(2, 4))
+    assert torch.isfinite(silent.states).all()
+    assert np.float32(1e-45) * np.float32(1.0) > 0.0  # subnormal numbers still count
+
+
+class _Louder(hypr.BRF):
+    """A user's variation of a built-in neuron, whose step the kernels do not know."""
+
+    def step(self, state, z, current, parameters):
+        return super().step(state, z, 2.0 * current, parameters)
+
+
+class _OwnSurrogate:
+    def psi(self, x):
+        return 1.0 / (1.0 + x * x)
+
+
+def test_neurons_and_surrogates_of_a_user_run_on_the_reference():
+    for layer in (OwnNeuron(2, 3), _Louder(2, 3), hypr.BRF(2, 3, surrogate=_OwnSurrogate())):
+        assert dispatch.kernel_name(layer) == "reference"
+        with torch.no_grad(), dispatch.use("compiled"), pytest.raises(HyprError, match="no compiled kernel"):
+            dispatch.run_layer(
+                layer, torch.zeros(1, 1, 2), torch.zeros(1, len(layer.state_names), 3), torch.zeros(1, 3)
+            )
+    assert dispatch.kernel_name(hypr.BRF(2, 3)) == "cpu"
+
+
+def test_half_precision_runs_on_the_reference():
+    assert dispatch.kernel_name(hypr.BRF(2, 3).to(torch.bfloat16)) == "reference"
+
+
+_STEP = """
+import torch, hypr
+from hypr.learning import HYPR
+net = hypr.Network([hypr.BRF(3, 5), hypr.LI(5, 2)])
+HYPR(net, window=4).backward(torch.rand(2, 9, 3), torch.zeros(2, dtype=torch.int64))
+from numba.core.dispatcher import Dispatcher
+from hypr.kernels import cpu_brf, cpu_carry, cpu_leaky, cpu_loss, cpu_math
+used = [v for m in (cpu_brf, cpu_carry, cpu_leaky, cpu_loss) for v in vars(m).values() if isinstance(v, Dispatcher)]
+print(sum(sum(v.stats.cache_hits.values()) for v in used), sum(sum(v.stats.cache_misses.values()) for v in used))
+"""
+
+
+def test_a_second_process_compiles_nothing():
+    counts = []
+    for _ in range(2):
+        done = subprocess.run([sys.executable, "-c", _STEP], cwd=ROOT, capture_output=True, text=True, check=True)
+        counts.append([int(number) for number in done.stdout.split()])
+    hits, misses = counts[1]
+    assert hits > 0 and misses == 0
+
+
+def test_bptt_at_thousand_steps_equals_the_reference():
+    net = network("brf", n=8, seed=8)
+    data = batch(net, 1000)
+    found = gradients(BPTT(net), *data)
+    with dispatch.use("reference"):
+        expected = gradients(BPTT(net), *data)
+    assert worst(found[1], expected[1]) < 1e-9  # roundings of 1e-16 amplified along a thousand recurrent steps
