@@ -117,10 +117,9 @@ class Bundle:
         return {f"{name} is this program": found() == expected for name, found in hashes.items() if self.has(name)}
 
     def _hash_of_float_network(self) -> str:
-        from export.dequantize import formats_of
-        from export.quantize import prepare, program_of
+        from export.dequantize import requantize
 
-        return content_hash(program_of(prepare(self.float_network(), None, None, {}), formats_of(self.program)))
+        return content_hash(requantize(self.float_network(), self.program))
 
     def _hash_of_quantized_network(self) -> str:
         from export import nir as nir_files

@@ -13,10 +13,11 @@ from typing import Any
 import nir
 import numpy as np
 
+from export.discretise import Reading
 from export.errors import QuantizationError
-from export.formats import LayerFormat
+from export.formats import LayerFormat, QuantizationSettings
 from export.nir import steps_to_nir
-from export.quantize import FORMAT_KEY, quantize
+from export.quantize import FORMAT_KEY, prepare, program_of, quantize
 from export.quantize_tensors import CUBA_ONE, CUBA_SHIFT
 from export.steps import StepLayer, StepNetwork
 from hardware.program import Layer, Program
@@ -40,6 +41,15 @@ def formats_of(program: Program) -> tuple[LayerFormat, ...]:
         LayerFormat.from_json(text, layer.size, layer.model, f"layer {layer.name}")
         for text, layer in zip(texts, program.layers, strict=True)
     )
+
+
+def requantize(graph: nir.NIRGraph | StepNetwork, program: Program, reading: Reading | None = None) -> Program:
+    """The integers of a float network in the formats and with the settings that a Program records.
+
+    The result equals `program` when that was made from this network.
+    """
+    settings = QuantizationSettings.from_json(program.metadata["settings"]) if "settings" in program.metadata else None
+    return program_of(prepare(graph, reading, settings, {}), formats_of(program))
 
 
 def integer_steps(program: Program, dt: float | None = None) -> StepNetwork:

@@ -78,6 +78,18 @@ class QuantizationSettings:
     def to_json(self) -> str:
         return json.dumps({f.name: getattr(self, f.name) for f in fields(self)})
 
+    @classmethod
+    def from_json(cls, text: str) -> QuantizationSettings:
+        """Settings recorded in a Program; QuantizationError where they are damaged."""
+        try:
+            return cls(**json.loads(text))
+        except QuantizationError:
+            raise
+        except (ValueError, TypeError) as error:
+            raise QuantizationError(
+                f"recorded settings are damaged ({error}); quantize the float graph again"
+            ) from None
+
 
 @dataclass(frozen=True, eq=False)
 class LayerFormat:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import export
+from export.dequantize import requantize
 from export.discretise import Reading
 from export.float_engine import run
 from export.presets import PRESETS, REFUSED, reading_of
@@ -78,6 +79,8 @@ def test_braille_network_has_its_published_float_accuracy_and_survives_int8() ->
         graph, inputs, data["y"].astype(int), settings=settings, calibration=inputs[:64], reading=reading
     )
     assert tuple(stair.name for stair in stairs) == STAIRS
+    program = export.quantize(graph, settings, calibration=inputs[:64], reading=reading)
+    assert requantize(graph, program, reading) == program
     assert stairs[0].accuracy == right / 1158 and stairs[0].spikes_differing == 0.0
     assert stairs[-1].accuracy >= 0.9465  # int8 with Lava's LIF and plain scales, as measured before this project
 

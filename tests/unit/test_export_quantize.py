@@ -12,7 +12,7 @@ import pytest
 
 import export
 from export.calibration import best_exponent, squared_error
-from export.dequantize import formats_of, integer_steps
+from export.dequantize import formats_of, integer_steps, requantize
 from export.float_engine import run
 from export.formats import LayerFormat, QuantizationSettings
 from export.quantization_report import quantization_report
@@ -173,6 +173,13 @@ def test_layer_quantization_is_a_pure_function_of_values_and_format() -> None:
         again = quantize_layer(layer, form, steps.input_scale if index == 0 else 1.0)
         assert np.array_equal(again.input.weight, integers.input.weight)
         assert all(np.array_equal(again.parameters[key], value) for key, value in integers.parameters.items())
+
+
+@pytest.mark.parametrize("kinds", KINDS, ids="-".join)
+def test_recorded_formats_and_settings_give_the_program_again_from_the_float_network(kinds: tuple[str, ...]) -> None:
+    network, inputs = _case(kinds, 13)
+    program = _program(network, inputs, weight_bits=5, weight_scale="per_row", synaptic_bias="steady_state")
+    assert requantize(export.to_nir(network), program) == program
 
 
 def test_units_per_row_compare_outputs_through_the_multiplier() -> None:
