@@ -193,11 +193,13 @@ def _layer(stage: Stage, name: str, dt: float | None, scheme: str, reading: Read
         "ALIF": _read_extension,
         "LIF": _read_lif,
         "LI": _read_li,
+        "IF": _read_if,
+        "I": _read_i,
         "CubaLIF": _read_cuba_lif,
     }.get(kind)
     if read is None:
         raise UnsupportedError(
-            f"node '{stage.name}' is a {kind}: it has no form in the integer contract; use LIF, CubaLIF or LI"
+            f"node '{stage.name}' is a {kind}: it has no form in the integer contract; use LIF, IF, CubaLIF, LI or I"
         )
     step_kind, parameters, options = read(stage, n, dt, scheme, reading)
     bias = stage.forward.bias
@@ -319,6 +321,28 @@ def _resetting(stage: Stage, n: int, reading: Reading) -> tuple[dict[str, np.nda
     if late_zero and reading.feed_forward_keeps_input and stage.recurrent is None and isinstance(stage.node, nir.LIF):
         timing = "same_step"  # old membrane dropped, input kept: the same spikes
     return values, {"reset": str(reset), "reset_timing": timing}
+
+
+def _read_if(
+    stage: Stage, n: int, dt: float | None, scheme: str, reading: Reading
+) -> tuple[str, dict[str, np.ndarray], dict[str, str]]:
+    """IF is a LIF that never forgets."""
+    values, options = _resetting(stage, n, reading)
+    parameters = {"alpha": np.ones(n), "theta": values["theta"], "gain": _integrator_gain(stage, n, dt)}
+    return "lif", {**parameters, "leak": np.zeros(n), "v_reset": values["v_reset"]}, options
+
+
+def _read_i(
+    stage: Stage, n: int, dt: float | None, scheme: str, reading: Reading
+) -> tuple[str, dict[str, np.ndarray], dict[str, str]]:
+    return "li", {"kappa": np.ones(n), "gain": _integrator_gain(stage, n, dt), "leak": np.zeros(n)}, {}
+
+
+def _integrator_gain(stage: Stage, n: int, dt: float | None) -> np.ndarray:
+    """``r dt``; within rounding of 1 (r chosen as 1/dt) it is 1."""
+    r = _vector(stage, "r", n)
+    gain = r.astype(np.float64) * _need_dt(stage, dt)
+    return np.where(np.abs(gain - 1.0) <= 4 * float(np.finfo(r.dtype).eps), 1.0, gain)
 
 
 def _read_lif(

@@ -7,9 +7,11 @@ import nir
 import numpy as np
 import pytest
 
+from export.dequantize import quantized_nir
 from export.discretise import Reading, discretise
 from export.errors import ExportError
 from export.float_engine import run
+from export.quantize import quantize
 from export.steps import StepLayer
 
 
@@ -139,9 +141,9 @@ REFUSED = {
         [("input", "w"), ("w", "li"), ("li", "v"), ("v", "lif"), ("lif", "output")],
         "does not spike",
     ),
-    "integrator": (
-        {"w": nir.Linear(weight=W), "if": nir.IF(r=np.ones(3), v_threshold=np.ones(3))},
-        [("input", "w"), ("w", "if"), ("if", "output")],
+    "synaptic integrator": (
+        {"w": nir.Linear(weight=W), "li": nir.CubaLI(*(np.full(3, 0.01) for _ in range(4)))},
+        [("input", "w"), ("w", "li"), ("li", "output")],
         "no form in the integer contract",
     ),
     "output fed twice": (
@@ -171,3 +173,21 @@ def test_time_step_is_inferred_only_where_it_is_certain() -> None:
         discretise(graph)
     with pytest.raises(ExportError, match="larger than tau"):
         discretise(graph, Reading(dt=1.0))
+
+
+def test_integrate_and_fire_never_forgets_and_has_an_integer_form() -> None:
+    nodes = {"w": nir.Linear(weight=W), "if": nir.IF(r=np.full(3, 1000.0), v_threshold=np.ones(3))}
+    nodes |= {"v": nir.Linear(weight=R), "i": nir.I(r=np.full(3, 1000.0))}
+    graph = _graph(nodes, [("input", "w"), ("w", "if"), ("if", "v"), ("v", "i"), ("i", "output")])
+    inputs = RNG.integers(0, 2, size=(30, 2, 2))
+    trace = run(graph, inputs, ("u",), READING)
+    u, out = np.zeros((2, 3)), np.zeros((2, 3))
+    for t in range(30):
+        u = u + inputs[t] @ W.T
+        z = u > 1
+        u = np.where(z, 0.0, u)
+        out = out + z @ R.T
+        assert np.array_equal(trace.spikes["if"][t], z) and np.allclose(trace.output[t], out, rtol=0, atol=1e-12)
+    program = quantize(graph, reading=READING, calibration=inputs.swapaxes(0, 1))
+    assert np.array_equal(program.layers[0].parameters["A"], np.full(3, 4096))
+    assert quantize(quantized_nir(program)) == program
