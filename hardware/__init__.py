@@ -1,4 +1,5 @@
-"""Integer networks for neuromorphic hardware: the contract, its oracle, its emulator and the proof that two engines agree. Needs NumPy only."""
+"""Integer networks for neuromorphic hardware: the contract, its oracle, its emulator and the proof that two engines
+agree. Needs NumPy only."""
 
 from hardware.compare import Comparison, Divergence, compare
 from hardware.decision import classify

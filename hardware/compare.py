@@ -20,7 +20,8 @@ UPDATE_ORDER: Mapping[str, tuple[str, ...]] = {
     "cuba_lif": ("u", "spikes", "v"),
     "li": ("u",),
 }
-"""Order in which one step settles its results; a spike comes before the state that it resets, so that the cause is named and not its effect."""
+"""Order in which one step settles its results; a spike comes before the state that it resets, so that the cause is
+named and not its effect."""
 
 
 @dataclass(frozen=True)
@@ -117,9 +118,11 @@ def compare(a: Trace, b: Trace, program: Program | None = None) -> Comparison:
 def context(
     a: Trace, b: Trace, divergence: Divergence, before: int = 5, after: int = 0
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """What the diverging neuron did around the divergence: key -> (values of a, values of b), from ``before`` steps earlier on.
+    """What the diverging neuron did around the divergence: key -> (values of a, values of b), from ``before`` steps
+    earlier on.
 
-    The first value is that of step ``max(0, divergence.step - before)``. Only arrays of the same layer that both traces hold are given.
+    The first value is that of step ``max(0, divergence.step - before)``. Only arrays of the same layer that both traces
+    hold are given.
     """
     window = slice(max(0, divergence.step - before), divergence.step + 1 + after)
     arrays_a, arrays_b = a.arrays(), b.arrays()
@@ -158,12 +161,14 @@ def _keys_in_order(program: Program) -> Iterator[str]:
 def _check_pair(key: str, x: np.ndarray, y: np.ndarray, engine_a: str, engine_b: str) -> None:
     if x.shape != y.shape:
         raise InputError(
-            f"cannot compare '{key}': {engine_a} has shape {x.shape}, {engine_b} has {y.shape}; run both on the same inputs"
+            f"cannot compare '{key}': {engine_a} has shape {x.shape}, {engine_b} has {y.shape}; run both "
+            f"on the same inputs"
         )
     for engine, array in ((engine_a, x), (engine_b, y)):
         if array.dtype != np.bool_ and not np.issubdtype(array.dtype, np.integer):
             raise InputError(
-                f"cannot compare '{key}' of {engine}: {array.dtype} is not an integer type; compare integer engines only"
+                f"cannot compare '{key}' of {engine}: {array.dtype} is not an integer type; compare "
+                f"integer engines only"
             )
 
 

@@ -13,7 +13,8 @@ def classify(program: Program, output: np.ndarray, mask: np.ndarray | None = Non
 
     Args:
         output: integers (T, B, N_out), ``Trace.output``.
-        mask: bool (T, B), steps that count (for padded sequences), or None for all; the decision's ``ignore_first`` applies besides.
+        mask: bool (T, B), steps that count (for padded sequences), or None for all; the decision's ``ignore_first``
+            applies besides.
 
     Returns:
         int64 (T, B) for rule ``per_step`` (defined at every step, also those that do not count), else (B,).

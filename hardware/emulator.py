@@ -1,4 +1,5 @@
-"""The batched emulator: NumPy path (readable, its parts replaceable) and compiled path (:mod:`hardware.kernels`), one entry point.
+"""The batched emulator: NumPy path (readable, its parts replaceable) and compiled path (:mod:`hardware.kernels`), one
+entry point.
 
 The NumPy path is the oracle of the compiled one, and is itself checked against :mod:`hardware.reference`.
 """
@@ -37,12 +38,14 @@ def synaptic_drive(layer: Layer, pre: np.ndarray, spikes_before: np.ndarray) -> 
 
 
 class Emulator:
-    """NumPy emulator whose neuron steps and synapses can be replaced, so that a changed copy can be tested against the others.
+    """NumPy emulator whose neuron steps and synapses can be replaced, so that a changed copy can be tested against the
+    others.
 
     Args:
         program: the network.
         steps: model name -> step, instead of those of :mod:`hardware.neurons`.
-        step: a step for every layer's model at once: ``step(n, states, spikes_before, drive)`` with ``n["model"]`` naming the model.
+        step: a step for every layer's model at once: ``step(n, states, spikes_before, drive)`` with ``n["model"]``
+            naming the model.
         drive: replaces :func:`synaptic_drive`.
         engine: name in the Trace.
     """
@@ -66,7 +69,8 @@ class Emulator:
     def step(
         self, layer: Layer, pre: np.ndarray, states: tuple[np.ndarray, ...], spikes_before: np.ndarray
     ) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
-        """One step of one layer: new int64 states (B, N) each, and bool spikes (B, N) (all False for a leaky integrator)."""
+        """One step of one layer: new int64 states (B, N) each, and bool spikes (B, N) (all False for a leaky
+        integrator)."""
         drive = self._drive(layer, pre, spikes_before)
         new, spikes = self._steps[layer.name](self._constants[layer.name], states, spikes_before, drive)
         return tuple(np.asarray(s, dtype=np.int64) for s in new), np.zeros(
@@ -97,10 +101,10 @@ class Emulator:
             for t in range(steps):
                 now, z = self.step(layer, pre[t], now, z)
                 spikes[layer.name][t] = z
-                for name, value in zip(names, now):
+                for name, value in zip(names, now, strict=True):
                     if name in kept:
                         states[name][t] = value
-            final.update({name: value.astype(np.int32) for name, value in zip(names, now)})
+            final.update({name: value.astype(np.int32) for name, value in zip(names, now, strict=True)})
             pre = spikes[layer.name]
         return _trace(self.program, self.engine, states, spikes, chosen, final)
 
@@ -139,9 +143,11 @@ def emulate(
         program: the network.
         inputs: integers or bool (T, B, N_in) within the program's input range.
         record: states to keep, ``"all"``, ``"u"``, ``"u/hidden0"``, ...; none by default.
-        initial_state: ``final_state`` of the chunk before; zeros by default. Chunk by chunk, memory does not grow with the sequence.
+        initial_state: ``final_state`` of the chunk before; zeros by default. Chunk by chunk, memory does not grow with
+            the sequence.
         backend: ``numba``, ``numpy``, or ``auto`` (numba where it is installed).
-        keep_spikes: False drops the spikes of hidden layers from the Trace, which then holds the output and what ``record`` names.
+        keep_spikes: False drops the spikes of hidden layers from the Trace, which then holds the output and what
+            ``record`` names.
         threads: threads of the numba backend; by default all cores for large batches. Results do not depend on it.
 
     Raises:
@@ -167,7 +173,8 @@ def emulate(
 
 
 def teacher_forced(program: Program, trace: Trace, inputs: np.ndarray, emulator: Emulator | None = None) -> Trace:
-    """Compute every step from the other engine's own states of the step before, so that one wrong step does not spoil the following ones.
+    """Compute every step from the other engine's own states of the step before, so that one wrong step does not spoil
+    the following ones.
 
     Args:
         trace: the other engine's run from zero states, all states recorded (``record="all"``).
@@ -193,7 +200,8 @@ def teacher_forced(program: Program, trace: Trace, inputs: np.ndarray, emulator:
             if given is None or given.shape != (steps, batch, layer.size):
                 actual = "nothing" if given is None else f"shape {given.shape}"
                 raise InputError(
-                    f"teacher forcing needs '{key}' of shape {(steps, batch, layer.size)}, got {actual}; record all states of that run"
+                    f"teacher forcing needs '{key}' of shape {(steps, batch, layer.size)}, got {actual}; "
+                    f"record all states of that run"
                 )
         states.update(
             {f"{state}/{layer.name}": np.empty((steps, batch, layer.size), np.int32) for state in layer.spec.states}
@@ -230,7 +238,7 @@ def _force_block(
         new, z = emulator.step(layer, pre, now, before)
         shape = (window.stop - window.start, inputs.shape[1], layer.size)
         spikes[layer.name][window] = z.reshape(shape)
-        for name, value in zip(names, new):
+        for name, value in zip(names, new, strict=True):
             states[name][window] = value.reshape(shape)
         if layer.spec.spiking:
             pre = trace.spikes[layer.name][window].reshape(-1, layer.size)

@@ -1,6 +1,7 @@
 """Integer arithmetic of the specification, on NumPy arrays: pure functions, one clause each.
 
-Arguments are int64 arrays (or Python ints); int64 is wide enough for the product of any 24-bit state and any coefficient of the contract.
+Arguments are int64 arrays (or Python ints); int64 is wide enough for the product of any 24-bit state and any
+coefficient of the contract.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ def shz(x: np.ndarray, k: int) -> np.ndarray:
 
 
 def mulsh(x: np.ndarray, c: np.ndarray, k: int) -> np.ndarray:
-    """FP-1.2: multiply by a coefficient c >= 0 and shift right by k bits toward zero, ``sign(x) * ((|x| * c) >> k)``."""
+    """FP-1.2: multiply by a coefficient c >= 0 and shift right by k bits toward zero, ``sign(x) * ((|x| * c) >>
+    k)``."""
     magnitude = (np.abs(x) * c) >> k
     return np.where(x < 0, -magnitude, magnitude)
 

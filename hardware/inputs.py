@@ -72,7 +72,8 @@ def check_state(program: Program, state: NetworkState | None, batch: int) -> Net
 
 
 def state_limit(layer: Layer, key: str) -> tuple[int, int]:
-    """Smallest and largest value of a state (FP-1.1); the current of CubaLIF wraps instead of saturating and has 32 bits (FP-3.5)."""
+    """Smallest and largest value of a state (FP-1.1); the current of CubaLIF wraps instead of saturating and has 32
+    bits (FP-3.5)."""
     if layer.model == "cuba_lif" and key.startswith("u"):
         return -(2**31) + 1, 2**31 - 1
     return -STATE_MAX, STATE_MAX

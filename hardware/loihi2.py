@@ -1,4 +1,5 @@
-"""Limits of the target chip, each with its source and how sure it is. Public sources only; a target file can replace any of them."""
+"""Limits of the target chip, each with its source and how sure it is. Public sources only; a target file can replace
+any of them."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ class Limit:
         name: key in a target file.
         value: the limit, in ``unit``.
         source: where the number comes from.
-        confidence: ``primary`` (maker's document or software), ``secondary`` (others report it), ``assumed`` (no public source found; taken from
+        confidence: ``primary`` (maker's document or software), ``secondary`` (others report it), ``assumed`` (no public
+            source found; taken from
             Loihi 1 or from what fits), ``user`` (from a target file).
     """
 

@@ -1,6 +1,7 @@
 """What each integer neuron model is made of: its states, coefficients, shifts and named options.
 
-This is data, not arithmetic. The arithmetic stands in ``hardware.neurons`` (arrays) and ``hardware.reference`` (one neuron at a time); every
+This is data, not arithmetic. The arithmetic stands in ``hardware.neurons`` (arrays) and ``hardware.reference`` (one
+neuron at a time); every
 other engine (Lava, ONNX, torch) and the Program's own validation read the same tables.
 """
 
@@ -23,7 +24,8 @@ class ParameterSpec:
 
     Attributes:
         low: smallest value allowed.
-        high: largest value allowed; None stands for ``2**coefficient_bits`` of the layer (a decay of exactly 1 is ``2**K``).
+        high: largest value allowed; None stands for ``2**coefficient_bits`` of the layer (a decay of exactly 1 is
+            ``2**K``).
         meaning: one line for error messages and reports.
     """
 

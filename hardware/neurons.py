@@ -4,8 +4,10 @@ Every step has the same form::
 
     states', spikes = step(n, states, spikes_before, drive)
 
-where ``n`` are the constants of the layer (:func:`constants`: int64 (N,) parameters and bias, int shifts, str options), ``states`` an int64 array (B, N)
-for each state of the model in the model's order, ``spikes_before`` a bool array (B, N) of the layer's own spikes one step earlier, and ``drive`` the
+where ``n`` are the constants of the layer (:func:`constants`: int64 (N,) parameters and bias, int shifts, str options),
+``states`` an int64 array (B, N)
+for each state of the model in the model's order, ``spikes_before`` a bool array (B, N) of the layer's own spikes one
+step earlier, and ``drive`` the
 synaptic current int64 (B, N) without bias (FP-2.1). ``spikes`` is a bool array, or None for a leaky integrator.
 """
 
@@ -63,7 +65,8 @@ def se_adlif(
 def alif(
     n: Mapping[str, Any], states: States, spikes_before: np.ndarray, drive: np.ndarray
 ) -> tuple[States, np.ndarray]:
-    """FP-3.3, LIF with an adaptive threshold; the reset subtracts the new threshold after a spike of the step before."""
+    """FP-3.3, LIF with an adaptive threshold; the reset subtracts the new threshold after a spike of the step
+    before."""
     a, u = states
     current = drive + n["bias"]
     a_new = sat(mulsh(a, n["Rho"], n["K"]) + n["Ja"] * spikes_before)
@@ -86,7 +89,8 @@ def lif(
 def cuba_lif(
     n: Mapping[str, Any], states: States, spikes_before: np.ndarray, drive: np.ndarray
 ) -> tuple[States, np.ndarray]:
-    """FP-3.5, current-based LIF exactly as Lava 0.10's fixed-point LIF; the bias enters v, u wraps instead of saturating."""
+    """FP-3.5, current-based LIF exactly as Lava 0.10's fixed-point LIF; the bias enters v, u wraps instead of
+    saturating."""
     u, v = states
     u_new = wrap_once(mulsh(u, 4096 - (n["du"] + 1), 12) + (drive << 6))
     v_new = sat(mulsh(v, 4096 - n["dv"], 12) + u_new + n["bias"])

@@ -1,6 +1,7 @@
 """The frozen integer network: the contract between training, export and every engine.
 
-A :class:`Program` holds integers only. Real numbers were turned into these integers once, at export; no engine recomputes them. Metadata
+A :class:`Program` holds integers only. Real numbers were turned into these integers once, at export; no engine
+recomputes them. Metadata
 (scales, time step, where the network came from) is carried for people and never read by an engine.
 """
 
@@ -51,7 +52,8 @@ class Layer:
     """One layer: synapses, bias and neurons.
 
     Attributes:
-        name: unique, used in traces as ``spikes/<name>`` and ``<state>/<name>``; letters, digits, ``_``, ``.`` and ``-``.
+        name: unique, used in traces as ``spikes/<name>`` and ``<state>/<name>``; letters, digits, ``_``, ``.`` and
+            ``-``.
         model: a key of :data:`hardware.models.MODELS`.
         input: synapses from the layer below (or the network input), same time step.
         recurrent: synapses from this layer's spikes one step earlier, or None.
@@ -104,7 +106,8 @@ class Decision:
     """How a class is read from the output integers; the lowest index wins a tie.
 
     Attributes:
-        rule: ``per_step`` (argmax at every step), ``sum`` (argmax of the sum over the steps that count) or ``spike_count`` (the same sum, of
+        rule: ``per_step`` (argmax at every step), ``sum`` (argmax of the sum over the steps that count) or
+            ``spike_count`` (the same sum, of
             output spikes).
         ignore_first: steps at the start that do not count.
         multiplier: int32 (N_out,), multiplies each output before the argmax (per-row weight scales), or None for ones.
@@ -130,7 +133,8 @@ class Program:
         metadata: strings for people (JSON-able), outside the content hash.
 
     Raises:
-        ProgramError: where a shape, range, name or option breaks the contract; the message names layer, item, limit and actual value.
+        ProgramError: where a shape, range, name or option breaks the contract; the message names layer, item, limit and
+            actual value.
     """
 
     layers: tuple[Layer, ...]

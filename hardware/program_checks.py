@@ -1,4 +1,5 @@
-"""Validation of a :class:`hardware.program.Program`: every shape, type, range, name and option, with one-line errors."""
+"""Validation of a :class:`hardware.program.Program`: every shape, type, range, name and option, with one-line
+errors."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ def validate(program: Program) -> None:
     """
     if program.spec_version != SPEC_VERSION:
         raise ProgramError(
-            f"specification version '{program.spec_version}' is not '{SPEC_VERSION}', the one these engines implement; export the network again"
+            f"specification version '{program.spec_version}' is not '{SPEC_VERSION}', the one these "
+            f"engines implement; export the network again"
         )
     if not program.layers:
         raise ProgramError("a Program needs at least one layer, got none")
@@ -48,7 +50,8 @@ def validate(program: Program) -> None:
 
 
 def worst_current(layer: Layer, largest_input: int) -> np.ndarray:
-    """FP-2.1: largest possible |I| of each neuron without bias, int64 (N,), for inputs of magnitude up to ``largest_input``."""
+    """FP-2.1: largest possible |I| of each neuron without bias, int64 (N,), for inputs of magnitude up to
+    ``largest_input``."""
     total = (np.abs(layer.input.weight.astype(np.int64)).sum(axis=1) * largest_input) << layer.input.exponent
     if layer.recurrent is not None:
         total = total + (np.abs(layer.recurrent.weight.astype(np.int64)).sum(axis=1) << layer.recurrent.exponent)
@@ -116,7 +119,8 @@ def _check_parameters(layer: Layer, where: str) -> None:
         if unstable.size:
             n = int(unstable[0])
             raise ProgramError(
-                f"{where}: neuron {n} is an unstable resonator, C^2 + S^2 = {int(c[n] ** 2 + s[n] ** 2)} must be at most "
+                f"{where}: neuron {n} is an unstable resonator, C^2 + S^2 = {int(c[n] ** 2 + s[n] ** 2)} "
+                f"must be at most "
                 f"2^{2 * layer.shifts[_DECAY_SHIFT]} (FP-5.1); decrement C"
             )
 
@@ -155,7 +159,8 @@ def _check_synapses(synapses: Synapses, what: str, pre: int, post: int | None = 
     if outside.size:
         row, column = (int(i) for i in outside[0])
         raise ProgramError(
-            f"{what}: {synapses.weight_bits}-bit weights must be {-limit} to {limit}, got {int(weight[row, column])} at [{row}, {column}]"
+            f"{what}: {synapses.weight_bits}-bit weights must be {-limit} to {limit}, got "
+            f"{int(weight[row, column])} at [{row}, {column}]"
         )
 
 
@@ -174,7 +179,8 @@ def _check_current(layer: Layer, largest_input: int) -> None:
 
 
 def _check_cuba_current(layer: Layer, worst: np.ndarray, where: str) -> None:
-    """FP-3.5 wraps once: where inputs can exceed two ranges in one step, the current must still stay within 32 bits for ever."""
+    """FP-3.5 wraps once: where inputs can exceed two ranges in one step, the current must still stay within 32 bits for
+    ever."""
     charge = worst << 6
     excess = np.maximum(charge - 2**24, 0)
     leak = layer.parameters["du"].astype(np.int64) + 1  # of 4096
@@ -183,7 +189,8 @@ def _check_cuba_current(layer: Layer, worst: np.ndarray, where: str) -> None:
     if broken.size:
         n = int(broken[0])
         raise ProgramError(
-            f"{where}: neuron {n} can receive {int(worst[n])} synaptic units in one step, its current could leave 32 bits (FP-3.5); "
+            f"{where}: neuron {n} can receive {int(worst[n])} synaptic units in one step, its current "
+            f"could leave 32 bits (FP-3.5); "
             "lower an exponent"
         )
 
@@ -194,7 +201,8 @@ def _check_decision(program: Program) -> None:
         raise ProgramError(f"decision rule {decision.rule!r} is unknown; rules are {', '.join(DECISION_RULES)}")
     if decision.rule == "spike_count" and not program.output.spec.spiking:
         raise ProgramError(
-            f"decision rule 'spike_count' needs a spiking output layer, '{program.output.name}' is '{program.output.model}'; use 'sum'"
+            f"decision rule 'spike_count' needs a spiking output layer, '{program.output.name}' is "
+            f"'{program.output.model}'; use 'sum'"
         )
     _check_int(decision.ignore_first, 0, 2**31 - 1, "decision: ignore_first")
     if decision.multiplier is not None:
@@ -205,5 +213,6 @@ def _check_metadata(metadata: Mapping[str, str]) -> None:
     for key, value in metadata.items():
         if not isinstance(key, str) or not isinstance(value, str):
             raise ProgramError(
-                f"metadata must map strings to strings, got {key!r}: {type(value).__name__}; convert with str() or json.dumps()"
+                f"metadata must map strings to strings, got {key!r}: {type(value).__name__}; convert "
+                f"with str() or json.dumps()"
             )

@@ -1,7 +1,9 @@
 """Load and save a :class:`hardware.program.Program` as one ``.npz`` file, without pickle.
 
-The file is a zip archive of ``.npy`` members plus ``header.npy``, the bytes of a JSON object (format version, names, shifts, options, metadata and the
-SHA-256 of the content). Equal programs give byte-equal files. A file is untrusted: sizes, names, types, shapes, ranges and the hash are checked.
+The file is a zip archive of ``.npy`` members plus ``header.npy``, the bytes of a JSON object (format version, names,
+shifts, options, metadata and the
+SHA-256 of the content). Equal programs give byte-equal files. A file is untrusted: sizes, names, types, shapes, ranges
+and the hash are checked.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def content_hash(program: Program) -> str:
-    """SHA-256 (64 hexadecimal digits) over everything that an engine reads: integers, models, options and names; not metadata."""
+    """SHA-256 (64 hexadecimal digits) over everything that an engine reads: integers, models, options and names; not
+    metadata."""
     digest = hashlib.sha256()
     description, arrays = _describe(program)
     digest.update(json.dumps(description, sort_keys=True, separators=(",", ":")).encode())
@@ -78,7 +81,8 @@ def load(path: str | os.PathLike[str]) -> Program:
     """Read and check a program.
 
     Raises:
-        ProgramError: file missing, truncated, edited, too large, of a newer version, or breaking the contract; one line.
+        ProgramError: file missing, truncated, edited, too large, of a newer version, or breaking the contract; one
+            line.
     """
     path = Path(path)
     try:
@@ -115,15 +119,15 @@ def write_atomically(path: Path, content: bytes) -> None:
     temporary = None
     try:
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as stream:
-            temporary = stream.name
+            temporary = Path(stream.name)
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        temporary.chmod(0o644)
+        temporary.replace(path)
     except OSError as error:
-        if temporary is not None and os.path.exists(temporary):
-            os.unlink(temporary)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
         raise ProgramError(f"{path}: cannot be written ({error.strerror or error}); check the folder") from None
 
 
@@ -189,7 +193,8 @@ def _read_members(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
 
 
 def _parse_array(name: str, content: bytes) -> np.ndarray:
-    """Parse one ``.npy`` member; its size must be exactly what its own header says, so that a false shape allocates nothing."""
+    """Parse one ``.npy`` member; its size must be exactly what its own header says, so that a false shape allocates
+    nothing."""
     stream = io.BytesIO(content)
     if np.lib.format.read_magic(stream) != (1, 0):
         raise ProgramError(f"member '{name}' has an unknown array version; export the network again")
@@ -204,7 +209,8 @@ def _parse_array(name: str, content: bytes) -> np.ndarray:
     body = content[stream.tell() :]
     if count * dtype.itemsize != len(body):
         raise ProgramError(
-            f"member '{name}' holds {len(body)} bytes, its shape {shape} needs {count * dtype.itemsize}; export the network again"
+            f"member '{name}' holds {len(body)} bytes, its shape {shape} needs {count * dtype.itemsize}; "
+            f"export the network again"
         )
     return np.frombuffer(body, dtype=dtype).reshape(shape)
 

@@ -1,4 +1,5 @@
-"""Random valid programs, inputs and states for tests that look for differences between engines; border values on purpose."""
+"""Random valid programs, inputs and states for tests that look for differences between engines; border values on
+purpose."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ def random_program(
     """A random chain of layers that spikes, saturates and resets in many of its neurons.
 
     Args:
-        layers, sizes, weight_bits, coefficient_bits, inputs: a number, or lowest and highest (both included); ``sizes`` are neurons of a layer.
+        layers, sizes, weight_bits, coefficient_bits, inputs: a number, or lowest and highest (both included); ``sizes``
+            are neurons of a layer.
         models: models to draw from (default all); a leaky integrator is used as the last layer only.
         border: put some parameters, weights, biases and formats at the borders of their ranges.
         recurrent: probability that a spiking layer has recurrent synapses.
@@ -84,7 +86,8 @@ def random_state(rng: np.random.Generator, program: Program, batch: int) -> Netw
 
 
 def random_state_values(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """int64 states within 24 bits: uniform in the exponent, one in eight at a border (0, +-1, powers of two and their neighbours, +-(2^23 - 1))."""
+    """int64 states within 24 bits: uniform in the exponent, one in eight at a border (0, +-1, powers of two and their
+    neighbours, +-(2^23 - 1))."""
     magnitude = rng.integers(0, 2 ** rng.integers(1, 24, size=shape))
     powers = np.minimum(2 ** rng.integers(0, 24, size=shape) + rng.integers(-1, 2, size=shape), STATE_MAX)
     magnitude = np.where(rng.random(shape) < 0.125, powers, magnitude)

@@ -1,6 +1,7 @@
 """Interval analysis of a Program: which states can provably never saturate, and how wide every sum is.
 
-All bounds hold for every input within the program's declared range and every spike pattern, from zero states. A bound that exceeds 24 bits does not
+All bounds hold for every input within the program's declared range and every spike pattern, from zero states. A bound
+that exceeds 24 bits does not
 mean that the network saturates, only that it cannot be excluded; give a trace to see what was observed.
 """
 
@@ -54,7 +55,8 @@ class SumRange:
         layer: name.
         largest_sum: largest |sum| of mantissas times inputs over the rows, before the shift.
         largest_current: largest |I| with shifts and bias.
-        float32_exact: a float32 matrix product of this layer is exact, whatever its order of summation (every partial sum below 2^24).
+        float32_exact: a float32 matrix product of this layer is exact, whatever its order of summation (every partial
+            sum below 2^24).
         int32_accumulator: the current and every partial sum of it fit 32 bits.
     """
 
@@ -137,7 +139,8 @@ def _observed(trace: Trace | None, key: str) -> tuple[int, int] | None:
 
 
 def _leaky(gain: np.ndarray, shift: int, drive: Interval) -> Interval:
-    """Interval of ``x' = mulsh(x, gain, shift) + drive`` from 0: ``drive / (1 - gain 2^-shift)``; rounding toward zero only shrinks it."""
+    """Interval of ``x' = mulsh(x, gain, shift) + drive`` from 0: ``drive / (1 - gain 2^-shift)``; rounding toward zero
+    only shrinks it."""
     least, most = np.minimum(drive[0], 0), np.maximum(drive[1], 0)
     return -_geometric(gain, shift, -least), _geometric(gain, shift, most)
 
@@ -229,7 +232,8 @@ MAX_WIDENINGS = 200
 
 
 def _brf(layer: Layer, drive: Interval) -> Bounds:
-    """The rotation with damping d <= C shrinks the length of (u, v) by sqrt(C^2 + S^2) 2^-K; q >= 0, so that d never exceeds C (FP-5.1)."""
+    """The rotation with damping d <= C shrinks the length of (u, v) by sqrt(C^2 + S^2) 2^-K; q >= 0, so that d never
+    exceeds C (FP-5.1)."""
     p, k = _int64(layer), layer.shifts["K"]
     low, high = _with_bias(layer, drive)
     push = np.maximum(np.abs(low), np.abs(high))
@@ -241,7 +245,8 @@ def _brf(layer: Layer, drive: Interval) -> Bounds:
 
 
 ROTATION_ROUNDING = 3
-"""Each component of the rotated (u, v) is off by less than 2 (two roundings below 1 each): less than 2 sqrt(2) in length."""
+"""Each component of the rotated (u, v) is off by less than 2 (two roundings below 1 each): less than 2 sqrt(2) in
+length."""
 
 
 def _ceil_sqrt(x: int) -> int:

@@ -1,4 +1,5 @@
-"""The scalar oracle: one neuron, one step, one sample at a time, in Python ints of unlimited width. Never optimised, shares no arithmetic with other engines."""
+"""The scalar oracle: one neuron, one step, one sample at a time, in Python ints of unlimited width. Never optimised,
+shares no arithmetic with other engines."""
 
 from __future__ import annotations
 
@@ -113,7 +114,7 @@ def neuron_constants(layer: Layer, index: int) -> dict[str, Any]:
 def synaptic_sum(synapses: Synapses, neuron: int, pre: Sequence[int]) -> int:
     """FP-2.1: one neuron's sum over one group of synapses."""
     total = 0
-    for weight, value in zip(synapses.weight[neuron].tolist(), pre):
+    for weight, value in zip(synapses.weight[neuron].tolist(), pre, strict=True):
         total += weight * value
     return total * 2**synapses.exponent
 

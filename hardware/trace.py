@@ -1,4 +1,5 @@
-"""What a run of any engine returns: outputs, spikes and recorded states, as integers; and what may be asked to be recorded."""
+"""What a run of any engine returns: outputs, spikes and recorded states, as integers; and what may be asked to be
+recorded."""
 
 from __future__ import annotations
 
@@ -33,7 +34,8 @@ class Trace:
 
     Attributes:
         engine: name of the engine that really ran.
-        output: (T, B, N_out); spikes (uint8) of a spiking output layer, first state (int32) of a leaky-integrator readout.
+        output: (T, B, N_out); spikes (uint8) of a spiking output layer, first state (int32) of a leaky-integrator
+            readout.
         spikes: layer name -> uint8 (T, B, N), every spiking layer.
         states: ``"<state>/<layer>"`` -> int32 (T, B, N), value after step t; only what was asked for.
         final_state: what the next chunk of the same sequences starts from, or None where an engine does not give it.

@@ -1,7 +1,9 @@
 """One-step equality: all 2^24 states of one-state models, and millions of random states of the others with borders.
 
-Three forms of each step are compared: NumPy (``hardware.neurons``), compiled (``hardware.kernels_steps``) and the oracle. The oracle is scalar:
-for all states its formula is written once more on arrays (:func:`oracle_form`), and for a sample of states the oracle runs as it stands.
+Three forms of each step are compared: NumPy (``hardware.neurons``), compiled (``hardware.kernels_steps``) and the
+    oracle. The oracle is scalar:
+for all states its formula is written once more on arrays (:func:`oracle_form`), and for a sample of states the oracle
+runs as it stands.
 """
 
 from __future__ import annotations
@@ -12,7 +14,8 @@ import numpy as np
 import pytest
 
 from hardware import reference
-from hardware.kernels_steps import parameter_rows
+from hardware.kernels import parameter_rows
+from hardware.kernels_compiled import MODEL_CODES, step_lanes
 from hardware.models import MODELS, STATE_MAX
 from hardware.neurons import STEPS, constants
 from hardware.program import Layer, Program
@@ -26,15 +29,15 @@ def compiled(
     layer: Layer, states: tuple[np.ndarray, ...], before: np.ndarray, drive: np.ndarray
 ) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
     """The compiled step on lanes; arguments as for ``hardware.neurons``, one row."""
-    from hardware.kernels import MODEL_CODES, _step
-
     lanes = drive.size
     rows = parameter_rows(layer.model, constants(layer), layer.size)
     parameters = np.ascontiguousarray(np.tile(rows, (1, lanes // layer.size)))
     table = np.stack(states).astype(np.float64)
     after = np.zeros(lanes, np.uint8)
     option = layer.options.get("reset") == "subtract" or layer.options.get("adaptation_spike") == "previous"
-    _step(MODEL_CODES[layer.model], option, parameters, table, drive.astype(np.int32), before.astype(np.uint8), after)
+    step_lanes(
+        MODEL_CODES[layer.model], option, parameters, table, drive.astype(np.int32), before.astype(np.uint8), after
+    )
     return tuple(table.astype(np.int64)), after.astype(bool)
 
 
@@ -84,14 +87,15 @@ def test_all_states_of_one_state_models(model: str, options: dict[str, str], k: 
             assert np.array_equal(plain, expected)
             assert np.array_equal(fast, expected)
             if model == "lif":
+                assert z is not None
                 assert np.array_equal(z, spikes)
                 assert np.array_equal(fast_z, spikes)
         seen += u.size
     assert seen == 2 * STATE_MAX + 1
-    for u in (-STATE_MAX, -1, 0, 1, STATE_MAX, 4095, -4097):
-        state, z = reference.STEPS[model](reference.neuron_constants(layer, 0), [u], 0, 0)
-        expected_u, expected_z = oracle_form(layer, np.array([u]), 0)
-        assert (state[0], bool(z)) == (int(expected_u[0]), bool(expected_z[0]))
+    for value in (-STATE_MAX, -1, 0, 1, STATE_MAX, 4095, -4097):
+        state, spike = reference.STEPS[model](reference.neuron_constants(layer, 0), [value], 0, 0)
+        expected_u, expected_z = oracle_form(layer, np.array([value]), 0)
+        assert (state[0], bool(spike)) == (int(expected_u[0]), bool(expected_z[0]))
 
 
 def random_steps(model: str, seed: int, lanes: int) -> tuple[Program, tuple[np.ndarray, ...], np.ndarray, np.ndarray]:

@@ -1,4 +1,5 @@
-"""The named checks that mutants have to fail: each compares an emulator with the scalar oracle on programs made for one kind of mistake."""
+"""The named checks that mutants have to fail: each compares an emulator with the scalar oracle on programs made for one
+kind of mistake."""
 
 from __future__ import annotations
 

@@ -1,7 +1,11 @@
-"""Seeded semantic mutants of the emulator: each changes one place of the real source and names the check that must catch it.
+"""Seeded semantic mutants of the emulator: each changes one place of the real source and names the check that must
+catch it.
 
-A mutant is a textual change of the module that holds the function, so it follows the source; a change that no longer applies is an error.
+A mutant is a textual change of the module that holds the function, so it follows the source; a change that no longer
+applies is an error.
 """
+
+# ruff: noqa: E501 (a mutant is one line of the table)
 
 from __future__ import annotations
 
@@ -130,7 +134,8 @@ def mutated_emulator(mutant: Mutant, program: Program) -> Emulator:
 
 
 class DelayedDrive:
-    """Timing mutants: one more step of delay for the layer below (``input``) or for the layer's own spikes (``recurrent``)."""
+    """Timing mutants: one more step of delay for the layer below (``input``) or for the layer's own spikes
+    (``recurrent``)."""
 
     def __init__(self, which: str) -> None:
         self.which = which

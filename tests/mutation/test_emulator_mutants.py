@@ -1,4 +1,5 @@
-"""Every seeded mutant of the emulator is caught by the check that is named beside it, and the unchanged emulator passes all checks."""
+"""Every seeded mutant of the emulator is caught by the check that is named beside it, and the unchanged emulator passes
+all checks."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hardware import Comparison, Decision, InputError, Trace, classify, compare, emulate
-from hardware.compare import UPDATE_ORDER, context
+from hardware.compare import UPDATE_ORDER, Divergence, context
 from hardware.models import MODELS
 from hardware.random_programs import random_inputs, random_program
 
@@ -17,6 +17,11 @@ def run(seed: int = 1):
     rng = np.random.default_rng(seed)
     program = random_program(rng, layers=2, models=("brf",), output="li", sizes=(4, 6), border=False)
     return program, emulate(program, random_inputs(rng, program, 12, 3), "all", backend="numpy")
+
+
+def first_of(found: Comparison) -> Divergence:
+    assert found.first_divergence is not None
+    return found.first_divergence
 
 
 def changed(trace: Trace, *places: tuple[str, int, int, int]) -> Trace:
@@ -54,7 +59,7 @@ def test_the_first_divergence_is_ordered(places: list, expected: tuple) -> None:
     program, trace = run()
     other = changed(trace, *places)
     found = compare(trace, other, program)
-    first = found.first_divergence
+    first = first_of(found)
     assert (first.layer, first.step, first.state, first.sample, first.neuron) == expected
     assert found.differing == len(places)
     assert first.clause == ("FP-3.6" if first.layer == "readout" else "FP-3.1")
@@ -70,7 +75,7 @@ def test_the_update_order_names_every_result_of_every_model() -> None:
 def test_the_context_shows_the_neuron_before_it_diverges() -> None:
     program, trace = run()
     other = changed(trace, ("v/hidden0", 7, 1, 2))
-    first = compare(trace, other, program).first_divergence
+    first = first_of(compare(trace, other, program))
     window = context(trace, other, first, before=3, after=1)
     assert set(window) == {"u/hidden0", "v/hidden0", "q/hidden0", "spikes/hidden0"}
     a, b = window["v/hidden0"]
@@ -87,7 +92,7 @@ def test_only_common_arrays_are_compared_and_the_others_are_named() -> None:
     bare = replace(trace, states={}, spikes={})
     assert compare(bare, bare, program).compared == trace.output.size
     wrong = replace(bare, output=trace.output + 1)
-    assert compare(bare, wrong, program).first_divergence.state == "output"
+    assert first_of(compare(bare, wrong, program)).state == "output"
     assert isinstance(compare(bare, wrong), Comparison)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,22 +18,29 @@ from hardware.random_programs import random_inputs, random_program, random_state
 BACKENDS = ("numpy", "numba")
 
 
-def case(seed: int = 3, T: int = 20, B: int = 5, **options: object):  # noqa: N803
+def case(seed: int = 3, T: int = 20, B: int = 5, **options: object):
     rng = np.random.default_rng(seed)
-    program = random_program(
-        rng, **{"layers": 2, "models": ("brf",), "output": "li", "sizes": (4, 9), "border": False, **options}
-    )
+    made: dict[str, Any] = {
+        "layers": 2,
+        "models": ("brf",),
+        "output": "li",
+        "sizes": (4, 9),
+        "border": False,
+        **options,
+    }
+    program = random_program(rng, **made)
     return program, random_inputs(rng, program, T, B), rng
 
 
 def test_the_public_face_is_light() -> None:
-    code = "import sys, hardware; print([m for m in ('numba', 'torch', 'scipy', 'nir', 'onnx', 'lava') if m in sys.modules])"
+    names = ("numba", "torch", "scipy", "nir", "onnx", "lava")
+    code = f"import sys, hardware; print([m for m in {names} if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
 
 
 def test_rounding_is_toward_zero_and_parameters_round_half_up() -> None:
-    assert mulsh(np.array([3, 1, -1, -3, -4]), 1, 1).tolist() == [1, 0, 0, -1, -2]
+    assert mulsh(np.array([3, 1, -1, -3, -4]), np.array(1), 1).tolist() == [1, 0, 0, -1, -2]
     assert shz(np.array([3, 1, -1, -3, -4]), 1).tolist() == [1, 0, 0, -1, -2]
     assert round_parameter(np.array([2.5, -2.5, -0.5, 0.49999999999999994])).tolist() == [3, -2, 0, 0]
 
@@ -49,7 +57,7 @@ def test_only_what_is_asked_for_is_recorded(backend: str) -> None:
     assert set(everything.states) == {f"u/{hidden}", f"v/{hidden}", f"q/{hidden}", f"u/{out}"}
     assert np.array_equal(everything.output, everything.states[f"u/{out}"])
     assert emulate(program, inputs, backend=backend, keep_spikes=False).spikes == {}
-    with pytest.raises(InputError, match="cannot record 'x'"):
+    with pytest.raises(InputError, match="cannot record"):
         emulate(program, inputs, ("x",), backend=backend)
 
 
@@ -158,7 +166,7 @@ def test_a_floor_shift_in_a_copy_of_the_step_is_located() -> None:
         if n["model"] != "brf":
             return neurons.STEPS[n["model"]](n, states, spikes_before, drive)
         u, v, q = states
-        (u_new, v_new, q_new), z = neurons.brf(n, states, spikes_before, drive)
+        (u_new, _, q_new), z = neurons.brf(n, states, spikes_before, drive)
         d = np.maximum(0, n["C"] - mulsh(q, n["D"], n["Kd"]))
         return (u_new, ((u * n["S"]) >> n["K"]) + ((v * d) >> n["K"]), q_new), z
 
@@ -207,7 +215,7 @@ def test_payloads_at_the_limits_of_the_range_run_exactly() -> None:
     )  # fmt: skip
     for low, high in ((0, 255), (0, 256), (-(2**24), 2**24), (3, 3)):
         if high == 2**24:
-            with pytest.raises(hardware.ProgramError, match="FP-2.1"):
+            with pytest.raises(hardware.ProgramError, match="FP-2"):
                 hardware.Program((layer,), hardware.InputFormat(1, low, high))
             continue
         program = hardware.Program((layer,), hardware.InputFormat(1, low, high))

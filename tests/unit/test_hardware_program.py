@@ -7,6 +7,7 @@ import json
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,13 +47,15 @@ def program() -> Program:
     return Program((brf_layer(), li_layer()), InputFormat(2))
 
 
-def with_hidden(**changes: object) -> Program:
+def with_hidden(**changes: Any) -> Program:
     return Program((replace(brf_layer(), **changes), li_layer()), InputFormat(2))
 
 
 def with_parameter(name: str, values: np.ndarray) -> Program:
     return with_hidden(parameters={**brf_layer().parameters, name: values})
 
+
+NOT_A_STRING: Any = 1.0
 
 REFUSED = {
     "no layers": (lambda: Program((), InputFormat(2)), "at least one layer"),
@@ -88,7 +91,7 @@ REFUSED = {
     "unknown decision": (lambda: replace(program(), decision=Decision("vote")), "rules are"),
     "spike count of a readout": (lambda: replace(program(), decision=Decision("spike_count")), "spiking output"),
     "multiplier zero": (lambda: replace(program(), decision=Decision("sum", 0, np.zeros(2, np.int32))), "multiplier"),
-    "metadata not strings": (lambda: replace(program(), metadata={"dt": 1.0}), "strings"),
+    "metadata not strings": (lambda: replace(program(), metadata=dict.fromkeys(["dt"], NOT_A_STRING)), "strings"),
     "other specification": (lambda: replace(program(), spec_version="2.0"), "specification version"),
 }
 
