@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from export.dequantize import formats_of
 from hardware.decision import classify
-from hardware.program import Program
+from hardware.program import Layer, Program
+from hardware.trace import Trace
 from hypr.data.dataset import SequenceDataset
 from hypr.errors import HyprError
 
@@ -46,6 +49,63 @@ def counting_steps(decision: Mapping[str, Any], data: SequenceDataset) -> np.nda
     counts = data.mask.T.copy()
     counts[: int(decision["ignore_first"])] = False
     return counts
+
+
+@dataclass(frozen=True)
+class SpikeDifference:
+    """The first spike that only one of two networks has.
+
+    Attributes:
+        layer, step, neuron: where; the lowest neuron where several differ at once.
+        float_spike, integer_spike: 0 or 1.
+        float_value, integer_value: membrane after that step, the integer one in the float network's unit.
+    """
+
+    layer: str
+    step: int
+    neuron: int
+    float_spike: int
+    integer_spike: int
+    float_value: float
+    integer_value: float
+
+
+def first_spike_difference(program: Program, real: Trace, whole: Trace, sample: int) -> SpikeDifference | None:
+    """Where a float and an integer run of one network first part, in one sequence; None where all spikes agree.
+
+    Args:
+        program: the integer network, with its formats recorded.
+        real, whole: traces of the two with every state, (T, B, N).
+        sample: index of the sequence.
+    """
+    units = {layer.name: form.unit for layer, form in zip(program.layers, formats_of(program), strict=True)}
+    first: SpikeDifference | None = None
+    for layer in program.layers:
+        if not layer.spec.spiking:
+            continue
+        different = real.spikes[layer.name][:, sample] != whole.spikes[layer.name][:, sample]
+        if not different.any():
+            continue
+        step = int(np.argmax(different.any(axis=1)))
+        if first is not None and first.step <= step:
+            continue
+        neuron = int(np.argmax(different[step]))
+        where, key = (step, sample, neuron), f"{membrane_state(layer)}/{layer.name}"
+        first = SpikeDifference(
+            layer=layer.name,
+            step=step,
+            neuron=neuron,
+            float_spike=int(real.spikes[layer.name][where]),
+            integer_spike=int(whole.spikes[layer.name][where]),
+            float_value=float(real.states[key][where]),
+            integer_value=float(whole.states[key][where] * units[layer.name][neuron]),
+        )
+    return first
+
+
+def membrane_state(layer: Layer) -> str:
+    """Name of the state that is the membrane: ``v`` of a CubaLIF, whose ``u`` is its synaptic current, else ``u``."""
+    return "v" if layer.model == "cuba_lif" else "u"
 
 
 def _accuracy(classes: np.ndarray, data: SequenceDataset, counts: np.ndarray) -> float:

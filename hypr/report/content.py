@@ -14,18 +14,20 @@ from export.bundle import FLOAT_NIR, MANIFEST, Bundle
 from export.certificate import read_certificate
 from export.dequantize import formats_of
 from hardware import emulate
-from hardware.program import Layer, Program
+from hardware.program import Program
+from hardware.trace import Trace
 from hypr.config import dump, from_dict
 from hypr.data import SequenceDataset
 from hypr.deploy import bundle_data, staircase_of
 from hypr.errors import HyprError
-from hypr.evaluation import time_major
+from hypr.evaluation import first_spike_difference, membrane_state, time_major
 from hypr.report import pictures
 from hypr.report.page import Block, Cell, Page, Part, Picture, Table
 from hypr.runs import CONFIG, Run, open_run
 
 DRAWN_NEURONS = 4
 COMPARED_SEQUENCES = 16
+LISTED_SEQUENCES = 8
 CERTIFICATE = "certificate.json"
 
 
@@ -237,12 +239,26 @@ def _side_by_side(bundle: Bundle, data: SequenceDataset) -> list[Part]:
     )
     growth = pictures.disagreement({name: real.spikes[name] for name in whole.spikes}, whole.spikes)
     drawn.append(Picture(growth, f"share of neurons whose spike differs, mean over {len(few)} test sequences"))
-    return [Part("Float and integer side by side", text, pictures=drawn)]
+    partings = _partings(program, real, whole)
+    return [
+        Part("Float and integer side by side", text, pictures=drawn),
+        Part("Where they first part", "The first spike that only one of the two has.", [partings]),
+    ]
 
 
-def membrane_state(layer: Layer) -> str:
-    """Name of the state that is the membrane: ``v`` of a CubaLIF, whose ``u`` is its synaptic current, else ``u``."""
-    return "v" if layer.model == "cuba_lif" else "u"
+def _partings(program: Program, real: Trace, whole: Trace) -> Table:
+    """Where the two networks first part in each sequence."""
+    rows: list[tuple[str, ...]] = []
+    for sample in range(min(LISTED_SEQUENCES, whole.output.shape[1])):
+        found = first_spike_difference(program, real, whole, sample)
+        if found is None:
+            rows.append((str(sample), "-", "-", "-", "no spike differs", "-", "-"))
+        else:
+            who = "float only" if found.float_spike else "integer only"
+            values = (f"{found.float_value:.4f}", f"{found.integer_value:.4f}")
+            rows.append((str(sample), found.layer, str(found.step), str(found.neuron), who, *values))
+    columns = ("sequence", "layer", "step", "neuron", "spike in", "float membrane", "integer membrane")
+    return Table(columns, rows, right=(0, 2, 3, 5, 6))
 
 
 def _training(lines: Sequence[Mapping[str, Any]], rule: str) -> Part:

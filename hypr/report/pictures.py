@@ -183,14 +183,18 @@ def disagreement(float_spikes: Mapping[str, np.ndarray], integer_spikes: Mapping
 
 def data_uri(figure: Figure, kind: str = "svg") -> str:
     """The figure as a ``data:`` address for an HTML page; ``kind`` is ``svg`` or ``png``."""
-    buffer = io.BytesIO()
-    with rc_context(STYLE):
-        # No date in the file: the same figure gives the same bytes.
-        figure.savefig(
-            buffer, format=kind, dpi=144, bbox_inches="tight", metadata={"Date": None} if kind == "svg" else None
-        )
     mime = {"svg": "image/svg+xml", "png": "image/png"}[kind]
-    return f"data:{mime};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+    return f"data:{mime};base64,{base64.b64encode(image(figure, kind)).decode('ascii')}"
+
+
+def image(figure: Figure, kind: str = "png") -> bytes:
+    """The figure as a file of that kind, ``png`` or ``svg``."""
+    buffer = io.BytesIO()
+    # No date in the file: the same figure gives the same bytes.
+    metadata = {"Date": None} if kind == "svg" else None
+    with rc_context(STYLE):
+        figure.savefig(buffer, format=kind, dpi=144, bbox_inches="tight", metadata=metadata)
+    return buffer.getvalue()
 
 
 def most_active(spikes: np.ndarray, count: int) -> list[int]:
