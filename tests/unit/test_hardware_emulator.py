@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -224,3 +225,18 @@ def test_payloads_at_the_limits_of_the_range_run_exactly() -> None:
         assert expected.output[:, 0, 0].tolist() == np.cumsum([127 * low, 127 * high, 127 * high]).tolist()
         for backend in BACKENDS:
             assert compare(expected, emulate(program, inputs, backend=backend), program).equal
+
+
+def test_a_long_run_needs_memory_for_its_output_only() -> None:
+    program, _, rng = case(T=1, sizes=(32, 32))
+    inputs = random_inputs(rng, program, 20_000, 4).astype(np.uint8 if program.input.low >= 0 else np.int32)
+    from hardware.kernels import CHUNK_BYTES
+
+    emulate(program, inputs[:2], backend="numba")  # compiled before measuring
+    tracemalloc.start()
+    trace = emulate(program, inputs, backend="numba", keep_spikes=False)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    hidden_spikes = 20_000 * 4 * 32
+    assert peak - trace.output.nbytes - inputs.nbytes < 2 * CHUNK_BYTES
+    assert hidden_spikes * 3 * 8 > 3 * CHUNK_BYTES  # all states of the hidden layer would not have fitted
