@@ -1,5 +1,6 @@
 """Integer networks for neuromorphic hardware: the contract, its oracle, its emulator and the proof that two engines
-agree. Needs NumPy only."""
+agree. Needs NumPy only.
+"""
 
 from hardware.compare import Comparison, Divergence, compare
 from hardware.decision import classify

@@ -5,13 +5,11 @@ It is one file on purpose: numba's cache on disk notices a change of the file th
 The readable form of the steps is :mod:`hardware.neurons`; :mod:`hardware.kernels` prepares the arguments.
 
 A lane is one neuron of one sample; lanes of a sample are neighbours. States are float64, which holds every integer of
-the contract exactly: a product of a
-24-bit state and a 17-bit coefficient has at most 41 bits, a coefficient is stored divided by 2^k (exact), and ``trunc``
-rounds toward zero (FP-1.2,
-FP-1.3). float64 is what vectorises: AVX has no fast 64-bit integer multiplication. In the steps, ``parameters`` is
-float64 (rows, lanes), rows as listed
-in :data:`ROWS`; ``drive`` is int32, the synaptic current without bias; ``before`` and ``after`` are the spikes of step
-t - 1 and t, uint8.
+the contract exactly: a product of a 24-bit state and a 17-bit coefficient has at most 41 bits, a coefficient is stored
+divided by 2^k (exact), and ``trunc`` rounds toward zero (FP-1.2, FP-1.3). float64 is what vectorises: AVX has no fast
+64-bit integer multiplication. In the steps, ``parameters`` is float64 (rows, lanes), rows as listed in :data:`ROWS`;
+``drive`` is int32, the synaptic current without bias; ``before`` and ``after`` are the spikes of step t - 1 and t,
+uint8.
 """
 
 

@@ -1,5 +1,6 @@
 """Limits of the target chip, each with its source and how sure it is. Public sources only; a target file can replace
-any of them."""
+any of them.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """What each integer neuron model is made of: its states, coefficients, shifts and named options.
 
 This is data, not arithmetic. The arithmetic stands in ``hardware.neurons`` (arrays) and ``hardware.reference`` (one
-neuron at a time); every
-other engine (Lava, ONNX, torch) and the Program's own validation read the same tables.
+neuron at a time); every other engine (Lava, ONNX, torch) and the Program's own validation read the same tables.
 """
 
 from __future__ import annotations

@@ -5,10 +5,9 @@ Every step has the same form::
     states', spikes = step(n, states, spikes_before, drive)
 
 where ``n`` are the constants of the layer (:func:`constants`: int64 (N,) parameters and bias, int shifts, str options),
-``states`` an int64 array (B, N)
-for each state of the model in the model's order, ``spikes_before`` a bool array (B, N) of the layer's own spikes one
-step earlier, and ``drive`` the
-synaptic current int64 (B, N) without bias (FP-2.1). ``spikes`` is a bool array, or None for a leaky integrator.
+``states`` an int64 array (B, N) for each state of the model in the model's order, ``spikes_before`` a bool array (B, N)
+of the layer's own spikes one step earlier, and ``drive`` the synaptic current int64 (B, N) without bias (FP-2.1).
+``spikes`` is a bool array, or None for a leaky integrator.
 """
 
 from __future__ import annotations

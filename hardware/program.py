@@ -1,8 +1,8 @@
 """The frozen integer network: the contract between training, export and every engine.
 
 A :class:`Program` holds integers only. Real numbers were turned into these integers once, at export; no engine
-recomputes them. Metadata
-(scales, time step, where the network came from) is carried for people and never read by an engine.
+recomputes them. Metadata (scales, time step, where the network came from) is carried for people and never read by an
+engine.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 """Validation of a :class:`hardware.program.Program`: every shape, type, range, name and option, with one-line
-errors."""
+errors.
+"""
 
 from __future__ import annotations
 

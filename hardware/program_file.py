@@ -1,9 +1,8 @@
 """Load and save a :class:`hardware.program.Program` as one ``.npz`` file, without pickle.
 
 The file is a zip archive of ``.npy`` members plus ``header.npy``, the bytes of a JSON object (format version, names,
-shifts, options, metadata and the
-SHA-256 of the content). Equal programs give byte-equal files. A file is untrusted: sizes, names, types, shapes, ranges
-and the hash are checked.
+shifts, options, metadata and the SHA-256 of the content). Equal programs give byte-equal files. A file is untrusted:
+sizes, names, types, shapes, ranges and the hash are checked.
 """
 
 from __future__ import annotations

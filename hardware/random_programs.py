@@ -1,5 +1,6 @@
 """Random valid programs, inputs and states for tests that look for differences between engines; border values on
-purpose."""
+purpose.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Interval analysis of a Program: which states can provably never saturate, and how wide every sum is.
 
 All bounds hold for every input within the program's declared range and every spike pattern, from zero states. A bound
-that exceeds 24 bits does not
-mean that the network saturates, only that it cannot be excluded; give a trace to see what was observed.
+that exceeds 24 bits does not mean that the network saturates, only that it cannot be excluded; give a trace to see what
+was observed.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 """The scalar oracle: one neuron, one step, one sample at a time, in Python ints of unlimited width. Never optimised,
-shares no arithmetic with other engines."""
+shares no arithmetic with other engines.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 """What a run of any engine returns: outputs, spikes and recorded states, as integers; and what may be asked to be
-recorded."""
+recorded.
+"""
 
 from __future__ import annotations
 

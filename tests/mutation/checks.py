@@ -1,5 +1,6 @@
 """The named checks that mutants have to fail: each compares an emulator with the scalar oracle on programs made for one
-kind of mistake."""
+kind of mistake.
+"""
 
 from __future__ import annotations
 

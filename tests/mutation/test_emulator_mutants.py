@@ -1,5 +1,6 @@
 """Every seeded mutant of the emulator is caught by the check that is named beside it, and the unchanged emulator passes
-all checks."""
+all checks.
+"""
 
 from __future__ import annotations
 
