@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import inspect
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from hypr import data
-from hypr.config import Config, LayerConfig, OptimiserConfig, ReadoutConfig, RuleConfig
+from hypr.config import Config, LayerConfig, OptimiserConfig, QuantizationConfig, ReadoutConfig, RuleConfig
 from hypr.data import SequenceDataset
 from hypr.data.registry import nearest
 from hypr.errors import HyprError
@@ -19,6 +19,9 @@ from hypr.learning.rule import Rule
 from hypr.losses import NAMED
 from hypr.network import Network
 from hypr.neurons import KINDS, Neuron
+
+if TYPE_CHECKING:
+    from hypr.integer.stage import IntegerStage
 
 _NOT_OPTIONS = ("self", "n_in", "n", "generator")
 
@@ -64,6 +67,40 @@ def build_network(config: Config, dataset: SequenceDataset) -> Network:
         decision={"rule": _decision(config, dataset, layers[-1]), "ignore_first": _ignored(config, dataset)},
     )
     return network.to(getattr(torch, config.dtype))
+
+
+def initial_network(config: Config, dataset: SequenceDataset) -> Network:
+    """Network that training starts from: fresh weights from the seed, or the best ones of the run ``training.initial``.
+
+    Raises:
+        HyprError: that folder holds no run, or a network of another structure.
+    """
+    network = build_network(config, dataset)
+    if config.training.initial is None:
+        return network
+    from hypr.runs import open_run  # runs builds on this module
+
+    trained = open_run(config.training.initial).network
+    if trained.structure()["layers"] != network.structure()["layers"]:
+        raise HyprError(
+            f"training.initial: the network of {config.training.initial} has other layers than this configuration; "
+            "use the same network section"
+        )
+    network.load_state_dict(trained.to(network.dtype).state_dict())
+    return network
+
+
+def build_stage(config: QuantizationConfig, network: Network, dataset: SequenceDataset) -> IntegerStage:
+    """Integer S-stage of a network in training, its formats measured on the first sequences where they are left open.
+
+    Raises:
+        ExportError: a neuron without integer form, or a format out of range.
+    """
+    from export.formats import QuantizationSettings
+    from hypr.integer.stage import IntegerStage
+
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in config.model_dump().items()}
+    return IntegerStage(network, QuantizationSettings(**values), dataset.inputs)
 
 
 def _layer(where: str, layer: LayerConfig | ReadoutConfig, n_in: int, n: int, generator: torch.Generator) -> Neuron:

@@ -133,6 +133,7 @@ class TrainingConfig(_Section):
         seed: of initial weights, the order of samples and, unless ``data.split_seed`` is given, the validation split.
         patience: stop after that many epochs without a better validation accuracy, or None.
         evaluation_batch: sequences at once when accuracies are measured; changes speed and memory only.
+        initial: folder of a run; training starts from its best weights instead of random ones.
     """
 
     epochs: int = Field(default=100, ge=1)
@@ -140,6 +141,27 @@ class TrainingConfig(_Section):
     seed: int = Field(default=0, ge=0, lt=2**63)
     patience: int | None = Field(default=None, ge=1)
     evaluation_batch: int = Field(default=256, ge=1)
+    initial: str | None = None
+
+
+class QuantizationConfig(_Section):
+    """Train on the integers that will be deployed: weights and coefficients are quantized as export does it, and the
+    integer dynamics run forward.
+
+    Attributes:
+        weight_bits: signed width of synaptic mantissas, 2 to 8, or one number per layer.
+        coefficient_bits: fraction bits of decays and rotations, 8 to 16, or one number per layer.
+        state_fraction_bits: fraction bits of states, 0 to 22; None: the most that the states of the initial network
+            allow on the first training sequences. Start from a trained network (``training.initial``) then.
+        headroom_bits: state range kept free above the largest value of that measurement, 0 to 8.
+        guard_bits: extra fraction bits of SE-adLIF's w, 0 to 12.
+    """
+
+    weight_bits: int | list[int] = 8
+    coefficient_bits: int | list[int] = 12
+    state_fraction_bits: int | list[int] | None = None
+    headroom_bits: int = Field(default=2, ge=0, le=8)
+    guard_bits: int = Field(default=4, ge=0, le=12)
 
 
 class Config(_Section):
@@ -149,6 +171,7 @@ class Config(_Section):
         device: ``auto`` (cuda where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
         dtype: ``float32`` or ``float64``.
         deterministic: refuse operations that are not reproducible.
+        quantization: integer dynamics in the forward pass, or None for float dynamics.
     """
 
     name: str = Field(min_length=1, max_length=80)
@@ -162,14 +185,15 @@ class Config(_Section):
     loss: LossConfig = LossConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
     training: TrainingConfig = TrainingConfig()
+    quantization: QuantizationConfig | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values; keys that are None are left out, as TOML has no such value."""
         return self.model_dump(exclude_none=True)
 
 
-_MAIN_KEY = {"data": "name", "rule": "name", "loss": "kind", "optimiser": "kind"}
-"""``rule=bptt`` is short for ``rule.name=bptt``."""
+_MAIN_KEY = {"data": "name", "rule": "name", "loss": "kind", "optimiser": "kind", "quantization": "weight_bits"}
+"""``rule=bptt`` is short for ``rule.name=bptt``, ``quantization=4`` for ``quantization.weight_bits=4``."""
 
 
 def recipes() -> dict[str, str]:

@@ -66,14 +66,19 @@ def export_run(
         to: targets, of ``nir``, ``onnx``, ``lava``.
         dt_s: seconds per step for the NIR files.
         overwrite: replace a bundle that is there.
-        **settings: fields of :class:`export.QuantizationSettings`, for example ``weight_bits=4``.
+        **settings: fields of :class:`export.QuantizationSettings`, for example ``weight_bits=4``. Without any, a run
+            that trained on
+            integers is exported with the formats of its training, and gives the integers of its last forward pass.
 
     Raises:
         ExportError: what cannot be converted exactly, with the reason. HyprError: missing or changed data.
     """
     training, test = run.load_data("train"), run.load_data("test")
     graph = to_nir(run.network, dt=dt_s)
-    program = quantize(graph, calibration=training.inputs[:CALIBRATION_SAMPLES], **settings)
+    if run.settings is not None and not settings:
+        program = quantize(graph, run.settings)
+    else:
+        program = quantize(graph, calibration=training.inputs[:CALIBRATION_SAMPLES], **settings)
     trace = emulate(program, time_major(test))
     integer = integer_accuracy(program, trace.output, test)
     real = (run.result or {}).get(run.which, {}).get("test")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -34,7 +34,13 @@ CONFIG, ENVIRONMENT, METRICS, RESULT, CURVES = (
     "result.json",
     "curves.png",
 )
+QUANTIZATION = "quantization.json"
+"""Integer formats of a run that trained on integers; export uses them, so that it writes the integers of training."""
+
 BEST, LAST, RESUME = "best.safetensors", "last.safetensors", "resume.safetensors"
+if TYPE_CHECKING:
+    from export.formats import QuantizationSettings
+
 _PACKAGES = ("torch", "numpy", "numba", "scipy", "scikit-learn", "safetensors")
 
 
@@ -75,6 +81,12 @@ class Run:
     def result(self) -> dict[str, Any] | None:
         """Final accuracies, or None where training has not come to its end."""
         return read_json(self.path / RESULT) if (self.path / RESULT).exists() else None
+
+    @cached_property
+    def settings(self) -> QuantizationSettings | None:
+        """Integer formats that the run trained with, or None where it trained on floats."""
+        path = self.path / QUANTIZATION
+        return read_settings(path) if path.exists() else None
 
     @cached_property
     def environment(self) -> dict[str, Any]:
@@ -175,6 +187,22 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
+
+
+def read_settings(path: Path) -> QuantizationSettings:
+    """Integer formats from a run's folder.
+
+    Raises:
+        HyprError: where the file is damaged or holds anything else.
+    """
+    from export.formats import QuantizationSettings
+
+    try:
+        return QuantizationSettings(**read_json(path))
+    except (TypeError, ValueError) as error:
+        raise HyprError(
+            f"{path}: holds no integer formats ({' '.join(str(error).split())[:100]}); train again"
+        ) from None
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -14,13 +14,21 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from hypr import checkpoint, runs
-from hypr.build import build_network, build_optimiser, build_rule, choose_device, learning_rate, load_data
+from hypr.build import (
+    build_optimiser,
+    build_rule,
+    build_stage,
+    choose_device,
+    initial_network,
+    learning_rate,
+    load_data,
+)
 from hypr.config import Config, dump
 from hypr.config import load as load_config
 from hypr.curves import draw_curves
@@ -31,6 +39,9 @@ from hypr.learning.rule import Rule
 from hypr.metrics import Evaluation, MetricsFile, activity, correct, evaluate
 from hypr.network import Network
 from hypr.progress import Silent, TrainingProgress
+
+if TYPE_CHECKING:
+    from hypr.integer.stage import IntegerStage
 
 
 class TrainingDiverged(HyprError):
@@ -107,9 +118,10 @@ class _Trainer:
         self.config, self.folder, self.progress = config, folder, progress
         self.data = {split: load_data(config, split) for split in ("train", "validation")}
         self.device = choose_device(config)
-        self.network = build_network(config, self.data["train"]).to(self.device)
+        self.network = initial_network(config, self.data["train"]).to(self.device)
         self.rule: Rule = build_rule(config.rule, self.network, config.loss.kind)
         self.optimiser, self.names = build_optimiser(config.optimiser, self.network)
+        self.stage = self._build_stage()
         self.updates = math.ceil(len(self.data["train"]) / config.training.batch)
         self.state = _State()
         self.metrics = MetricsFile(folder / runs.METRICS)
@@ -196,7 +208,8 @@ class _Trainer:
         counts[:, : self.network.decision["ignore_first"]] = False
         inputs, labels, mask = torch.from_numpy(batch.inputs), torch.from_numpy(batch.labels), torch.from_numpy(counts)
         self.optimiser.zero_grad(set_to_none=True)
-        loss = float(self.rule.backward(inputs.to(self.device), labels.to(self.device), mask.to(self.device)))
+        with self._dynamics(self.network):
+            loss = float(self.rule.backward(inputs.to(self.device), labels.to(self.device), mask.to(self.device)))
         clip = self.config.optimiser.clip
         norm = float(torch.nn.utils.clip_grad_norm_(self.network.parameters(), math.inf if clip is None else clip))
         if not math.isfinite(loss) or not math.isfinite(norm):
@@ -242,7 +255,28 @@ class _Trainer:
         return patience is not None and self.state.epoch - self.state.best_epoch >= patience
 
     def _evaluate(self, network: Network, split: str) -> Evaluation:
-        return evaluate(network, self.data[split], self.config.training.evaluation_batch)
+        with self._dynamics(network):
+            return evaluate(network, self.data[split], self.config.training.evaluation_batch)
+
+    def _build_stage(self) -> IntegerStage | None:
+        """Integer S-stage where the configuration asks for one; its formats are written down before the first
+        update."""
+        if self.config.quantization is None:
+            return None
+        from hypr.integer.stage import IntegerStage  # float training needs none of its packages
+
+        path = self.folder / runs.QUANTIZATION
+        if path.exists():
+            return IntegerStage(self.network, runs.read_settings(path))
+        stage = build_stage(self.config.quantization, self.network, self.data["train"])
+        write_atomically(path, (stage.settings.to_json() + "\n").encode())
+        return stage
+
+    def _dynamics(self, network: Network) -> contextlib.AbstractContextManager[Any]:
+        """Integers inside the ``with`` block where the run trains on them, else nothing."""
+        if self.stage is None:
+            return contextlib.nullcontext()
+        return self.stage.of(network).active()
 
     def _accuracies(self, network: Network) -> dict[str, float]:
         found = {split: self._evaluate(network, split) for split in ("validation", "test")}
@@ -258,16 +292,17 @@ def _derived_seed(seed: int, epoch: int) -> int:
 @contextlib.contextmanager
 def _reproducible(config: Config) -> Iterator[None]:
     """Deterministic operations where asked for; restores what was set before."""
-    before = torch.are_deterministic_algorithms_enabled()
     state = torch.get_rng_state()
-    if config.deterministic:
+    change = config.deterministic and not torch.are_deterministic_algorithms_enabled()
+    if change:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
         torch.use_deterministic_algorithms(True)
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before)
         torch.set_rng_state(state)
+        if change:
+            torch.use_deterministic_algorithms(False)
 
 
 def _prepare_folder(config: Config, folder: Path, resume: bool) -> None:

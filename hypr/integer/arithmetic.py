@@ -1,4 +1,4 @@
-"""Integer arithmetic of the specification on int64 tensors (FP-1.1 to FP-1.3). Nothing here rounds in floating point."""
+"""Integer arithmetic of the specification on int64 tensors (FP-1.1 to FP-1.3). Nothing here rounds in floats."""
 
 from __future__ import annotations
 

@@ -73,11 +73,15 @@ class IntegerStage:
                 f"quantization: weight_scale is '{settings.weight_scale}'; training on integers needs 'power_of_two'"
             )
         self.network = network
-        steps = self._steps(settings)
-        formats = choose_formats(steps, settings, calibration)
-        bits = tuple(int(form.fraction_bits or 0) for form in formats)
-        self.settings = replace(settings, state_fraction_bits=bits)
+        self.settings = settings
+        if _is_open(settings):
+            formats = choose_formats(self._steps(settings), settings, calibration)
+            self.settings = replace(settings, state_fraction_bits=tuple(int(f.fraction_bits or 0) for f in formats))
         self.last: IntegerNetwork | None = None
+
+    def of(self, network: Network) -> IntegerStage:
+        """The same formats for another network of the same structure (a checkpoint of the run, say)."""
+        return self if network is self.network else IntegerStage(network, self.settings)
 
     def quantize(self) -> IntegerNetwork:
         """Integers of the network's present weights, by the functions that export uses."""
@@ -126,6 +130,11 @@ class IntegerStage:
         if device.type == "cpu":
             return lambda program, inputs, start: emulate(program, inputs, "all", start)
         return lambda program, inputs, start: run_in_torch(program, inputs, "all", start, device)
+
+
+def _is_open(settings: QuantizationSettings) -> bool:
+    bits = settings.state_fraction_bits
+    return bits is None or (isinstance(bits, tuple) and None in bits)
 
 
 def _integer_state(neurons: Sequence[Neuron], integers: IntegerNetwork, states: Sequence[LayerState]) -> NetworkState:
