@@ -35,8 +35,8 @@ def test_quantized_graph_round_trips_to_the_same_program(seed: int, tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_a_thousand_quantized_graphs_round_trip_to_the_same_program(tmp_path: Path) -> None:
-    for seed in range(1000, 2000):
+def test_four_hundred_quantized_graphs_round_trip_to_the_same_program(tmp_path: Path) -> None:
+    for seed in range(1000, 1400):
         _round_trip(seed, tmp_path)
 
 
