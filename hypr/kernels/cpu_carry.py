@@ -91,10 +91,8 @@ def meet(adjoint, eligibility, gradient):  # type: ignore[no-untyped-def]
 
 @compiled
 def mostly_zero(values, share):  # type: ignore[no-untyped-def]
-    """Whether at most ``share`` of the entries of an array (T, B, J) differ from zero."""
+    """Whether at most ``share`` of the entries of a flat array differ from zero."""
     count = 0
-    for t in range(values.shape[0]):
-        for b in range(values.shape[1]):
-            for j in range(values.shape[2]):
-                count += 1 if values[t, b, j] != 0 else 0
+    for i in range(values.size):
+        count += 1 if values[i] != 0 else 0
     return count <= share * values.size

@@ -46,7 +46,7 @@ def carry(
     inputs = [trajectory.pre.contiguous().numpy()]
     if before.recurrent is not None:
         inputs.append(trajectory.spikes[:-1].contiguous().numpy())
-    sparse = [bool(mostly_zero(values, _SPARSE_TO)) for values in inputs]
+    sparse = [bool(mostly_zero(values.reshape(-1), _SPARSE_TO)) for values in inputs]
     starts = [0, inputs[0].shape[2], sum(values.shape[2] for values in inputs)]
     added = np.stack([own[name].reshape(own[name].shape[0], -1) for name in before.parameters])
 

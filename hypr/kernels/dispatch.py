@@ -1,7 +1,8 @@
 """The one place that decides which implementation runs an operation of a layer.
 
 ``HYPR_KERNELS`` or :func:`use` choose: ``auto`` (compiled where they support the layer, else the reference),
-``reference``, ``compiled`` (an error where nothing compiled supports the layer; for benchmarks and tests).
+``reference``, ``compiled`` (an error where nothing compiled supports the layer; for benchmarks and tests),
+``interpret`` (GPU kernels on CPU tensors, for tests: Triton's interpreter, ``TRITON_INTERPRET=1``).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from hypr.kernels import reference
 from hypr.kernels.types import Eligibility, LayerCredit, LayerTrajectory, Mode
 from hypr.neurons.base import Neuron
 
-CHOICES = ("auto", "reference", "compiled")
+CHOICES = ("auto", "reference", "compiled", "interpret")
 _MODULES = {"cpu": "hypr.kernels.cpu", "cuda": "hypr.kernels.gpu"}
 _choice: ContextVar[str | None] = ContextVar("hypr_kernels", default=None)
 
@@ -80,7 +81,7 @@ def _kernels(layer: Neuron) -> ModuleType:
     if choice == "reference":
         return reference
     weight = layer.weight
-    compiled = _compiled(weight.device.type)
+    compiled = _compiled("cuda" if choice == "interpret" else weight.device.type)
     if compiled is not None and compiled.supports(layer, weight.dtype):
         return compiled
     if choice == "compiled":

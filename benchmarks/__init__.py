@@ -1,0 +1,1 @@
+"""Side-by-side measurements: everything that is compared runs interleaved in one process on one machine."""
