@@ -41,12 +41,12 @@ class Tally:
 
 
 def border_state(rng: np.random.Generator, program: Program, batch: int) -> NetworkState:
-    """Random states in which one value in eight is the largest or smallest that the state can hold."""
+    """Random states in which one value in eight is at an end of its range (FP-1.1; 32 bits for CubaLIF's u, FP-3.5)."""
     state = random_state(rng, program, batch)
     states = {}
     for key, value in state.states.items():
         low, high = state_limit(program.layer(key.split("/", 1)[1]), key)
-        border = rng.choice([max(low, -(2**23) + 1), min(high, 2**23 - 1)], size=value.shape)
+        border = rng.choice([low, high], size=value.shape)
         states[key] = np.where(rng.random(value.shape) < 0.125, border, value).astype(np.int32)
     return NetworkState(states, state.spikes)
 
