@@ -84,7 +84,7 @@ def _kernels(layer: Neuron) -> ModuleType:
     compiled = _compiled("cuda" if choice == "interpret" else weight.device.type)
     if compiled is not None and compiled.supports(layer, weight.dtype):
         return compiled
-    if choice == "compiled":
+    if choice in ("compiled", "interpret"):
         where = f"{weight.dtype} on {weight.device.type}"
         raise HyprError(f"no compiled kernel for a {layer.kind} layer in {where}; use 'auto'")
     return reference
