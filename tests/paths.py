@@ -1,7 +1,7 @@
 """Where tests find data, golden values and networks from elsewhere.
 
-Each of ``HYPR_DATA``, ``HYPR_GOLDEN`` and ``HYPR_CASES`` names a folder; without them ``../shared/{data,golden,cases}`` beside the checkout is
-used. A test whose folder is absent is skipped with the reason.
+Each of ``HYPR_DATA``, ``HYPR_GOLDEN`` and ``HYPR_CASES`` names a folder; without them
+``../shared/{data,golden,cases}`` beside the checkout is used. A test whose folder is absent is skipped with the reason.
 """
 
 from __future__ import annotations

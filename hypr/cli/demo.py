@@ -54,7 +54,7 @@ def _render(result: DemoResult) -> None:
         )
         for row in result.rows
     ]
-    columns = ("engine", "what", "sequences", "accuracy", "emulator's", "integers", "differing", "time")
+    columns = ("engine", "what", "sequences", "accuracy", "emulator on them", "integers", "differing", "time")
     table("Digits, test part: the same integers into every engine", columns, rows, right=(2, 3, 4, 5, 6, 7))
     for name, problem in result.missing.items():
         click.echo(f"left out: {name} ({problem})")

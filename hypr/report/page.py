@@ -95,7 +95,11 @@ def render(page: Page) -> str:
 def write(page: Page, path: Path) -> None:
     """Write the page; the file appears whole or not at all."""
     text = render(page)
-    write_atomically(path, lambda part: part.write_text(text, encoding="utf-8") and None)
+
+    def fill(part: Path) -> None:
+        part.write_text(text, encoding="utf-8")
+
+    write_atomically(path, fill)
 
 
 def _part(part: Part) -> dict[str, object]:

@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 FLOAT, INTEGER, BOTH, ACCENT, GREY = "#2f6fb5", "#d9742b", "#3b4252", "#b3261e", "#8b93a1"
-STYLE = {
+STYLE: Any = {  # matplotlib's stubs type its keys as literals
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,

@@ -34,7 +34,7 @@ def altered(bundle: Path, to: Path) -> Path:
 def spikes(bundle: Path, path: Path, channels: int | None = None, kind: type = np.uint8) -> Path:
     """An INPUTS.npz of 20 steps and 2 samples."""
     size = json.loads((bundle / "manifest.json").read_text())["input"]["size"] if channels is None else channels
-    values = np.random.default_rng(0).integers(0, 2, (20, 2, size)).astype(kind)
+    values: np.ndarray = np.random.default_rng(0).integers(0, 2, (20, 2, size)).astype(kind)
     np.savez(path, input_spikes=values)
     return path
 

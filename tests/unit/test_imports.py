@@ -11,7 +11,6 @@ import pytest
 
 from tests.paths import ROOT
 
-
 LAUNCHER = ("__init__.py", "environment.py", "runtime.py")
 """What of hardware/lava runs in the main environment; the other files import Lava."""
 
@@ -56,7 +55,8 @@ def test_export_has_no_way_up(forbidden: str) -> None:
 
 
 def test_help_imports_no_numerical_library() -> None:
-    loaded = loaded_after("import contextlib, io\nfrom hypr.cli.app import run\nwith contextlib.redirect_stdout(io.StringIO()): run(['--help'])")
+    quiet = "with contextlib.redirect_stdout(io.StringIO()): run(['--help'])"
+    loaded = loaded_after(f"import contextlib, io\nfrom hypr.cli.app import run\n{quiet}")
     assert loaded.isdisjoint({"torch", "numpy", "onnx", "nir", "matplotlib", "rich"})
 
 
