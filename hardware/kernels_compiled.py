@@ -32,7 +32,8 @@ WIDTH = 8
 """Rows of weights are padded with zeros to a multiple of this many int32; a drive needs WIDTH - 1 spare elements at its
 end."""
 
-_BYTES = np.uint64(0x0101010101010101)
+_ONES = np.uint64(0x0101010101010101)
+_GATHER = np.uint64(0x0102040810204080)  # times a word of bytes 0 or 1: byte i becomes bit 56 + i
 
 MODEL_CODES = {"brf": 0, "se_adlif": 1, "alif": 2, "lif": 3, "cuba_lif": 4, "li": 5}
 ROWS = {
@@ -203,21 +204,31 @@ def _add_row(typing_context, drive, start, weight, row, block):
 
 
 @numba.njit(inline="always")
-def _add_event(drive, start, size, x, weight, i):
-    if x == 1:
-        for block in range(weight.shape[1] // WIDTH):
-            _add_row(drive, start, weight, i, block)
-    else:
-        for j in range(size):
-            drive[start + j] += np.int32(x) * weight[i, j]
+def _add_payload(drive, start, size, x, weight, i):
+    for j in range(size):
+        drive[start + j] += np.int32(x) * weight[i, j]
+
+
+@numba.njit(inline="always")
+def _eight(values, offset, k, count):
+    """Inputs 8 k to 8 k + 7 of a sample as the bytes of a word; what lies behind ``count`` reads as 0."""
+    if 8 * k + 8 <= count:
+        return _load_word(values, offset + 8 * k)
+    if count >= 8:  # read the last eight and drop those that belong to the word before
+        return _load_word(values, offset + count - 8) >> np.uint64(8 * (8 * k + 8 - count))
+    word = np.uint64(0)
+    for i in range(count):
+        word |= np.uint64(values[offset + i]) << np.uint64(8 * i)
+    return word
 
 
 @_jit
 def add_spikes(drive, samples, size, values, offset, count, weight):
-    """``drive += W x`` for each of several samples in a row, uint8 inputs, looking at eight of them at a time.
+    """``drive += W x`` for each of several samples in a row, uint8 inputs.
 
-    Samples are a loop in here, and offsets stand for slices, because a call or a slice costs as much as several events
-    (reference counts).
+    Up to 64 inputs become the bits of one mask without a branch, and only set bits cost anything after that. Samples are
+    a loop in here, and offsets stand for slices, because a call or a slice costs as much as several events (reference
+    counts). Inputs of one (spikes) are added, larger payloads multiplied first.
 
     Args:
         drive: int32, samples * size elements and at least WIDTH - 1 more; what lies behind a sample is left as it was
@@ -225,29 +236,26 @@ def add_spikes(drive, samples, size, values, offset, count, weight):
         values: uint8, flat and contiguous; sample b is values[offset + b * count : offset + (b + 1) * count].
         weight: int32 (count, size rounded up to :data:`WIDTH`), shifted by its exponent.
     """
-    whole = count // 8
-    rest = count - 8 * whole
-    words = whole if rest == 0 or count < 8 else whole + 1
+    words = (count + 7) // 8
+    blocks = weight.shape[1] // WIDTH
     start = 0
     for _ in range(samples):
-        for k in range(words):
-            if k < whole:
-                word = _load_word(values, offset + 8 * k)
-            else:  # the last few: read the last eight and drop those that were seen
-                word = _load_word(values, offset + count - 8) >> np.uint64(8 * (8 - rest))
-            if word != 0:
-                word |= word >> np.uint64(4)  # gather the bits of each byte in its lowest
-                word |= word >> np.uint64(2)
-                word |= word >> np.uint64(1)
-                word &= _BYTES
-                while word != 0:
-                    i = 8 * k + np.intp(_trailing_zeros(word) >> np.uint64(3))
-                    word &= word - np.uint64(1)
-                    _add_event(drive, start, size, values[offset + i], weight, i)
-        if count < 8:
-            for i in range(count):
-                if values[offset + i] != 0:
-                    _add_event(drive, start, size, values[offset + i], weight, i)
+        for first in range(0, words, 8):
+            mask = np.uint64(0)
+            for k in range(first, min(first + 8, words)):
+                word = _eight(values, offset, k, count)
+                ones = word & _ONES
+                if word != ones:  # payloads above one
+                    for i in range(8 * k, min(8 * k + 8, count)):
+                        if values[offset + i] > 1:
+                            _add_payload(drive, start, size, values[offset + i], weight, i)
+                            ones &= ~(np.uint64(1) << np.uint64(8 * (i - 8 * k)))
+                mask |= ((ones * _GATHER) >> np.uint64(56)) << np.uint64(8 * (k - first))
+            while mask != 0:
+                i = 8 * first + np.intp(_trailing_zeros(mask))
+                mask &= mask - np.uint64(1)
+                for block in range(blocks):
+                    _add_row(drive, start, weight, i, block)
         start += size
         offset += count
 
@@ -259,7 +267,7 @@ def add_payloads(drive, samples, size, values, offset, count, weight):
     for _ in range(samples):
         for i in range(count):
             if values[offset + i] != 0:
-                _add_event(drive, start, size, values[offset + i], weight, i)
+                _add_payload(drive, start, size, values[offset + i], weight, i)
         start += size
         offset += count
 
