@@ -226,9 +226,9 @@ def _eight(values, offset, k, count):
 def add_spikes(drive, samples, size, values, offset, count, weight):
     """``drive += W x`` for each of several samples in a row, uint8 inputs.
 
-    Up to 64 inputs become the bits of one mask without a branch, and only set bits cost anything after that. Samples are
-    a loop in here, and offsets stand for slices, because a call or a slice costs as much as several events (reference
-    counts). Inputs of one (spikes) are added, larger payloads multiplied first.
+    Up to 64 inputs become the bits of one mask without a branch, and only set bits cost anything after that. Samples
+    are a loop in here, and offsets stand for slices, because a call or a slice costs as much as several events
+    (reference counts). Inputs of one (spikes) are added, larger payloads multiplied first.
 
     Args:
         drive: int32, samples * size elements and at least WIDTH - 1 more; what lies behind a sample is left as it was
