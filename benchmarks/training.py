@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 import hypr
+from benchmarks import peers
 from benchmarks.timing import Timing, as_dictionary, interleave, machine
 from hypr.kernels import dispatch
 from hypr.learning import BPTT, HYPR, EProp, HYPRWindow
@@ -43,6 +44,7 @@ RULES: dict[str, Callable[[hypr.Network, int | None], Rule]] = {
     "eprop": lambda net, window: EProp(net),
 }
 WINDOWED = ("hypr", "hypr-window")
+PEER = "peer "
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def batch(case: Case, seed: int = 1, data: Path | None = None) -> tuple[Tensor, 
         x = torch.from_numpy(loaded["x"][: case.batch, : case.steps].astype("float32"))
         return x, torch.from_numpy(loaded["y"][: case.batch, : case.steps].argmax(-1))
     generator = torch.Generator().manual_seed(seed)
-    x = (torch.rand(case.batch, case.steps, case.inputs, generator=generator) < 0.02).float()
+    x = (torch.rand(case.batch, case.steps, case.inputs, generator=generator) < 0.08).float()
     return x, torch.randint(0, case.outputs, (case.batch, case.steps), generator=generator)
 
 
@@ -106,9 +108,14 @@ def step(case: Case, kernels: str, data: Path | None = None) -> tuple[Callable[[
 
 
 def run(
-    cases: Sequence[Case], repeats: int, seconds: float, reference: bool, data: Path | None = None
+    cases: Sequence[Case],
+    repeats: int,
+    seconds: float,
+    reference: bool,
+    data: Path | None = None,
+    with_peers: bool = False,
 ) -> dict[str, Any]:
-    """All cases interleaved, compiled and, if wanted, by the reference; plain data."""
+    """All cases interleaved, compiled and, if wanted, by the reference and by other frameworks; plain data."""
     calls, rates = {}, {}
     for case in cases:
         for kernels in ("compiled", "reference") if reference else ("compiled",):
@@ -118,8 +125,25 @@ def run(
                 continue
             calls[f"{case.name()} | {kernels if case.rule != 'eprop' else 'reference'}"] = call
             rates[case.name()] = rate
+    for name, build in peers.available().items() if with_peers else ():
+        x, y = batch(cases[0], data=data)
+        calls[f"{PEER}{name}"] = build(x, y, cases[0].hidden, cases[0].outputs)
     timings = interleave(calls, repeats, seconds)
     return {"machine": machine(), "rates": rates, "timings": as_dictionary(timings)}
+
+
+def peer_table(timings: dict[str, dict[str, Any]]) -> str:
+    """Markdown: BPTT steps of other frameworks, and how many steps of ours fit into one of theirs."""
+    ours = {name.split(" | ")[0]: _timing(value) for name, value in timings.items() if name.endswith("| compiled")}
+    shown = {name: timing for name, timing in ours.items() if timing is not None and " lif " in f" {name} "}
+    lines = ["| BPTT step of | least ms | " + " | ".join(f"times {name}" for name in shown) + " |"]
+    lines.append("|---" * (2 + len(shown)) + "|")
+    for name, value in timings.items():
+        theirs = _timing(value) if name.startswith(PEER) else None
+        if theirs is not None:
+            ratios = " | ".join(f"{theirs.least / timing.least:.0f}" for timing in shown.values())
+            lines.append(f"| {name.removeprefix(PEER)} | {1e3 * theirs.least:.0f} | {ratios} |")
+    return "\n".join(lines)
 
 
 def table(timings: dict[str, dict[str, Any]], rates: dict[str, float]) -> str:
@@ -186,15 +210,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=5.0, help="time after which a slow case stops repeating")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--reference", action="store_true", help="time the reference kernels too")
+    parser.add_argument("--peers", action="store_true", help="time BPTT of the other frameworks that are installed")
     parser.add_argument(
         "--data", type=Path, help="folder with QTDB_train.mat; random spikes of the same rate without it"
     )
     parser.add_argument("--json", type=Path, help="file for all figures")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
-    result = run(_cases(options), options.repeats, options.seconds, options.reference, options.data)
+    result = run(_cases(options), options.repeats, options.seconds, options.reference, options.data, options.peers)
     print(json.dumps(result["machine"]))
     print(table(result["timings"], result["rates"]))
+    if options.peers:
+        print(peer_table(result["timings"]))
     if options.json:
         options.json.write_text(json.dumps(result, indent=1) + "\n")
     return 0
