@@ -35,6 +35,19 @@ def quantize_weights(weight: np.ndarray, bits: int, exponent: int, unit: np.ndar
     return np.clip(_round(weight / (unit[:, None] * 2.0**exponent), "weight"), -limit, limit).astype(np.int8)
 
 
+def input_factor(kind: str, parameters: Mapping[str, np.ndarray]) -> np.ndarray:
+    """What a neuron multiplies its synaptic sum with on the way to its state, (N,): BRF dt, SE-adLIF and ALIF
+    ``1 - alpha``, CubaLIF both gains, LIF and LI their gain.
+    """
+    if kind == "brf":
+        return parameters["dt"]
+    if kind in ("se_adlif", "alif"):
+        return np.asarray(1.0 - parameters["alpha"])
+    if kind == "cuba_lif":
+        return np.asarray(parameters["syn_gain"] * parameters["mem_gain"])
+    return parameters["gain"]
+
+
 def folded_synapses(
     kind: str,
     weight: np.ndarray,
@@ -43,20 +56,12 @@ def folded_synapses(
     parameters: Mapping[str, np.ndarray],
     input_scale: float = 1.0,
 ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
-    """Weights and bias as they are added to the state at each step: BRF carries dt, SE-adLIF and ALIF ``1 - alpha``,
-    LIF and LI their gain.
+    """Weights and bias as they are added to the state at each step, with :func:`input_factor` in them.
 
     Returns:
         (weight, recurrent weight or None, bias); for ``cuba_lif`` the bias is the membrane's.
     """
-    if kind == "brf":
-        factor = parameters["dt"]
-    elif kind in ("se_adlif", "alif"):
-        factor = 1.0 - parameters["alpha"]
-    elif kind == "cuba_lif":
-        factor = parameters["syn_gain"] * parameters["mem_gain"]
-    else:
-        factor = parameters["gain"]
+    factor = input_factor(kind, parameters)
     total = bias if kind == "cuba_lif" else bias * factor + parameters.get("leak", np.zeros(1))
     return weight * factor[:, None] * input_scale, None if recurrent is None else recurrent * factor[:, None], total
 

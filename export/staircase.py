@@ -15,6 +15,7 @@ from export.float_engine import run
 from export.formats import QuantizationSettings
 from export.quantize import prepare
 from export.quantize import quantize as make_program
+from export.quantize_tensors import input_factor
 from export.steps import StepLayer, StepNetwork
 from hardware.emulator import emulate
 
@@ -112,7 +113,7 @@ def accuracy_of(
 
 def _with_weights_of(layer: StepLayer, restored: StepLayer) -> StepLayer:
     """`layer` with the synapses and bias of `restored`, rescaled where the two fold them differently."""
-    old, new = _input_factor(layer), _input_factor(restored)
+    old, new = (input_factor(item.kind, item.parameters) for item in (layer, restored))
     ratio = new / np.where(old == 0, 1.0, old)
     recurrent = None if restored.recurrent_weight is None else restored.recurrent_weight * ratio[:, None]
     bias = restored.bias if layer.kind == "cuba_lif" else restored.bias * ratio
@@ -122,15 +123,6 @@ def _with_weights_of(layer: StepLayer, restored: StepLayer) -> StepLayer:
     return replace(
         layer, weight=restored.weight * ratio[:, None], recurrent_weight=recurrent, bias=bias, parameters=parameters
     )
-
-
-def _input_factor(layer: StepLayer) -> np.ndarray:
-    p = layer.parameters
-    if layer.kind == "brf":
-        return p["dt"]
-    if layer.kind in ("se_adlif", "alif"):
-        return 1.0 - p["alpha"]
-    return p["syn_gain"] * p["mem_gain"] if layer.kind == "cuba_lif" else p["gain"]
 
 
 def _checked(network: StepNetwork, inputs: Any, labels: Any, mask: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
