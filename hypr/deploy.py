@@ -8,20 +8,24 @@ from __future__ import annotations
 import importlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from export import QuantizationSettings, engines, quantize, to_nir
+from export import QuantizationSettings, Reading, engines, quantize, read, to_nir
 from export.bundle import TARGETS, Bundle, Origin, write_bundle
+from export.certificate import file_hash
 from export.engines import Engine
+from export.presets import reading_of
 from export.staircase import staircase
 from export.verify import Progress, VerificationResult, verify
 from hardware import emulate
 from hardware.models import STATE_BITS
+from hardware.program import Program
+from hardware.ranges import UNBOUNDED, analyse
 from hardware.trace import Trace
 from hypr import data
 from hypr.data import SequenceDataset
@@ -42,11 +46,13 @@ class Exported:
     Attributes:
         bundle: the folder, opened and checked.
         float_accuracy, integer_accuracy: on the test part, fractions.
+        ranges: see :func:`state_ranges`, with what some test sequences show.
     """
 
     bundle: Bundle
     float_accuracy: float | None
     integer_accuracy: float
+    ranges: list[dict[str, Any]]
 
 
 def export_run(
@@ -86,7 +92,42 @@ def export_run(
     origin = Origin(dataset=_describe(run, test), seed=run.config.training.seed, metrics=metrics, notes=_notes(run))
     out.absolute().parent.mkdir(parents=True, exist_ok=True)
     written = write_bundle(graph, program, out, to, origin=origin, overwrite=overwrite)
-    return Exported(written, real, integer)
+    seen = emulate(program, time_major(test.subset(slice(0, CALIBRATION_SAMPLES))), "all")
+    return Exported(written, real, integer, state_ranges(program, seen))
+
+
+def import_nir(
+    path: Path,
+    out: Path,
+    preset: str | None,
+    conventions: Mapping[str, Any],
+    calibration: np.ndarray | None = None,
+    *,
+    to: Sequence[str] = TARGETS,
+    overwrite: bool = False,
+    **settings: Any,
+) -> Bundle:
+    """Quantize a network from a NIR file and write its bundle.
+
+    Args:
+        path: the NIR file.
+        out: folder of the bundle.
+        preset: framework that wrote it, a key of :data:`export.presets.PRESETS`; None: what the file itself says.
+        conventions: fields of :class:`export.Reading`; None keeps the preset's.
+        calibration: inputs (T, B, N_in) from which the range of states is measured.
+        **settings: fields of :class:`export.QuantizationSettings`.
+
+    Raises:
+        ExportError: a damaged file, conventions that contradict it, or what has no exact form, with the reason.
+    """
+    given = {key: value for key, value in conventions.items() if value is not None}
+    reading = Reading(**given) if preset is None else reading_of(preset, **given)
+    graph = read(path)
+    inputs = None if calibration is None else calibration.transpose(1, 0, 2)
+    program = quantize(graph, calibration=inputs, reading=reading, **settings)
+    origin = Origin(notes={"run": path.name, "preset": preset, "file_sha256": file_hash(path)})
+    out.absolute().parent.mkdir(parents=True, exist_ok=True)
+    return write_bundle(graph, program, out, to, reading=reading, origin=origin, overwrite=overwrite)
 
 
 def bundle_data(bundle: Bundle, split: str = "test", name: str | None = None) -> SequenceDataset:
@@ -167,6 +208,30 @@ def imported_engine(place: str) -> Engine:
             f"engine '{place}' cannot be imported ({error}); give module:name of an object with run()"
         ) from None
     return engines.get(found)
+
+
+def state_ranges(program: Program, trace: Trace | None = None) -> list[dict[str, Any]]:
+    """The range check: for each state how many neurons it cannot prove, its proven bounds, and what a trace shows.
+
+    Bounds hold for every input within the declared range; None where there is none.
+    """
+    return [
+        {
+            "layer": item.layer,
+            "state": item.state,
+            "neurons": len(item.low),
+            "unproved": int((~item.proved).sum()),
+            "low": _finite(int(item.low.min())),
+            "high": _finite(int(item.high.max())),
+            "limit": item.limit,
+            "observed": item.observed,
+        }
+        for item in analyse(program, trace).states
+    ]
+
+
+def _finite(bound: int) -> int | None:
+    return None if abs(bound) >= UNBOUNDED else bound
 
 
 def staircase_of(bundle: Bundle, test: SequenceDataset) -> list[tuple[str, float]]:

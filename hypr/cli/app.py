@@ -20,9 +20,11 @@ VERBS: dict[str, tuple[str, str]] = {
     "data": ("hypr.cli.data", "Data sets: list them, fetch them, say where they are."),
     "train": ("hypr.cli.train", "Train a network from a recipe."),
     "export": ("hypr.cli.export", "Quantize a trained run and write it as NIR, ONNX and Lava."),
+    "import": ("hypr.cli.import_", "Turn a NIR file from another framework into a bundle."),
     "run": ("hypr.cli.run", "Run an exported network on one engine."),
     "verify": ("hypr.cli.verify", "Compare engines integer by integer and write a certificate."),
     "report": ("hypr.cli.report", "One self-contained HTML page about a run or a bundle."),
+    "bench": ("hypr.cli.bench", "Side-by-side timings: rules, neurons, other frameworks."),
     "lava": ("hypr.cli.lava", "The Python 3.10 runtime that holds Lava: install it, show it."),
 }
 """Verb -> (module that defines a click command of that name, one line of help)."""

@@ -81,20 +81,35 @@ def export_verb(
         weight_scale=weight_scale,
     )
     manifest = done.bundle.manifest
+    ranges = done.ranges
     answer = {
         "bundle": out,
         "program_sha256": manifest["program_sha256"],
         "float_test_accuracy": done.float_accuracy,
         "integer_test_accuracy": done.integer_accuracy,
+        "ranges": ranges,
         "layers": manifest["layers"],
         "files": manifest["files"],
     }
     show(answer, as_json, lambda: _render(answer))
 
 
+def describe_ranges(ranges: list[dict[str, Any]]) -> str:
+    """The range check in one line."""
+    open_cases = [
+        f"{r['layer']}.{r['state']} ({r['unproved']} of {r['neurons']} neurons)" for r in ranges if r["unproved"]
+    ]
+    largest = max(max(abs(bound) for bound in r["observed"]) / r["limit"] for r in ranges)
+    seen = f"the largest state seen in test sequences is {percent(largest)} of the limit"
+    if not open_cases:
+        return f"range check: no state can saturate, whatever the inputs; {seen}"
+    return f"range check: not proven for every possible input: {', '.join(open_cases)}; {seen}"
+
+
 def _render(answer: dict[str, Any]) -> None:
     rows = [(name, entry["bytes"], entry["sha256"][:16]) for name, entry in answer["files"].items()]
     table(f"Bundle {answer['bundle']}", ("file", "bytes", "sha256"), rows, right=(1,))
+    click.echo(describe_ranges(answer["ranges"]))
     real, whole = answer["float_test_accuracy"], answer["integer_test_accuracy"]
     change = "" if real is None else f" ({100 * (whole - real):+.2f} points against float, {percent(real)})"
     click.echo(f"integer network on the test part: {percent(whole)}{change}")

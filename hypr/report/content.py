@@ -18,7 +18,7 @@ from hardware.program import Program
 from hardware.trace import Trace
 from hypr.config import dump, from_dict
 from hypr.data import SequenceDataset
-from hypr.deploy import bundle_data, staircase_of
+from hypr.deploy import bundle_data, staircase_of, state_ranges
 from hypr.errors import HyprError
 from hypr.evaluation import first_spike_difference, membrane_state, time_major
 from hypr.report import pictures
@@ -84,7 +84,7 @@ def of_bundle(bundle: Bundle) -> Page:
         parts += _side_by_side(bundle, data)
     if notes.get("training"):
         parts.append(_training(notes["training"], str(notes.get("rule", "?"))))
-    parts += [_formats(program), _provenance(bundle, notes, proof)]
+    parts += [_formats(program, data), _provenance(bundle, notes, proof)]
     name = str(notes.get("run") or bundle.path.name)
     subtitle = "trained in float, deployed as integers" + (f" on {data.description}" if data is not None else "")
     return Page(f"Deployment report: {name}", subtitle, _verdict(proof), _cards(program, steps, proof), parts)
@@ -271,7 +271,7 @@ def _training(lines: Sequence[Mapping[str, Any]], rule: str) -> Part:
     )
 
 
-def _formats(program: Program) -> Part:
+def _formats(program: Program, data: SequenceDataset | None) -> Part:
     rows = []
     for layer, form in zip(program.layers, formats_of(program), strict=True):
         recurrent = "-" if layer.recurrent is None else f"{layer.size} x {layer.size} << {layer.recurrent.exponent}"
@@ -302,12 +302,31 @@ def _formats(program: Program) -> Part:
         "one state unit",
     )
     accepted, rule = program.input, program.decision
+    few = None if data is None else emulate(program, time_major(data.subset(slice(0, COMPARED_SEQUENCES))), "all")
+    checked = [
+        (r["layer"], r["state"], _bound(r["low"]), _bound(r["high"]), _seen(r["observed"]), _saturates(r["unproved"]))
+        for r in state_ranges(program, few)
+    ]
+    names = ("layer", "state", "lowest possible", "highest possible", "seen in test sequences", "can saturate")
+    ranges = Table(names, checked, right=(2, 3, 4))
     text = (
         f"Inputs are integers from {accepted.low} to {accepted.high} on {accepted.size} channels; "
         f"the decision is '{rule.rule}', the first {rule.ignore_first} steps do not count. "
         f"States are 24 bits wide and saturate; specification version {program.spec_version}."
     )
-    return Part("The integers", text, [Table(columns, rows, right=(2, 5, 6))])
+    return Part("The integers", text, [Table(columns, rows, right=(2, 5, 6)), ranges])
+
+
+def _bound(value: int | None) -> str:
+    return "unknown" if value is None else f"{value:,}"
+
+
+def _seen(observed: tuple[int, int] | None) -> str:
+    return "-" if observed is None else f"{observed[0]:,} to {observed[1]:,}"
+
+
+def _saturates(unproved: int) -> str | Cell:
+    return f"not excluded for {unproved} neurons" if unproved else Cell("never, proven", "good")
 
 
 def _provenance(bundle: Bundle, notes: Mapping[str, Any], proof: Mapping[str, Any] | None) -> Part:

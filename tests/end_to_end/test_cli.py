@@ -14,7 +14,7 @@ import pytest
 from hardware.lava import environment
 from hypr import checkpoint
 from hypr.cli.app import VERBS
-from tests.paths import ROOT
+from tests.paths import ROOT, cases_folder
 
 ENGINES = "emulator,onnx,tests.end_to_end.wrong_shift:engine"
 
@@ -329,3 +329,54 @@ def test_closed_pipe_is_no_error():
     )
     assert "Traceback" not in done.stderr
     assert done.returncode == 0
+
+
+# ---- networks from elsewhere, and benchmarks
+
+
+@pytest.mark.parametrize(
+    ("name", "preset"), [("norse_ff_lifbox_libox", "norse"), ("snntorch_rleaky_subtract_default", "snntorch")]
+)
+def test_import_of_another_framework_is_verified_on_its_own_inputs(hypr_json, tmp_path, name, preset):
+    folder = cases_folder("nir")
+    with np.load(folder / f"{name}.npz") as case:
+        np.savez(tmp_path / "in.npz", input_spikes=case["input_spikes"].astype(np.uint8))
+    arguments = ["--preset", preset, "--calibration", tmp_path / "in.npz", "--out", tmp_path / "bundle"]
+    code, answer = hypr_json("import", folder / f"{name}.nir", *arguments)
+    assert code == 0, answer
+    code, answer = hypr_json("verify", tmp_path / "bundle", "--inputs", tmp_path / "in.npz", "--engines", "onnx")
+    assert code == 0
+    assert answer["equal"] is True
+    assert hypr_json("report", tmp_path / "bundle")[0] == 0
+
+
+def test_import_that_cannot_be_exact_is_refused_with_the_reason(hypr, tmp_path):
+    file = cases_folder("nir") / "braille_noDelay_bias_zero.nir"
+    common = ["--state-fraction-bits", "8", "--out", tmp_path / "bundle"]
+    code, _, error = hypr("import", file, "--preset", "nir-paper-braille", *common)
+    assert code == 2
+    assert "synaptic current" in one_line(error)
+    code, _, error = hypr("import", file, "--preset", "rockpool", *common)
+    assert code == 2
+    assert "several spikes per step" in one_line(error)
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_import_without_a_scale_for_states_says_what_to_give(hypr, tmp_path):
+    code, _, error = hypr("import", tmp_path / "x.nir", "--out", tmp_path / "bundle")
+    assert code == 2
+    assert "--calibration" in one_line(error)
+
+
+def test_import_of_a_file_that_is_no_nir(hypr, tmp_path):
+    path = tmp_path / "x.nir"
+    path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(50))
+    code, _, error = hypr("import", path, "--state-fraction-bits", "8", "--out", tmp_path / "bundle")
+    assert code == 2
+    assert "x.nir" in one_line(error)
+
+
+def test_unknown_benchmark_suite(hypr):
+    code, _, error = hypr("bench", "trainig")
+    assert code == 2
+    assert "did you mean 'training'?" in one_line(error)

@@ -1,0 +1,52 @@
+"""``hypr bench``: side-by-side timings; the suites live in the folder benchmarks/ of the repository."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import importlib
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+from hypr.cli.output import json_option
+
+SUITES = {"training": "benchmarks.training"}
+
+
+@click.command("bench", context_settings={"ignore_unknown_options": True})
+@click.argument("suite", default="training")
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+@json_option
+def bench_verb(suite: str, options: tuple[str, ...], as_json: bool) -> int:
+    """Run a benchmark SUITE (training) side by side in one process and print ratios; OPTIONS go to the suite.
+
+    \b
+    Examples:
+      hypr bench
+      hypr bench training --neurons brf,alif --rules hypr,bptt --windows 0,130
+      hypr bench training --peers --repeats 5
+      python -m benchmarks.training --help
+    """
+    from hypr.errors import HyprError
+
+    if suite not in SUITES:
+        near = difflib.get_close_matches(suite, SUITES, n=1)
+        hint = f"did you mean '{near[0]}'? " if near else ""
+        raise HyprError(f"no suite '{suite}'; {hint}suites are {', '.join(SUITES)}")
+    root = Path(__file__).resolve().parents[2]
+    if not (root / "benchmarks").is_dir():
+        raise HyprError(f"{root}: has no folder benchmarks; run this in a clone of the repository")
+    sys.path.insert(0, str(root))
+    main = importlib.import_module(SUITES[suite]).main
+    if not as_json:
+        return int(main(list(options)))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "figures.json"
+        with contextlib.redirect_stdout(sys.stderr):
+            code = int(main([*options, "--json", str(path)]))
+        click.echo(json.dumps(json.loads(path.read_text()), indent=2))
+    return code
