@@ -19,6 +19,7 @@ from hardware.trace import NetworkState, Trace, recorded_states
 from hypr.integer.steps import STEPS, State
 
 _EXACT_FLOAT32 = 2**24
+_EXACT_REDUCED = 2**8  # what the reduced products of float32 that a user may have allowed (TF32, bfloat16) keep whole
 _EXACT_FLOAT64 = 2**53
 
 
@@ -123,7 +124,7 @@ def _carrier(synapses: Synapses, largest: int, device: torch.device) -> Tensor:
     rows = np.abs(synapses.weight.astype(np.int64)).sum(1).max(initial=0) * largest
     if rows >= _EXACT_FLOAT64:
         raise OverflowError(f"a synaptic sum can reach {rows}, beyond the 2^53 that float64 holds exactly")
-    dtype = torch.float32 if rows < _EXACT_FLOAT32 else torch.float64
+    dtype = torch.float32 if rows < _EXACT_FLOAT32 and largest <= _EXACT_REDUCED else torch.float64
     return torch.from_numpy(synapses.weight.astype(np.float64)).to(device=device, dtype=dtype)
 
 

@@ -2,16 +2,14 @@
 integer dynamics.
 
 Gradients are then taken on the very states that the chip will have (straight through the rounding of weights and
-coefficients). The learning
-rules do not change: they see a trajectory, whoever produced it.
+coefficients). The learning rules do not change: they see a trajectory, whoever produced it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +22,7 @@ from export.formats import LayerFormat, QuantizationSettings
 from export.quantize import prepare, program_of
 from export.steps import StepNetwork
 from hardware.emulator import emulate
+from hardware.models import STATE_MAX
 from hardware.program import Program
 from hardware.trace import NetworkState, Trace
 from hypr.errors import HyprError
@@ -58,8 +57,7 @@ class IntegerStage:
     Args:
         network: the network in training; its float weights stay the ones that are updated.
         settings: integer formats. State fraction bits that are left open are chosen once, here, from the calibration
-            inputs, so that training
-            and export agree about them for good; see :attr:`settings`.
+            inputs, so that training and export agree about them for good; see :attr:`settings`.
         calibration: (n, T, N_in) integer inputs; needed where state fraction bits are open.
 
     Raises:
@@ -98,27 +96,31 @@ class IntegerStage:
     @contextmanager
     def active(self) -> Iterator[IntegerNetwork]:
         """Inside, the network runs on integers, and learning rules read the weights and parameters that those
-        integers stand for.
+        integers stand for. Update the weights outside: what is written to them inside is lost.
+
+        Raises:
+            ExportError: a weight or parameter out of the range of its format. HyprError: active already.
         """
+        if self.network.stage is not None:
+            raise HyprError("quantization: the network runs on integers already; leave that 'with' block first")
         integers = self.quantize()
         self.last = integers
-        masters = [_substitute(layer, real) for layer, real in zip(self.network.layers, integers.reals, strict=True)]
-        self.network.stage = lambda pre, states: self._run(integers, pre, states)
-        try:
+        with ExitStack() as stack:
+            for layer, real in zip(self.network.layers, integers.reals, strict=True):
+                _substitute(layer, real, stack)
+            self.network.stage = lambda pre, states: self._run(integers, pre, states)
+            stack.callback(setattr, self.network, "stage", None)
             yield integers
-        finally:
-            self.network.stage = None
-            for layer, tensors in zip(self.network.layers, masters, strict=True):
-                _restore(layer, tensors)
 
     def _steps(self, settings: QuantizationSettings) -> StepNetwork:
         return prepare(to_nir(self.network, dt=_TIME_STEP_S), None, settings, {})
 
     def _run(self, integers: IntegerNetwork, pre: Tensor, states: Sequence[LayerState]) -> list[LayerTrajectory]:
         """S-stage of one window, in the shapes of :meth:`hypr.Network.run`."""
-        program = integers.program
-        spikes = np.rint(pre.double().cpu().numpy() / self.network.input_scale).astype(np.int64)
-        trace = self._engine(pre.device)(program, spikes, _integer_state(self.network.layers, integers, states))
+        inputs = _whole_inputs(pre, self.network.input_scale)
+        start = _integer_state(self.network.layers, integers, states)
+        trace = self._engine(pre.device)(integers.program, inputs, start)
+        _check_carrier(integers.program, trace, pre.dtype)
         trajectories = []
         for index, layer in enumerate(self.network.layers):
             trajectory = _trajectory(layer, integers, index, trace, pre, states[index])
@@ -137,19 +139,46 @@ def _is_open(settings: QuantizationSettings) -> bool:
     return bits is None or (isinstance(bits, tuple) and None in bits)
 
 
+def _whole_inputs(pre: Tensor, scale: float) -> np.ndarray:
+    """Integers (T, B, n_in) behind scaled inputs; exact, because the scale is a power of two."""
+    values = pre.double().cpu().numpy() / scale
+    whole = np.rint(values)
+    if not np.array_equal(values, whole):
+        t, b, i = (int(item) for item in np.argwhere(values != whole)[0])
+        raise HyprError(
+            f"x is {values[t, b, i]:g} at sample {b}, step {t}, input {i}; training on integers takes whole numbers: "
+            "encode as spikes or integer payloads first"
+        )
+    return whole.astype(np.int64)
+
+
 def _integer_state(neurons: Sequence[Neuron], integers: IntegerNetwork, states: Sequence[LayerState]) -> NetworkState:
-    """Integers at a window's start from the reals that stand for them; exact, because 23 bits fit a float32 and the
-    units are known.
+    """Integers at a window's start from the reals that stand for them.
+
+    Exact: an integer below 2^23 times its unit, rounded once to float32, is off by less than half a unit.
     """
     values: dict[str, np.ndarray] = {}
     spikes: dict[str, np.ndarray] = {}
     for neuron, layer, reals, (state, z) in zip(neurons, integers.program.layers, integers.reals, states, strict=True):
-        whole = np.rint(neuron.after_reset(state, z).double().cpu().numpy() / reals.units).astype(np.int32)
+        after = neuron.after_reset(state.double(), z.double()).cpu().numpy()
+        whole = np.rint(after / reals.units).astype(np.int32)
         for index, name in enumerate(neuron.state_names):
             values[f"{name}/{layer.name}"] = np.ascontiguousarray(whole[:, index])
         if neuron.spiking:
             spikes[layer.name] = z.cpu().numpy().astype(np.uint8)
     return NetworkState(values, spikes)
+
+
+def _check_carrier(program: Program, trace: Trace, dtype: torch.dtype) -> None:
+    """Only the current of CubaLIF can leave 24 bits (FP-3.5); float32 cannot carry it then."""
+    for layer in program.layers:
+        if layer.model == "cuba_lif" and dtype != torch.float64:
+            largest = int(np.abs(trace.states[f"u/{layer.name}"].astype(np.int64)).max())
+            if largest > STATE_MAX:
+                raise HyprError(
+                    f"quantization: the current of layer {layer.name} reaches {largest}, beyond the {STATE_MAX} that "
+                    "float32 carries exactly; lower state_fraction_bits, or train in float64"
+                )
 
 
 def _trajectory(
@@ -176,8 +205,8 @@ def _before_reset(layer: Neuron, start: LayerState, after: Tensor, outputs: Tens
     it spike.
 
     An integer engine records the membrane after the reset, the float step resets through z^{t-1}. What the membrane
-    was is computed once more
-    from the recorded state one step earlier; it matters only to the gradient through the reset.
+    was is computed once more from the recorded state one step earlier; it matters only to the gradient through the
+    reset.
     """
     probe = layer.after_reset(torch.ones_like(after[0]), torch.ones_like(outputs[0]))
     reset = (probe != 1).any(-1).any(0)  # (d,): which states a reset touches
@@ -186,19 +215,18 @@ def _before_reset(layer: Neuron, start: LayerState, after: Tensor, outputs: Tens
     earlier = torch.cat([layer.after_reset(start[0], start[1])[None], after[:-1]])
     with torch.no_grad():
         again, _ = layer.step(earlier.unbind(2), torch.zeros_like(outputs[1:]), current, layer.effective())
-    membrane = torch.stack(again, 2)
-    lost = membrane - layer.after_reset(membrane, torch.ones_like(outputs[1:]))  # by the reset: the membrane, or theta
+    membrane = torch.stack(again, 2).double()  # so that the reset takes away exactly what is added here
+    lost = membrane - layer.after_reset(membrane, torch.ones_like(membrane[:, :, 0]))  # the membrane, or theta
     spiked = (outputs[1:, :, None] > 0) & reset[:, None]
-    return torch.cat([start[0][None], torch.where(spiked, after + lost, after)])
+    return torch.cat([start[0][None], torch.where(spiked, (after + lost).to(after), after)])
 
 
-def _substitute(layer: Neuron, real: LayerReals) -> dict[str, Any]:
-    """Let a layer's weights and effective parameters take the values of its integers; returns the float ones."""
-    kept: dict[str, Any] = {}
+def _substitute(layer: Neuron, real: LayerReals, stack: ExitStack) -> None:
+    """Let a layer's weights and effective parameters take the values of its integers until ``stack`` is closed."""
     for name, value in (("weight", real.weight), ("recurrent_weight", real.recurrent_weight), ("bias", real.bias)):
         parameter = getattr(layer, name)
         if parameter is not None and value is not None:
-            kept[name] = parameter.data
+            stack.callback(setattr, parameter, "data", parameter.data)
             parameter.data = torch.from_numpy(np.ascontiguousarray(value)).to(parameter.data)
     original = layer.effective
 
@@ -211,10 +239,4 @@ def _substitute(layer: Neuron, real: LayerReals) -> dict[str, Any]:
         return values
 
     layer.effective = straight_through  # type: ignore[method-assign]
-    return kept
-
-
-def _restore(layer: Neuron, kept: dict[str, Any]) -> None:
-    for name, data in kept.items():
-        getattr(layer, name).data = data
-    del layer.effective  # uncovers the method of the class
+    stack.callback(delattr, layer, "effective")  # uncovers the method of the class

@@ -2,10 +2,9 @@
 FP-3.1 to FP-3.6).
 
 Every step has the form ``step(state, z, current, p, k, options) -> (new_state, z_new)``: ``state`` a tuple in the
-order of
-``hardware.models.MODELS[model].states``, ``z`` the layer's own spikes of the previous step, ``p`` the integer
-parameters (N,), ``k`` the
-shifts. ``current`` is ``I`` of FP-2.1; CubaLIF takes its bias through ``p["bias"]`` because the bias enters v there.
+order of ``hardware.models.MODELS[model].states``, ``z`` the layer's own spikes of the previous step, ``p`` the integer
+parameters (N,), ``k`` the shifts. ``current`` is ``I`` of FP-2.1; CubaLIF takes its bias through ``p["bias"]`` because
+the bias enters v there.
 """
 
 from __future__ import annotations
