@@ -63,7 +63,7 @@ def step(MODEL: tl.constexpr, OPTION: tl.constexpr, s0, s1, s2, z, i, c0, c1, c2
     elif MODEL == SE_ADLIF:
         adapting = fired if OPTION == 1 else z
         n1 = c1 * s1 + (c2 * n0 * (1.0 - fired) + c3 * adapting)
-    elif MODEL == BRF_EULER or MODEL == BRF_EXPONENTIAL:
+    elif MODEL == BRF_EULER or MODEL == BRF_EXPONENTIAL:  # noqa: SIM109 (Triton knows no tuples of constants)
         n2 = k2 * s2 + fired
     return n0, n1, n2, fired
 

@@ -57,7 +57,8 @@ def _synapses(over_time: Tensor, onward: Tensor, pre: Tensor, before: Tensor) ->
     result = torch.empty_like(before, memory_format=torch.contiguous_format)
     width = min(_WIDEST, power_of_two(inputs))
     grid = (batch * n, -(-inputs // width))
-    transport[grid](onward.contiguous(), before.contiguous(), result, batch, n, inputs, S=components, BLOCK=width)
+    with torch.cuda.device_of(before):
+        transport[grid](onward.contiguous(), before.contiguous(), result, batch, n, inputs, S=components, BLOCK=width)
     result.view(batch, components * n, inputs).baddbmm_(over_time, pre.transpose(0, 1))
     return result
 
@@ -67,7 +68,9 @@ def _meet(adjoint: Tensor, eligibility: Tensor) -> Tensor:
     result = eligibility.new_empty(n, inputs)
     width = min(_WIDEST, power_of_two(inputs))
     grid = (n, -(-inputs // width))
-    meet[grid](adjoint.contiguous(), eligibility.contiguous(), result, batch * components, n, inputs, BLOCK=width)
+    rows = batch * components
+    with torch.cuda.device_of(eligibility):
+        meet[grid](adjoint.contiguous(), eligibility.contiguous(), result, rows, n, inputs, BLOCK=width)
     return result
 
 
@@ -102,7 +105,7 @@ def meet(adjoint, eligibility, result, rows, n, inputs, BLOCK: tl.constexpr):  #
     total = tl.zeros((BLOCK,), result.dtype.element_ty)
     eligibility += k * inputs
     adjoint += k
-    for _ in range(0, rows):
+    for _ in tl.range(0, rows):
         total += tl.load(adjoint) * tl.load(eligibility + column, mask=mask, other=0.0)
         adjoint += n
         eligibility += n * inputs

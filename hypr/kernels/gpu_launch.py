@@ -8,7 +8,7 @@ launches run one by one; capture and replay themselves have never run, for want 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from hypr.kernels.gpu_models import Model
 from hypr.kernels.gpu_plan import CHUNK, Plan
 from hypr.kernels.gpu_scan import credit_scan, forward_scan
 
-_STAGES = 2  # buffers of the weights' tiles inside one product
+_STAGES = 3  # buffers of the weights' tiles inside one product
 _KEPT_GRAPHS = 16
 
 
@@ -62,17 +62,17 @@ def forward(model: Model, plan: Plan, data: Forward) -> None:
     if plan.route == "whole":
         _forward(model, plan, data, 0, data.current.shape[0])
         return
-    steps = data.current.shape[0]
-    for start in range(0, steps, CHUNK):
-        size = min(CHUNK, steps - start)
-        chunk = Forward(
-            data.states[start : start + size + 1], data.spikes[start : start + size + 1],
-            data.current[start : start + size], data.coefficients, data.constants, data.outgoing,
+
+    def part(first: int, stop: int) -> Forward:
+        return Forward(
+            data.states[first : stop + 1], data.spikes[first : stop + 1], data.current[first:stop],
+            data.coefficients, data.constants, data.outgoing,
         )  # fmt: skip
-        _chunk(
-            model, plan, chunk, written=("states", "spikes", "current"),
-            run=lambda held: [_forward(model, plan, held, t, 1) for t in range(held.current.shape[0])],
-        )  # fmt: skip
+
+    in_chunks(
+        (model.code, model.option, plan), data.current.shape[0], part, ("states", "spikes", "current"),
+        lambda held: _forward_by_step(model, plan, held),
+    )  # fmt: skip
 
 
 def credit(model: Model, plan: Plan, data: Credit, full: bool) -> None:
@@ -81,32 +81,65 @@ def credit(model: Model, plan: Plan, data: Credit, full: bool) -> None:
     if plan.route == "whole":
         _credit(model, plan, data, steps - 1, steps, full)
         return
-    for stop in range(steps, 0, -CHUNK):
-        start = max(0, stop - CHUNK)
-        assert data.dz is not None
-        chunk = Credit(
-            data.states[start:stop], data.spikes[start:stop], data.current[start:stop],
-            data.coefficients, data.constants, data.dz[start:stop], None, data.recurrent, data.adjoints, data.later,
-            data.d_current[:, start : stop + 1], None, data.sums,
+
+    def part(first: int, stop: int) -> Credit:
+        assert data.dz is not None  # scans with one error for all neurons exchange nothing: one launch
+        return Credit(
+            data.states[first:stop], data.spikes[first:stop], data.current[first:stop], data.coefficients,
+            data.constants, data.dz[first:stop], None, data.recurrent, data.adjoints, data.later,
+            data.d_current[:, first : stop + 1], None, data.sums,
         )  # fmt: skip
-        _chunk(
-            model, plan, chunk, written=("adjoints", "later", "sums", "d_current"),
-            run=lambda held: [
-                _credit(model, plan, held, t, 1, full) for t in reversed(range(held.current.shape[0]))
-            ],
-        )  # fmt: skip
+
+    in_chunks(
+        (model.code, model.option, model.surrogate, plan, full), steps, part,
+        ("adjoints", "later", "sums", "d_current"), lambda held: _credit_by_step(model, plan, held, full), back=True,
+    )  # fmt: skip
+
+
+def in_chunks(
+    key: Hashable, steps: int, part: Callable[[int, int], Any], written: tuple[str, ...], run: Callable[[Any], None],
+    back: bool = False,
+) -> None:  # fmt: skip
+    """Runs ``steps`` single-step launches in chunks of :data:`CHUNK`: from graphs on a CUDA device, directly elsewhere.
+
+    Args:
+        key: everything that ``run`` depends on besides the shapes of its tensors.
+        part: (first, stop) -> the dataclass of tensors of these steps, with a field ``states``.
+        written: fields that ``run`` changes.
+        run: launches every step of such a part, in place.
+        back: from the last chunk to the first.
+    """
+    starts = range(0, steps, CHUNK)
+    for first in reversed(starts) if back else starts:
+        data = part(first, min(first + CHUNK, steps))
+        if data.states.device.type != "cuda":
+            run(data)
+            continue
+        with torch.cuda.device_of(data.states):
+            _graph(key, data, run)(data, written)
+
+
+def _forward_by_step(model: Model, plan: Plan, data: Forward) -> None:
+    for t in range(data.current.shape[0]):
+        _forward(model, plan, data, t, 1)
+
+
+def _credit_by_step(model: Model, plan: Plan, data: Credit, full: bool) -> None:
+    for t in reversed(range(data.current.shape[0])):
+        _credit(model, plan, data, t, 1, full)
 
 
 def _forward(model: Model, plan: Plan, data: Forward, first: int, steps: int) -> None:
     """``steps`` steps from ``first`` in one launch."""
     (_, batch, d, n), recurrent = data.states.shape, data.outgoing is not None
-    forward_scan[plan.grid(batch, n)](
-        data.states[first:], data.spikes[first:], data.current[first:], data.coefficients, data.constants,
-        data.outgoing if recurrent else data.constants, steps, batch, n,
-        MODEL=model.code, OPTION=model.option, D=d, C=data.coefficients.shape[0],
-        RECURRENT=recurrent, RESIDENT=plan.resident, DOT=plan.dot, TILES=plan.tiles, STAGES=_STAGES,
-        BLOCK_B=plan.block_b, BLOCK_N=plan.block_n, BLOCK_K=plan.block_k, num_warps=plan.warps, num_stages=1,
-    )  # fmt: skip
+    with torch.cuda.device_of(data.states):
+        forward_scan[plan.grid(batch, n)](
+            data.states[first:], data.spikes[first:], data.current[first:], data.coefficients, data.constants,
+            data.outgoing if recurrent else data.constants, steps, batch, n,
+            MODEL=model.code, OPTION=model.option, D=d, C=data.coefficients.shape[0],
+            RECURRENT=recurrent, RESIDENT=plan.resident, DOT=plan.dot, TILES=plan.tiles, STAGES=_STAGES,
+            BLOCK_B=plan.block_b, BLOCK_N=plan.block_n, BLOCK_K=plan.block_k, num_warps=plan.warps, num_stages=1,
+        )  # fmt: skip
 
 
 def _credit(model: Model, plan: Plan, data: Credit, last: int, steps: int, full: bool) -> None:
@@ -114,16 +147,18 @@ def _credit(model: Model, plan: Plan, data: Credit, last: int, steps: int, full:
     (_, batch, d, n), recurrent, uniform = data.states.shape, data.recurrent is not None, data.dz is None
     nothing = data.constants  # stands for tensors that this launch never touches
     errors = nothing if data.errors is None else data.errors[:, last:]
-    credit_scan[plan.grid(batch, n, data.adjoints.shape[0])](
-        data.states[last:], data.spikes[last:], data.current[last:], data.coefficients, data.constants,
-        nothing if data.dz is None else data.dz[last:], errors, nothing if data.recurrent is None else data.recurrent,
-        data.adjoints, data.later, data.d_current[:, last:], nothing if data.direct is None else data.direct[last:],
-        data.sums, data.d_current.stride(0), 0 if data.errors is None else data.errors.stride(0), steps, batch, n,
-        MODEL=model.code, OPTION=model.option, SURROGATE=model.surrogate, D=d, C=data.coefficients.shape[0],
-        G=data.sums.shape[1], FULL=full, RECURRENT=recurrent, UNIFORM=uniform, RESIDENT=plan.resident,
-        DOT=plan.dot, TILES=plan.tiles, STAGES=_STAGES, BLOCK_B=plan.block_b, BLOCK_N=plan.block_n,
-        BLOCK_K=plan.block_k, num_warps=plan.warps, num_stages=1,
-    )  # fmt: skip
+    with torch.cuda.device_of(data.states):
+        credit_scan[plan.grid(batch, n, data.adjoints.shape[0])](
+            data.states[last:], data.spikes[last:], data.current[last:], data.coefficients, data.constants,
+            nothing if data.dz is None else data.dz[last:], errors,
+            nothing if data.recurrent is None else data.recurrent,
+            data.adjoints, data.later, data.d_current[:, last:], nothing if data.direct is None else data.direct[last:],
+            data.sums, data.d_current.stride(0), 0 if data.errors is None else data.errors.stride(0), steps, batch, n,
+            MODEL=model.code, OPTION=model.option, SURROGATE=model.surrogate, D=d, C=data.coefficients.shape[0],
+            G=data.sums.shape[1], FULL=full, RECURRENT=recurrent, UNIFORM=uniform, RESIDENT=plan.resident,
+            DOT=plan.dot, TILES=plan.tiles, STAGES=_STAGES, BLOCK_B=plan.block_b, BLOCK_N=plan.block_n,
+            BLOCK_K=plan.block_k, num_warps=plan.warps, num_stages=1,
+        )  # fmt: skip
 
 
 class _Graph:
@@ -152,19 +187,16 @@ class _Graph:
 _graphs: OrderedDict[Any, _Graph] = OrderedDict()
 
 
-def _chunk(model: Model, plan: Plan, data: Any, written: tuple[str, ...], run: Callable[[Any], Any]) -> None:
-    """Runs the launches of one chunk: from a graph on a CUDA device, directly elsewhere."""
-    if data.states.device.type != "cuda":
-        run(data)
-        return
+def _graph(key: Hashable, data: Any, run: Callable[[Any], None]) -> _Graph:
+    """The graph of a chunk of this kind and shape, captured on first use."""
     shapes = tuple((name, None if value is None else tuple(value.shape)) for name, value in vars(data).items())
-    key = (type(data), data.states.device, data.states.dtype, model.code, model.option, model.surrogate, plan, shapes)
-    if key not in _graphs:
+    whole = (type(data), data.states.device, data.states.dtype, key, shapes)
+    if whole not in _graphs:
         while len(_graphs) >= _KEPT_GRAPHS:
             _graphs.popitem(last=False)
-        _graphs[key] = _Graph(data, run)
-    _graphs.move_to_end(key)
-    _graphs[key](data, written)
+        _graphs[whole] = _Graph(data, run)
+    _graphs.move_to_end(whole)
+    return _graphs[whole]
 
 
 def _copied(data: Any) -> Any:

@@ -3,8 +3,9 @@
 ``whole``: one launch per window. A program keeps BLOCK_B samples of all neurons, so nothing passes between programs;
 each of its steps reads the whole recurrent matrix (from the L2 cache) and does ``BLOCK_B N^2`` multiplications on one
 multiprocessor. ``steps``: one launch per step, over all multiprocessors, the end of a launch being the barrier between
-steps; a CUDA graph holds the launches of :data:`CHUNK` steps, so each costs some 2 to 3 microseconds instead of Python's
-twenty. A layer whose neurons exchange nothing within a scan always takes one launch, spread over all multiprocessors.
+steps; a CUDA graph holds the launches of :data:`CHUNK` steps, so each costs some 2 to 3 microseconds instead of the
+twenty of a launch from Python. A layer whose neurons exchange nothing within a scan always takes one launch, spread
+over all multiprocessors.
 
 The choice below weighs those two costs with round figures of current GPUs. They are estimates: this module has never
 run on a GPU (``benchmarks/gpu.py`` measures both routes).
@@ -67,7 +68,8 @@ class Wish:
     block_n: int | None = None
 
 
-_wish: ContextVar[Wish] = ContextVar("hypr_gpu_plan", default=Wish())
+_AUTOMATIC = Wish()
+_wish: ContextVar[Wish] = ContextVar("hypr_gpu_plan", default=_AUTOMATIC)
 
 
 @contextmanager

@@ -10,17 +10,17 @@ from dataclasses import replace
 
 import pytest
 import torch
+
 from tests.unit.hypr_triton import interpreted
 
 gpu = interpreted("hypr.kernels.gpu")
-
-from tests.unit.hypr_cases import LIMIT, MODELS, gradients, layer_trajectory, network, worst  # noqa: E402
-from tests.unit.hypr_cases import batch as batch_of  # noqa: E402
 
 import hypr  # noqa: E402
 from hypr.errors import HyprError  # noqa: E402
 from hypr.kernels import dispatch, gpu_launch, gpu_plan, reference  # noqa: E402
 from hypr.neurons import LI  # noqa: E402
+from tests.unit.hypr_cases import LIMIT, MODELS, gradients, layer_trajectory, network, worst  # noqa: E402
+from tests.unit.hypr_cases import batch as batch_of  # noqa: E402
 
 NAMES = [name for name in MODELS if name != "own"]
 SINGLE = 2e-5  # relative, float32: some hundred roundings of 6e-8 with factors up to ten
@@ -207,5 +207,5 @@ def test_plans_spread_wide_layers_and_keep_narrow_ones_on_chip():
 
 @pytest.mark.parametrize("wish", [{"route": "fast"}, {"block_n": 24}, {"block_n": 8}])
 def test_plans_that_cannot_be_are_refused(wish):
-    with pytest.raises(HyprError, match="must be|allowed"), gpu_plan.use(**wish):
+    with pytest.raises(HyprError, match=r"must be|allowed"), gpu_plan.use(**wish):
         pass
