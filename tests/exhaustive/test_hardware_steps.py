@@ -110,8 +110,26 @@ def random_steps(model: str, seed: int, lanes: int) -> tuple[Program, tuple[np.n
     return program, states, rng.random(lanes) < 0.5, drive
 
 
+def in_torch(
+    layer: Layer, states: tuple[np.ndarray, ...], before: np.ndarray, drive: np.ndarray
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """The step of the integer S-stage of training, (lanes / N, N) each."""
+    torch = pytest.importorskip("torch", reason="the integer S-stage of training runs in torch")
+    from hypr.integer.steps import STEPS as TORCH_STEPS
+
+    tensors = {name: torch.from_numpy(value.astype(np.int64)) for name, value in layer.parameters.items()}
+    tensors["bias"] = torch.from_numpy(layer.bias.astype(np.int64))
+    current = torch.from_numpy(drive)
+    if layer.model != "cuba_lif":
+        current = current + tensors["bias"]
+    previous = torch.from_numpy(before.astype(np.int64))
+    now = tuple(torch.from_numpy(state) for state in states)
+    new, z = TORCH_STEPS[layer.model](now, previous, current, tensors, layer.shifts, layer.options)
+    return [state.numpy() for state in new], z.numpy()
+
+
 def check_random_states(model: str, seed: int, lanes: int, sampled: int) -> int:
-    """NumPy against compiled on many states; both against the oracle on some of them. Returns the number of states."""
+    """NumPy against compiled and torch on many states; all against the oracle on some. Returns the number of states."""
     program, states, before, drive = random_steps(model, seed, lanes)
     layer = program.layers[0]
     shape = (-1, layer.size)
@@ -123,6 +141,13 @@ def check_random_states(model: str, seed: int, lanes: int, sampled: int) -> int:
         assert np.array_equal(a.reshape(-1), b), f"seed {seed}, state {name}"
     if z is not None:
         assert np.array_equal(z.reshape(-1), fast_z), f"seed {seed}, spikes"
+    again, again_z = in_torch(
+        layer, tuple(s.reshape(shape) for s in states), before.reshape(shape), drive.reshape(shape)
+    )
+    for name, a, b in zip(MODELS[model].states, again, fast, strict=True):
+        assert np.array_equal(a.reshape(-1), b), f"seed {seed}, state {name} in torch"
+    if z is not None:
+        assert np.array_equal(again_z.reshape(-1), fast_z), f"seed {seed}, spikes in torch"
     for lane in np.random.default_rng(seed).integers(0, drive.size, sampled):
         n = reference.neuron_constants(layer, int(lane) % layer.size)
         state, spike = reference.STEPS[model](n, [int(s[lane]) for s in states], int(before[lane]), int(drive[lane]))
@@ -138,8 +163,8 @@ def test_random_states_with_borders(model: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
-def test_ten_million_random_states_with_borders(model: str) -> None:
-    assert sum(check_random_states(model, seed, 10**5, 300) for seed in range(105)) > 10**7
+def test_hundred_million_random_states_with_borders(model: str) -> None:
+    assert sum(check_random_states(model, seed, 5 * 10**5, 300) for seed in range(201)) > 10**8
 
 
 def test_mulsh_is_exact_for_every_carrier_at_its_borders() -> None:
