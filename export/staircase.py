@@ -65,7 +65,7 @@ def staircase(
     chosen = settings or QuantizationSettings()
     original = graph if isinstance(graph, StepNetwork) else discretise(graph, reading)
     network = prepare(original, None, chosen, {})
-    values, wanted, counts = _checked(network, inputs, labels, mask)
+    values, wanted, counts = checked_data(network, inputs, labels, mask)
     program = make_program(network, chosen, calibration=inputs if calibration is None else calibration)
     formats = formats_of(program)
     restored = [
@@ -125,8 +125,10 @@ def _with_weights_of(layer: StepLayer, restored: StepLayer) -> StepLayer:
     )
 
 
-def _checked(network: StepNetwork, inputs: Any, labels: Any, mask: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Time-major inputs, labels and counting steps."""
+def checked_data(
+    network: StepNetwork, inputs: Any, labels: Any, mask: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Inputs, labels and counting steps of :func:`staircase`, time-major; ExportError where they do not fit."""
     values, wanted = np.asarray(inputs), np.asarray(labels)
     if values.ndim != 3 or values.shape[2] != network.input_size:
         raise ExportError(f"inputs have shape {values.shape}; expected (samples, steps, {network.input_size})")

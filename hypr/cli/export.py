@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from hypr.cli.output import json_option, note, percent, show, table
+from hypr.cli.output import json_option, note, percent, progress, show, table
+
+if TYPE_CHECKING:
+    from hypr.runs import Run
+    from hypr.search import TradeOff
+
+_DEFAULT = click.core.ParameterSource.DEFAULT
 
 
 @click.command("export")
@@ -42,6 +49,14 @@ from hypr.cli.output import json_option, note, percent, show, table
     show_default=True,
     help="Seconds per step in NIR files; the integers do not depend on it.",
 )
+@click.option("--search", is_flag=True, help="Find the cheapest integer format on the validation part, and use it.")
+@click.option(
+    "--max-loss",
+    type=click.FloatRange(0, 100, max_open=True),
+    default=0.3,
+    show_default=True,
+    help="With --search: points of accuracy that the integers may lose against the float network.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that is there already.")
 @json_option
 def export_verb(
@@ -53,6 +68,8 @@ def export_verb(
     coefficient_bits: int,
     weight_scale: str,
     dt: float,
+    search: bool,
+    max_loss: float,
     overwrite: bool,
     as_json: bool,
 ) -> None:
@@ -64,22 +81,19 @@ def export_verb(
     Examples:
       hypr export runs/ecg --out bundles/ecg
       hypr export runs/ecg --weight-bits 4 --weight-scale per_row --out bundles/ecg4
+      hypr export runs/ecg --search --max-loss 0.3 --out bundles/ecg-small
       hypr export runs/ecg --to nir --which last --out bundles/ecg-nir
     """
     from hypr.deploy import export_run
     from hypr.runs import open_run
 
     targets = [name.strip() for name in to.split(",") if name.strip()]
-    done = export_run(
-        open_run(run, "last" if which == "last" else "best"),
-        out,
-        to=targets,
-        dt_s=dt,
-        overwrite=overwrite,
-        weight_bits=weight_bits,
-        coefficient_bits=coefficient_bits,
-        weight_scale=weight_scale,
-    )
+    opened = open_run(run, "last" if which == "last" else "best")
+    settings = _asked_for(weight_bits=weight_bits, coefficient_bits=coefficient_bits, weight_scale=weight_scale)
+    trade = _search(opened, max_loss, settings) if search else None
+    if trade is not None:
+        settings = asdict(trade.settings)
+    done = export_run(opened, out, to=targets, dt_s=dt, overwrite=overwrite, **settings)
     manifest = done.bundle.manifest
     ranges = done.ranges
     answer = {
@@ -91,7 +105,29 @@ def export_verb(
         "layers": manifest["layers"],
         "files": manifest["files"],
     }
-    show(answer, as_json, lambda: _render(answer))
+    if trade is not None:
+        from hypr.search import write
+
+        write(trade, out)
+        answer["search"] = {key: value for key, value in trade.to_dict().items() if key != "all"}
+    show(answer, as_json, lambda: _render(answer, trade))
+
+
+def _asked_for(**options: Any) -> dict[str, Any]:
+    """The options that stand on the command line; the others are left to the run that trained on integers, or to
+    the defaults."""
+    context = click.get_current_context()
+    return {name: value for name, value in options.items() if context.get_parameter_source(name) is not _DEFAULT}
+
+
+def _search(run: Run, max_loss: float, settings: dict[str, Any]) -> TradeOff:
+    from hypr.search import search_run
+
+    if settings:
+        option = next(iter(settings)).replace("_", "-")
+        raise click.UsageError(f"--search chooses the format; leave out --{option}")
+    with progress("formats tried") as step:
+        return search_run(run, max_loss / 100, lambda done, what: step(done, 0, what))
 
 
 def describe_ranges(ranges: list[dict[str, Any]]) -> str:
@@ -106,7 +142,15 @@ def describe_ranges(ranges: list[dict[str, Any]]) -> str:
     return f"range check: not proven for every possible input: {', '.join(open_cases)}; {seen}"
 
 
-def _render(answer: dict[str, Any]) -> None:
+def _render(answer: dict[str, Any], trade: TradeOff | None) -> None:
+    if trade is not None:
+        from hypr.search import COLUMNS, PICTURE, TABLE, cells
+
+        title = f"Integer formats, {len(trade.found.candidates)} tried, those that are best for their bits"
+        table(title, COLUMNS, cells(trade), right=(5, 6, 7))
+        note(f"all of them: {answer['bundle'] / TABLE}, picture: {answer['bundle'] / PICTURE}")
+        if trade.warning:
+            note(trade.warning)
     rows = [(name, entry["bytes"], entry["sha256"][:16]) for name, entry in answer["files"].items()]
     table(f"Bundle {answer['bundle']}", ("file", "bytes", "sha256"), rows, right=(1,))
     click.echo(describe_ranges(answer["ranges"]))

@@ -191,6 +191,28 @@ def test_formats_stay_when_weights_change() -> None:
     assert differing(net, recorded, emulate(exported(net, stage), time_major(x), "all"))[0] == 0
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_the_float_step_with_the_reals_of_the_integers_gives_the_next_integer_state(name: str) -> None:
+    """From the same state, to within what one step rounds: a unit for each product shifted right, and the relative
+    2^-12 of BRF's gamma, which the float neuron does not round."""
+    net = network(name, seed=3)
+    net.input_scale, net.input_format = 1 / 16, (0, 16)
+    x, y, mask = batch(net, steps=STEPS, size=4)
+    x = 16 * x
+    stage = IntegerStage(net, FINE, x.numpy())
+    recorded = on_integers(stage, lambda: hypr.BPTT(net).backward(x, y, mask))
+    with stage.active(), torch.no_grad():
+        for layer, seen, reals in zip(net.layers, recorded.layers, recorded.integers.reals, strict=True):
+            after, z = layer.step(seen.states[:-1].unbind(2), seen.spikes[:-1], seen.current, layer.effective())
+            units = torch.from_numpy(reals.units)
+            apart = (torch.stack(after, 2) - seen.states[1:]) / units
+            if layer.spiking:
+                apart = apart * (z == seen.spikes[1:])[:, :, None]  # a spike at the border of rounding goes either way
+                assert float((z != seen.spikes[1:]).double().mean()) < 0.01
+            allowed = 4 + (seen.states[1:] / units).abs() * 2.0**-12
+            assert bool((apart.abs() <= allowed).all()), float(apart.abs().max())
+
+
 # ---- gradients
 
 

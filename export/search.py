@@ -1,0 +1,232 @@
+"""Find the cheapest integer format of a network within a given loss of accuracy.
+
+A staged coordinate search: all weight widths and scales at the finest coefficients and states; then, from the cheapest
+formats that are accurate enough, fewer bits one setting at a time, for all layers together and for each by itself, as
+long as the accuracy allows it. Accuracies are those of the integer Program, run by ``hardware.emulate``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import nir
+import numpy as np
+
+from export.calibration import MAX_CALIBRATION_SAMPLES, choose_formats
+from export.discretise import Reading, discretise
+from export.errors import ExportError, QuantizationError
+from export.float_engine import run
+from export.formats import QuantizationSettings
+from export.memory import Memory, memory
+from export.quantize import prepare, program_of
+from export.staircase import accuracy_of, checked_data
+from export.steps import StepNetwork
+from hardware.emulator import emulate
+
+SCALES = ("power_of_two", "per_row")
+WEIGHT_BITS = tuple(range(8, 1, -1))
+FINEST_COEFFICIENT = 16
+LEAST = {"weight_bits": 2, "coefficient_bits": 8, "state_fraction_bits": 0}
+STARTS = 3
+"""Accurate formats of the first stage from which the second one goes on, cheapest first."""
+
+Report = Callable[[int, str], None]
+"""``report(formats tried, what is tried now)``."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One integer format.
+
+    Attributes:
+        settings: with a width for each layer, so that they give the same Program again without calibration.
+        accuracy: fraction of right decisions on the data of the search.
+        memory: what the format costs.
+    """
+
+    settings: QuantizationSettings
+    accuracy: float
+    memory: Memory
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search found.
+
+    Attributes:
+        float_accuracy: of the float network on the same data.
+        max_loss: how far below it a format may lie, a fraction.
+        candidates: all formats that were tried, in that order.
+        initial: the format of the settings that the search began with, or None where the network does not fit it.
+        chosen: the cheapest within the loss, or None where there is none.
+    """
+
+    float_accuracy: float
+    max_loss: float
+    candidates: tuple[Candidate, ...]
+    initial: Candidate | None
+    chosen: Candidate | None
+
+    @property
+    def front(self) -> tuple[Candidate, ...]:
+        """Formats that no other beats in both memory and accuracy, cheapest first."""
+        kept: list[Candidate] = []
+        for candidate in sorted(self.candidates, key=lambda c: (c.memory.total, -c.accuracy)):
+            if not kept or candidate.accuracy > kept[-1].accuracy:
+                kept.append(candidate)
+        return tuple(kept)
+
+    @property
+    def best(self) -> Candidate:
+        """The most accurate one, the cheapest of several."""
+        return self.front[-1]
+
+
+def search(
+    graph: nir.NIRGraph | StepNetwork,
+    inputs: Any,
+    labels: Any,
+    mask: Any = None,
+    *,
+    calibration: Any,
+    max_loss: float = 0.003,
+    settings: QuantizationSettings | None = None,
+    reading: Reading | None = None,
+    report: Report | None = None,
+) -> SearchResult:
+    """Try formats on labelled data until none is cheaper within the loss.
+
+    The accuracy of the chosen format is a little optimistic on the data that chose it: measure it on other data.
+
+    Args:
+        graph: the float network.
+        inputs, labels, mask: (B, T, N_in) integers, (B, T) or (B,) classes, (B, T) steps that count; of a validation
+            part, not of the test part.
+        calibration: inputs (n, T, N_in) of the training part; the finest state units and the widths of states follow
+            from the first 64.
+        max_loss: accepted loss against the float network's accuracy, a fraction (0.003 is 0.3 points).
+        settings: what is not searched for (``headroom_bits``, ``guard_bits``, ...), and the format tried first.
+        report: called before each format.
+
+    Raises:
+        ExportError: shapes that do not fit, a negative loss, or a network that has no integer form.
+    """
+    if not 0 <= max_loss < 1:
+        raise ExportError(f"max_loss is {max_loss:g}; give a fraction of at least 0 and below 1")
+    base = settings or QuantizationSettings()
+    original = graph if isinstance(graph, StepNetwork) else discretise(graph, reading)
+    values, wanted, counts = checked_data(original, inputs, labels, mask)
+    float_accuracy = accuracy_of(run(original, values).output, original.decision, wanted, counts)
+    network = prepare(original, None, base, {})
+    trial = _Trial(network, values, wanted, counts, np.asarray(calibration), report or (lambda done, what: None))
+    least = float_accuracy - max_loss
+    finest = _finest(network, base, calibration)
+    initial = trial.accuracy_and_cost(finest)
+    coefficients = (FINEST_COEFFICIENT,) * len(network.layers)
+    for scale in SCALES:
+        for bits in WEIGHT_BITS:
+            weights = (bits,) * len(network.layers)
+            trial.accuracy_and_cost(
+                replace(finest, weight_scale=scale, weight_bits=weights, coefficient_bits=coefficients)
+            )
+    starts = sorted((c for c in trial.found if c.accuracy >= least), key=lambda c: c.memory.total)[:STARTS]
+    for start in starts:
+        _descend(trial, start, least)
+    within = [c for c in trial.found if c.accuracy >= least]
+    chosen = min(within, key=lambda c: (c.memory.total, -c.accuracy)) if within else None
+    return SearchResult(float_accuracy, max_loss, tuple(trial.found), initial, chosen)
+
+
+class _Trial:
+    """Formats tried so far; each is quantized and run once."""
+
+    def __init__(
+        self,
+        network: StepNetwork,
+        values: np.ndarray,
+        labels: np.ndarray,
+        counts: np.ndarray,
+        calibration: np.ndarray,
+        report: Report,
+    ) -> None:
+        self.found: list[Candidate] = []
+        self._known: dict[str, Candidate | None] = {}
+        self._network, self._values, self._labels, self._counts = network, values, labels, counts
+        self._report = report
+        few = calibration[:MAX_CALIBRATION_SAMPLES]
+        self._few = np.ascontiguousarray(np.swapaxes(few, 0, 1)).astype(np.int64)
+
+    def accuracy_and_cost(self, settings: QuantizationSettings) -> Candidate | None:
+        """The format tried, or None where the network does not fit it."""
+        key = settings.to_json()
+        if key not in self._known:
+            self._report(len(self.found), _short(settings))
+            self._known[key] = candidate = self._try(settings)
+            if candidate is not None:
+                self.found.append(candidate)
+        return self._known[key]
+
+    def _try(self, settings: QuantizationSettings) -> Candidate | None:
+        try:
+            program = program_of(self._network, choose_formats(self._network, settings))
+        except QuantizationError:
+            return None
+        output = emulate(program, self._values, keep_spikes=False).output
+        accuracy = accuracy_of(output, self._network.decision, self._labels, self._counts, program.decision.multiplier)
+        states = emulate(program, self._few, "all", keep_spikes=False).states
+        peaks = {name: max(int(value.max()), -int(value.min())) for name, value in states.items()}
+        return Candidate(settings, accuracy, memory(program, peaks, settings.headroom_bits))
+
+
+def _descend(trial: _Trial, start: Candidate, least: float) -> None:
+    """Fewer bits, one setting after the other, until no single change is both cheaper and accurate enough."""
+    bits = start.settings.weight_bits
+    moves = list(_moves(len(bits) if isinstance(bits, tuple) else 1))
+    best, improved = start, True
+    while improved:
+        improved = False
+        for key, layer in moves:
+            for step in (4, 2, 1):
+                while (settings := _fewer(best.settings, key, layer, step)) is not None:
+                    candidate = trial.accuracy_and_cost(settings)
+                    if candidate is None or candidate.accuracy < least or candidate.memory.total >= best.memory.total:
+                        break
+                    best, improved = candidate, True
+
+
+def _moves(layers: int) -> Iterator[tuple[str, int | None]]:
+    """Settings to lower, for all layers (None) first, then layer by layer."""
+    for key in ("coefficient_bits", "state_fraction_bits"):
+        yield key, None
+    for layer in range(layers):
+        for key in LEAST:
+            yield key, layer
+
+
+def _fewer(settings: QuantizationSettings, key: str, layer: int | None, step: int) -> QuantizationSettings | None:
+    """``step`` bits fewer in one layer, or in all that can; None where none can."""
+    values = list(getattr(settings, key))
+    places = range(len(values)) if layer is None else [layer]
+    lowered = [value - step if i in places and value - step >= LEAST[key] else value for i, value in enumerate(values)]
+    return None if lowered == values else _with(settings, {key: tuple(lowered)})
+
+
+def _with(settings: QuantizationSettings, changes: Mapping[str, Any]) -> QuantizationSettings:
+    return replace(settings, **changes)
+
+
+def _finest(network: StepNetwork, settings: QuantizationSettings, calibration: Any) -> QuantizationSettings:
+    """The settings with one number for each layer, and the most fraction bits that the calibrated states allow."""
+    layers = len(network.layers)
+    if settings.state_fraction_bits is None:
+        forms = choose_formats(network, replace(settings, weight_scale="power_of_two"), calibration)
+        settings = replace(settings, state_fraction_bits=tuple(int(form.fraction_bits or 0) for form in forms))
+    return _with(settings, {key: tuple(settings.of_layer(key, i, layers) for i in range(layers)) for key in LEAST})
+
+
+def _short(settings: QuantizationSettings) -> str:
+    """For progress: widths of weights, coefficients and state fractions, and the scale."""
+    texts = ["/".join(map(str, getattr(settings, key))) for key in LEAST]
+    return f"weights {texts[0]}, coefficients {texts[1]}, states {texts[2]}, {settings.weight_scale}"
