@@ -40,22 +40,15 @@ def scans(models: tuple[int, ...], dtype: str) -> Iterator[Case]:
                 "RESIDENT": resident, "DOT": dtype == "fp32", "TILES": tiles, "STAGES": 3,
                 "BLOCK_B": block_b, "BLOCK_N": block_n, "BLOCK_K": block_k,
             }  # fmt: skip
-            names = ("states", "spikes", "current", "coefficients", "constants", "outgoing")
-            yield (
-                f"forward {model} {name} {dtype}",
-                forward_scan,
-                dict.fromkeys(names, "*" + dtype) | sizes,
-                shared,
-                warps,
-            )
-            names = (
-                "states", "spikes", "current", "coefficients", "constants", "dz", "errors", "recurrent", "adjoints",
-                "later", "d_current", "direct", "sums",
-            )  # fmt: skip
+            label, pointer = f"{model} {name} {dtype}", "*" + dtype
+            read = ("states", "spikes", "current", "coefficients", "constants")
+            signature = dict.fromkeys((*read, "outgoing"), pointer) | sizes
+            yield f"forward {label}", forward_scan, signature, shared, warps
+            more = ("dz", "errors", "recurrent", "adjoints", "later", "d_current", "direct", "sums")
             strides = {"scan_stride": "i64", "errors_stride": "i32"}
             extra = {"G": g, "FULL": recurrent, "UNIFORM": False, "SURROGATE": model % 2}
-            signature = dict.fromkeys(names, "*" + dtype) | strides | sizes
-            yield f"credit {model} {name} {dtype}", credit_scan, signature, shared | extra, warps
+            signature = dict.fromkeys((*read, *more), pointer) | strides | sizes
+            yield f"credit {label}", credit_scan, signature, shared | extra, warps
 
 
 def others() -> Iterator[Case]:

@@ -15,7 +15,7 @@ if importlib.util.find_spec("triton") is None:
     pytest.skip("triton is not installed; it compiles the GPU kernels", allow_module_level=True)
 
 SMALLEST_SHARED = 99 * 1024
-"""Bytes of shared memory that a program may use on every GPU from compute capability 8.0 on (8.6 and 8.9 have least)."""
+"""Bytes of shared memory that a program may use on every GPU from compute capability 8.0 on (8.6 has least)."""
 
 
 def _compile(capability: int, *more: str, cache: Path) -> list[dict]:
