@@ -99,7 +99,8 @@ def build_stage(config: QuantizationConfig, network: Network, dataset: SequenceD
     from export.formats import QuantizationSettings
     from hypr.integer.stage import IntegerStage
 
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in config.model_dump().items()}
+    values: dict[str, Any] = config.model_dump()
+    values.update({key: tuple(value) for key, value in values.items() if isinstance(value, list)})
     return IntegerStage(network, QuantizationSettings(**values), dataset.inputs)
 
 

@@ -40,7 +40,7 @@ class Network(nn.Module):
 
     layers: Sequence[Neuron]
     stage: Stage | None
-    """What runs the dynamics instead of the float steps, for instance integers (:mod:`hypr.integer`); None for the float steps."""
+    """What runs the dynamics instead of the float steps, for instance integers (:mod:`hypr.integer`); None: those."""
 
     def __init__(
         self,

@@ -1,1 +1,1 @@
-"""Kernels of the two stages: a clear reference in torch, compiled forms beside it, one dispatch point (:mod:`hypr.kernels.dispatch`)."""
+"""Kernels of the two stages: a clear reference in torch, compiled forms beside it, one dispatch point."""

@@ -7,7 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from numba import config, njit
+from numba import config as numba_config
+from numba import njit
+
+config: Any = numba_config  # numba sets its attributes when it is imported
 
 OPTIONS: dict[str, Any] = {
     "cache": True,

@@ -92,7 +92,9 @@ def test_qtdb_drops_the_padding_step_and_marks_steps_without_label(monkeypatch):
         assert part.labelled is not None
         assert (part.labels[~part.labelled] == 0).all()
         assert part.mask.all()
-    assert 0.08 < 1 - parts["test"].labelled.mean() < 0.11
+    labelled = parts["test"].labelled
+    assert labelled is not None
+    assert 0.08 < 1 - labelled.mean() < 0.11
 
 
 @pytest.mark.parametrize(

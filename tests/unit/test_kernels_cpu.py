@@ -35,10 +35,10 @@ def make(kind, n_in, n, dtype, seed):
     layer = LI(n_in, n) if kind == "li" else MODELS[kind](n_in, n)
     layer = layer.to(dtype).requires_grad_(False)
     gain = GAIN[next((key for key in GAIN if kind.startswith(key)), "own")]
-    layer.weight *= gain
-    layer.bias += 0.1 * torch.randn(n, dtype=dtype)
+    layer.weight.mul_(gain)
+    layer.bias.add_(0.1 * torch.randn(n, dtype=dtype))
     if layer.recurrent_weight is not None:
-        layer.recurrent_weight *= gain
+        layer.recurrent_weight.mul_(gain)
     return layer
 
 
@@ -176,6 +176,7 @@ def test_reset_of_a_carried_eligibility_reaches_the_next_window():
     carried = cpu.carry_eligibility(layer, trajectory, reference.start_eligibility(layer, 2))
     fresh = carried.weight.clone()
     for value in (carried.weight, carried.recurrent, carried.bias, *carried.parameters.values()):
+        assert value is not None
         value[:] = 0.0
     again = cpu.carry_eligibility(layer, trajectory, carried)
     assert difference(again.weight, fresh) < LIMITS[torch.float64]
