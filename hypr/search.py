@@ -211,7 +211,8 @@ def picture(trade: TradeOff) -> Figure:
             xlabel="memory of synapses, parameters and states (kbit)",
             ylabel="accuracy (%)",
         )
-        axes.set_ylim(_visible_from(found), None)
+        low, high = _visible_from(found), 100 * max(found.float_accuracy, found.best.accuracy)
+        axes.set_ylim(low, high + 0.1 * (high - low))
         axes.legend(loc="lower right")
     return figure
 
