@@ -89,7 +89,7 @@ def _tensors(eligibility):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize(("batch", "n", "route"), [(1, 1, "whole"), (17, 37, "whole"), (5, 37, "steps"), (2, 70, None)])
+@pytest.mark.parametrize(("batch", "n", "route"), [(1, 1, "whole"), (17, 19, "whole"), (5, 35, "steps"), (2, 35, None)])
 def test_odd_sizes_fill_blocks_and_tiles(batch, n, route, dtype):
     """n above the block of 16 goes from tile to tile, a batch above the block takes several programs."""
     net = network("alif", n_in=3, n=n, seed=n)
@@ -155,16 +155,16 @@ def test_chunks_of_the_step_route_join(monkeypatch):
 @pytest.mark.parametrize(
     "rule",
     [
-        lambda net: hypr.HYPR(net, window=5),
-        lambda net: hypr.HYPR(net, window=5, readout_memory=True),
-        lambda net: hypr.HYPRWindow(net, window=5, boundary_spike=True),
+        lambda net: hypr.HYPR(net, window=3),
+        lambda net: hypr.HYPR(net, window=3, readout_memory=True),
+        lambda net: hypr.HYPRWindow(net, window=3, boundary_spike=True),
         lambda net: hypr.BPTT(net),
     ],
     ids=["hypr", "hypr_readout", "hypr_window", "bptt"],
 )
 def test_rules_give_the_gradients_of_the_reference_window_by_window(rule):
     net = network("brf", "se_adlif_previous", n_in=3, n=5)
-    data = batch_of(net, steps=12, size=2)
+    data = batch_of(net, steps=7, size=2)
     with dispatch.use("reference"):
         _, expected = gradients(rule(net), *data)
     with dispatch.use("interpret"):
