@@ -2,6 +2,11 @@
 
 ``export.dequantize`` gives the difference equation of the integers with those constants folded in; here they are
 taken out again, so that the float neuron's Jacobians can be evaluated on integer states.
+
+Two constants cannot be taken over, because the float neuron has none of its own for them: the decay of BRF's q (its
+gamma is not rounded), and the jump of ALIF's threshold (there ``beta (1 - rho)`` with the rounded rho, off by up to
+``2^-(coefficient_bits + 1) / (1 - rho)`` of itself: 1 % at 12 bits and a time constant of 100 steps). They enter the
+Jacobians alone; states and spikes are those of the integers.
 """
 
 from __future__ import annotations
