@@ -15,6 +15,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 FLOAT, INTEGER, BOTH, ACCENT, GREY = "#2f6fb5", "#d9742b", "#3b4252", "#b3261e", "#8b93a1"
@@ -108,7 +109,7 @@ def rasters(float_spikes: np.ndarray, integer_spikes: np.ndarray, layer: str) ->
         # A mark is as tall as its neuron's row and as wide as its step, within what can be seen.
         tall = float(np.clip(0.85 * 72 * (height - 1.1) / neurons, 1.2, 9))
         wide = float(np.clip(0.3 * 72 * 8.0 / steps, 0.4, 2.2))
-        for mask, colour, label in kinds:
+        for mask, colour, _ in kinds:
             t, neuron = np.nonzero(mask)
             axes.scatter(
                 t,
@@ -117,15 +118,16 @@ def rasters(float_spikes: np.ndarray, integer_spikes: np.ndarray, layer: str) ->
                 marker="|",
                 linewidths=wide,
                 color=colour,
-                label=f"{label} ({len(t)})",
                 rasterized=True,
             )
         different = np.flatnonzero((real != whole).any(axis=1))
+        # Marks of long sequences are too thin to show their colour in the legend: blocks there.
+        handles: list[Any] = [Patch(color=colour, label=f"{label} ({mask.sum()})") for mask, colour, label in kinds]
         if len(different):
-            _mark_first(axes, int(different[0]), "first differing spike")
+            handles.append(_mark_first(axes, int(different[0]), "first differing spike"))
         axes.set(title=layer, xlabel="step", ylabel="neuron", xlim=(-0.5, steps - 0.5), ylim=(-1, neurons))
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-        figure.legend(loc="outside lower center", ncols=4, handletextpad=0.2)
+        figure.legend(handles=handles, loc="outside lower center", ncols=4, handlelength=1.4)
     return figure
 
 
