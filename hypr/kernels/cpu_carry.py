@@ -18,6 +18,21 @@ _BLOCK = 2**15  # floats of one sample's eligibility worked on at a time: 128 or
 
 
 @compiled
+def carry_over(gains, onward, own, has_bias, few_inputs, pre, few_spikes, spikes, old, new, first, last):  # type: ignore[no-untyped-def]
+    """new = onward . old + what the window adds, of inputs and spikes only where ``few_*``: events instead of a product.
+
+    spikes: (T, B, N), those of the step before each; (0, 0, 0) for a layer without recurrence.
+    """
+    inputs, neurons = pre.shape[2], spikes.shape[2]
+    transport(onward, old, new, first, last)
+    add_own(gains, own, has_bias, new, inputs + neurons, first, last)
+    if few_inputs:
+        add_events(gains, pre, new, 0, first, last)
+    if few_spikes and neurons > 0:
+        add_events(gains, spikes, new, inputs, first, last)
+
+
+@compiled
 def transport(onward, eligibility, result, first, last):  # type: ignore[no-untyped-def]
     """result = onward . eligibility."""
     inputs, components, neurons = eligibility.shape[1:]

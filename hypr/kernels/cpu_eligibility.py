@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hypr.kernels.cpu_carry import add_events, add_own, meet, mostly_zero, transport
+from hypr.kernels.cpu_carry import carry_over, meet, mostly_zero
 from hypr.kernels.cpu_threads import each_range, flushed
 from hypr.kernels.types import Eligibility, LayerTrajectory
 
@@ -42,25 +42,17 @@ def carry(
         before: the eligibility at its start.
     """
     (steps, batch, n), old = trajectory.current.shape, _pack(before)
-    new, has_bias = np.empty_like(old), before.bias is not None
-    inputs = [trajectory.pre.contiguous().numpy()]
+    new, pre = np.empty_like(old), trajectory.pre.detach().contiguous().numpy()
+    spikes = np.empty((0, 0, 0), pre.dtype)
     if before.recurrent is not None:
-        inputs.append(trajectory.spikes[:-1].contiguous().numpy())
-    sparse = [bool(mostly_zero(values.reshape(-1), _SPARSE_TO)) for values in inputs]
-    starts = [0, inputs[0].shape[2], sum(values.shape[2] for values in inputs)]
+        spikes = trajectory.spikes[:-1].detach().contiguous().numpy()
     added = np.stack([own[name].reshape(own[name].shape[0], -1) for name in before.parameters])
-
-    def update(low: int, high: int) -> None:
-        transport(onward, old, new, low, high)
-        add_own(gains, added, has_bias, new, starts[-1], low, high)
-        for values, start, few in zip(inputs, starts, sparse, strict=False):
-            if few:
-                add_events(gains, values, new, start, low, high)
-
+    few = [bool(mostly_zero(values.reshape(-1), _SPARSE_TO)) for values in (pre, spikes)]
+    arguments = (gains, onward, added, before.bias is not None, few[0], pre, few[1], spikes, old, new)
     with flushed():
-        each_range(steps, batch, n, update)
-    for values, start, few in zip(inputs, starts, sparse, strict=False):
-        if not few:
+        each_range(steps, batch, n, lambda low, high: carry_over(*arguments, low, high))
+    for values, start, sparse in ((pre, 0, few[0]), (spikes, pre.shape[2], few[1])):
+        if not sparse:
             over_time = torch.from_numpy(gains).view(-1, steps, batch, n).permute(2, 1, 0, 3).flatten(2)
             rows = torch.from_numpy(new)[:, start : start + values.shape[2]].flatten(2)
             rows.baddbmm_(torch.from_numpy(values).permute(1, 2, 0), over_time)
@@ -92,7 +84,7 @@ def _pack(value: Eligibility) -> np.ndarray:
     own = [] if value.bias is None else [value.bias]
     parts = [part.permute(0, 3, 1, 2) for part in synapses]
     parts += [part[:, None] for part in (*own, *value.parameters.values())]
-    return torch.cat(parts, 1).contiguous().numpy()
+    return torch.cat(parts, 1).detach().contiguous().numpy()
 
 
 def _unpack(packed: np.ndarray, like: Eligibility) -> Eligibility:
