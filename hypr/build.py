@@ -32,22 +32,6 @@ def load_data(config: Config, split: str) -> SequenceDataset:
     return data.load(config.data.name, split, encoding=config.data.encoding, seed=seed, **config.data.options)
 
 
-def choose_device(config: Config) -> torch.device:
-    """The device of the run.
-
-    Raises:
-        HyprError: where a GPU is asked for and there is none.
-    """
-    if config.device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(config.device)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise HyprError(
-            f"device '{config.device}' is not here ({torch.cuda.device_count()} GPUs found); use device=cpu"
-        )
-    return device
-
-
 def build_network(config: Config, dataset: SequenceDataset) -> Network:
     """Network with initial weights from the seed of the run, on the CPU, in the configured precision.
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from hypr.data import SequenceDataset
 from hypr.data.storage import write_atomically
+from hypr.distributed import Group
 from hypr.errors import HyprError
 from hypr.network import Network
 
@@ -63,18 +64,22 @@ class Evaluation:
 
 
 @torch.no_grad()
-def evaluate(network: Network, data: SequenceDataset, batch: int) -> Evaluation:
+def evaluate(network: Network, data: SequenceDataset, batch: int, group: Group | None = None) -> Evaluation:
     """Accuracy of a network on a data set under the network's own decision rule.
 
     Args:
         network: float network, any device.
         data: the sequences.
         batch: sequences at once.
+        group: processes that share the work and all get the result; each takes its part of the sequences, since what
+            one of them did alone the others would wait for. Counts are whole numbers, so nothing depends on the split.
     """
+    group = Group() if group is None else group
+    own = group.part(len(data))
     rule, ignored = str(network.decision["rule"]), int(str(network.decision["ignore_first"]))
     right = total = right_labelled = total_labelled = 0
-    for start in range(0, len(data), batch):
-        part = slice(start, start + batch)
+    for start in range(own.start, own.stop, batch):
+        part = slice(start, min(start + batch, own.stop))
         output = network(torch.from_numpy(data.inputs[part])).cpu()
         counts = torch.from_numpy(data.mask[part].copy())
         counts[:, :ignored] = False
@@ -84,6 +89,7 @@ def evaluate(network: Network, data: SequenceDataset, batch: int) -> Evaluation:
         if data.labelled is not None and rule == "per_step":
             hits, number = correct(output, labels, counts & torch.from_numpy(data.labelled[part]), rule)
             right_labelled, total_labelled = right_labelled + hits, total_labelled + number
+    right, total, right_labelled, total_labelled = map(int, group.sum([right, total, right_labelled, total_labelled]))
     labelled = right_labelled / total_labelled if total_labelled else None
     return Evaluation(right / max(total, 1), labelled, total)
 

@@ -161,7 +161,11 @@ def save_weights(path: Path, network: Network, details: Mapping[str, Any]) -> No
 
 
 def environment(
-    settings: Config, datasets: Mapping[str, SequenceDataset], network: Network, device: torch.device
+    settings: Config,
+    datasets: Mapping[str, SequenceDataset],
+    network: Network,
+    device: torch.device,
+    processes: int = 1,
 ) -> dict[str, Any]:
     """Everything outside the configuration that could matter to a result."""
     return {
@@ -170,6 +174,7 @@ def environment(
         "platform": platform.platform(),
         "packages": {name: _version(name) for name in _PACKAGES},
         "device": str(device) if device.type == "cpu" else f"{device} ({torch.cuda.get_device_name(device)})",
+        "processes": processes,
         "threads": torch.get_num_threads(),
         "kernels": {name: dispatch.kernel_name(layer) for name, layer in _layers(network).items()},
         "seed": settings.training.seed,

@@ -19,12 +19,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from hypr import checkpoint, runs
+from hypr import checkpoint, distributed, runs
 from hypr.build import (
     build_optimiser,
     build_rule,
     build_stage,
-    choose_device,
     initial_network,
     learning_rate,
     load_data,
@@ -34,6 +33,7 @@ from hypr.config import load as load_config
 from hypr.curves import draw_curves
 from hypr.data import Batch
 from hypr.data.storage import write_atomically
+from hypr.distributed import Group, GroupError
 from hypr.errors import HyprError
 from hypr.learning.rule import Rule
 from hypr.metrics import Evaluation, MetricsFile, activity, correct, evaluate
@@ -84,12 +84,14 @@ class _State:
 def train(
     config: Config, out: str | Path, resume: bool = False, progress: TrainingProgress | None = None
 ) -> TrainingResult:
-    """Train a network and write the folder of the run.
+    """Train a network and write the folder of the run; under torchrun as one of several processes that share each
+    batch (:mod:`hypr.distributed`), of which the first writes and reports.
 
     Args:
         config: of the run.
         out: folder, made where missing.
-        resume: continue what is in the folder; on a CPU the weights become those of an uninterrupted run, bit for bit.
+        resume: continue what is in the folder; on a CPU the weights become those of an uninterrupted run of as many
+            processes, bit for bit.
         progress: is told of every update and epoch.
 
     Raises:
@@ -98,26 +100,32 @@ def train(
         TrainingDiverged: where the loss is no longer finite.
     """
     folder = Path(out)
-    _prepare_folder(config, folder, resume)
-    if resume and (folder / runs.RESULT).exists():
-        return _read_result(folder)
-    progress = Silent() if progress is None else progress
-    with _reproducible(config):
-        trainer = _Trainer(config, folder, progress)
-        try:
-            trainer.run()
-        finally:
-            progress.end()
-        return trainer.finish()
+    with distributed.joined(config.device) as (group, device):
+        group.check_same("configuration and folder", text=f"{dump(config)}{folder.absolute()}{resume}")
+        group.leader_first(lambda: _prepare_folder(config, folder, resume))
+        if not (folder / runs.CONFIG).exists():
+            raise GroupError(f"{folder}: process {group.rank} does not see it; use a folder that all processes share")
+        if resume and (folder / runs.RESULT).exists():
+            return _read_result(folder)
+        progress = Silent() if progress is None or not group.leader else progress
+        with _reproducible(config):
+            trainer = _Trainer(config, folder, progress, group, device)
+            try:
+                trainer.run()
+            finally:
+                progress.end()
+            return trainer.finish()
 
 
 class _Trainer:
     """The loop over epochs."""
 
-    def __init__(self, config: Config, folder: Path, progress: TrainingProgress) -> None:
+    def __init__(
+        self, config: Config, folder: Path, progress: TrainingProgress, group: Group, device: torch.device
+    ) -> None:
         self.config, self.folder, self.progress = config, folder, progress
+        self.group, self.device = group, device
         self.data = {split: load_data(config, split) for split in ("train", "validation")}
-        self.device = choose_device(config)
         self.network = initial_network(config, self.data["train"]).to(self.device)
         self.rule: Rule = build_rule(config.rule, self.network, config.loss.kind)
         self.optimiser, self.names = build_optimiser(config.optimiser, self.network)
@@ -125,11 +133,17 @@ class _Trainer:
         self.updates = math.ceil(len(self.data["train"]) / config.training.batch)
         self.state = _State()
         self.metrics = MetricsFile(folder / runs.METRICS)
-        if (folder / runs.RESUME).exists():
+        resumed = (folder / runs.RESUME).exists()
+        if resumed:
             self._restore()
-        else:
-            runs.write_json(folder / runs.ENVIRONMENT, runs.environment(config, self.data, self.network, self.device))
-        self.lines = self.metrics.start(self.state.epoch)
+        hashes = {split: data.sha256 for split, data in self.data.items()}
+        self._check_weights(f"{hashes}{self.state.epoch}")  # before the first process writes what others still read
+        self.lines: list[dict[str, Any]] = []
+        if group.leader:
+            if not resumed:
+                known = runs.environment(config, self.data, self.network, device, group.size)
+                runs.write_json(folder / runs.ENVIRONMENT, known)
+            self.lines = self.metrics.start(self.state.epoch)
 
     def run(self) -> None:
         """All epochs that are left."""
@@ -144,16 +158,21 @@ class _Trainer:
                 line["validation_labelled_accuracy"] = validation.labelled_accuracy
             line["seconds"] = time.perf_counter() - started
             self.state.seconds += line["seconds"]
+            self._check_weights()
             self._commit(line)
             self.progress.epoch(line)
 
     def finish(self) -> TrainingResult:
         """Test accuracies, the picture and the result file."""
-        draw_curves(self.folder / runs.CURVES, self.lines, self.config.name)
         self.data["test"] = load_data(self.config, "test")
-        known = runs.read_json(self.folder / runs.ENVIRONMENT)
-        known["data"]["test"] = self.data["test"].sha256
-        runs.write_json(self.folder / runs.ENVIRONMENT, known)
+        if self.group.leader:
+            draw_curves(self.folder / runs.CURVES, self.lines, self.config.name)
+            known = runs.read_json(self.folder / runs.ENVIRONMENT)
+            known["data"]["test"] = self.data["test"].sha256
+            runs.write_json(self.folder / runs.ENVIRONMENT, known)
+        # The sum over processes inside evaluate() of the last epoch does not say that the file of its weights is
+        # written: wait for the first process.
+        self.group.check_same("test data", text=self.data["test"].sha256)
         best = runs.rebuild(checkpoint.read(self.folder / runs.BEST)).to(self.device)
         result = TrainingResult(
             path=self.folder,
@@ -164,11 +183,15 @@ class _Trainer:
             last=self._accuracies(self.network),
             seconds=self.state.seconds,
         )
+        if self.group.leader:
+            self._write_result(result)
+        return result
+
+    def _write_result(self, result: TrainingResult) -> None:
         content = asdict(result) | {"path": None, "parameters": sum(p.numel() for p in self.network.parameters())}
         content |= {"name": self.config.name, "rule": self.config.rule.name, "seed": self.config.training.seed}
         content["decision"] = dict(self.network.decision)
         runs.write_json(self.folder / runs.RESULT, {key: value for key, value in content.items() if value is not None})
-        return result
 
     def _epoch(self, epoch: int) -> dict[str, Any]:
         """One pass over the training part; returns its part of the metrics line."""
@@ -189,17 +212,20 @@ class _Trainer:
             share = len(batch.labels) / len(order)
             loss, norm = loss + value * share, norm + gradient_norm * share
             right, decisions = right + hits, decisions + count
-            for name, rate in self.rule.rates.items():
-                rates[name] += rate.double().cpu().numpy() * share
+            part = self.group.part(len(batch.labels))
+            own = (part.stop - part.start) / len(order)
+            for name, rate in self.rule.rates.items() if own else ():
+                rates[name] += rate.double().cpu().numpy() * own
             self.progress.update(epoch, value)
+        right_of_all, all_decisions = self.group.sum([right, decisions])
         spiking = dict(zip(self.network.layer_names(), (layer.spiking for layer in self.network.layers), strict=True))
         return {
             "epoch": epoch,
             "loss": loss,
-            "train_accuracy": right / max(decisions, 1),
+            "train_accuracy": right_of_all / max(all_decisions, 1),
             "lr": lr,
             "gradient_norm": norm,
-            "activity": activity(rates, spiking),
+            "activity": activity(self._over_all(rates), spiking),
         }
 
     def _update(self, batch: Batch, lr: float, epoch: int, number: int) -> tuple[float, float, int, int]:
@@ -209,7 +235,7 @@ class _Trainer:
         inputs, labels, mask = torch.from_numpy(batch.inputs), torch.from_numpy(batch.labels), torch.from_numpy(counts)
         self.optimiser.zero_grad(set_to_none=True)
         with self._dynamics(self.network):
-            loss = float(self.rule.backward(inputs.to(self.device), labels.to(self.device), mask.to(self.device)))
+            loss = self.group.backward(self.rule, inputs.to(self.device), labels.to(self.device), mask.to(self.device))
         clip = self.config.optimiser.clip
         norm = float(torch.nn.utils.clip_grad_norm_(self.network.parameters(), math.inf if clip is None else clip))
         if not math.isfinite(loss) or not math.isfinite(norm):
@@ -222,9 +248,21 @@ class _Trainer:
             group["lr"] = lr
         self.optimiser.step()
         self.network.constrain_()
-        assert self.rule.output is not None  # set by backward
-        hits, count = correct(self.rule.output.cpu(), labels, mask, str(self.network.decision["rule"]))
+        part = self.group.part(len(labels))
+        hits = count = 0
+        if part.stop > part.start:
+            assert self.rule.output is not None  # set by backward
+            decision = str(self.network.decision["rule"])
+            hits, count = correct(self.rule.output.cpu(), labels[part], mask[part], decision)
         return loss, norm, hits, count
+
+    def _check_weights(self, text: str = "") -> None:
+        """Every process must have come to the same weights, bit for bit."""
+        self.group.check_same("weights or data", dict(self.network.state_dict()), text)
+
+    def _over_all(self, rates: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        sums = self.group.sum_vectors({name: torch.from_numpy(rate) for name, rate in rates.items()})
+        return {name: value.numpy() for name, value in sums.items()}
 
     def _commit(self, line: dict[str, Any]) -> None:
         """Make the epoch count: everything else first, the file to resume from last."""
@@ -232,7 +270,10 @@ class _Trainer:
         details = {"epoch": self.state.epoch, "validation_accuracy": accuracy}
         if accuracy > self.state.best_accuracy:
             self.state.best_epoch, self.state.best_accuracy = self.state.epoch, accuracy
-            runs.save_weights(self.folder / runs.BEST, self.network, details)
+            if self.group.leader:
+                runs.save_weights(self.folder / runs.BEST, self.network, details)
+        if not self.group.leader:
+            return
         runs.save_weights(self.folder / runs.LAST, self.network, details)
         self.metrics.append(line)
         self.lines.append(line)
@@ -256,7 +297,7 @@ class _Trainer:
 
     def _evaluate(self, network: Network, split: str) -> Evaluation:
         with self._dynamics(network):
-            return evaluate(network, self.data[split], self.config.training.evaluation_batch)
+            return evaluate(network, self.data[split], self.config.training.evaluation_batch, self.group)
 
     def _build_stage(self) -> IntegerStage | None:
         """Integer S-stage where the configuration asks for one; its formats are written down before the first
@@ -266,10 +307,11 @@ class _Trainer:
         from hypr.integer.stage import IntegerStage  # float training needs none of its packages
 
         path = self.folder / runs.QUANTIZATION
-        if path.exists():
+        if self.group.sum([path.exists() and self.group.leader])[0]:  # as the first process sees it: it writes soon
             return IntegerStage(self.network, runs.read_settings(path))
         stage = build_stage(self.config.quantization, self.network, self.data["train"])
-        write_atomically(path, (stage.settings.to_json() + "\n").encode())
+        content = (stage.settings.to_json() + "\n").encode()
+        self.group.leader_first(lambda: write_atomically(path, content))
         return stage
 
     def _dynamics(self, network: Network) -> contextlib.AbstractContextManager[Any]:

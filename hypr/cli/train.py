@@ -38,6 +38,7 @@ def train_verb(
       hypr train qtdb-brf rule=bptt epochs=100 seed=3 --out runs/ecg-bptt
       hypr train my.toml network.layers.0.width=64 --out runs/mine
       hypr train qtdb-brf --out runs/ecg --resume
+      torchrun --nproc-per-node 2 -m hypr train qtdb-brf --out runs/ecg     (data parallel)
 
     The folder of the run holds config.toml, environment.json (versions, seed, data hashes), metrics.jsonl,
     best.safetensors (on validation), last.safetensors, result.json and curves.png.
@@ -53,6 +54,7 @@ def train_verb(
     if out is None:
         raise click.UsageError("give the folder of the run with --out, for example --out runs/mine")
     settings = config.load(recipe, [*overrides, *([f"device={device}"] if device else [])])
+    from hypr.distributed import from_environment
     from hypr.progress import TrainingBar
     from hypr.train import train
 
@@ -68,7 +70,8 @@ def train_verb(
         "last": result.last,
         "seconds": result.seconds,
     }
-    show(answer, as_json, lambda: _render(answer))
+    if from_environment().leader:  # of several processes under torchrun one answers
+        show(answer, as_json, lambda: _render(answer))
 
 
 def _render_recipes(known: dict[str, str]) -> None:
