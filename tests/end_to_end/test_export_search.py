@@ -45,3 +45,16 @@ def test_a_loss_that_is_no_number_of_points_is_refused(hypr, small_run: Path, tm
     code, _, error = hypr("export", small_run, "--search", "--max-loss", -1, "--out", tmp_path / "b")
     assert code == 2
     assert "--max-loss" in error and len(error.strip().splitlines()) == 1
+
+
+def test_a_run_trained_on_integers_is_exported_in_the_formats_of_its_training(hypr, hypr_json, tmp_path: Path) -> None:
+    options = ["network.layers.0.width=8", "training.batch=256", "epochs=1", "device=cpu", "quantization=4"]
+    code, _, _ = hypr("train", "digits-brf", *options, "--out", tmp_path / "run")
+    assert code == 0
+    trained = json.loads((tmp_path / "run" / "quantization.json").read_text())
+    code, _ = hypr_json("export", tmp_path / "run", "--to", "nir", "--out", tmp_path / "own")
+    assert code == 0
+    assert json.loads(load(tmp_path / "own" / "program.npz").metadata["settings"]) == trained
+    code, _ = hypr_json("export", tmp_path / "run", "--weight-bits", 8, "--to", "nir", "--out", tmp_path / "asked")
+    assert code == 0
+    assert [layer.input.weight_bits for layer in load(tmp_path / "asked" / "program.npz").layers] == [8, 8]
