@@ -19,7 +19,7 @@ _BLOCK = 2**15  # floats of one sample's eligibility worked on at a time: 128 or
 
 @compiled
 def carry_over(gains, onward, own, has_bias, few_inputs, pre, few_spikes, spikes, old, new, first, last):  # type: ignore[no-untyped-def]
-    """new = onward . old + what the window adds, of inputs and spikes only where ``few_*``: events instead of a product.
+    """new = onward . old + what the window adds; inputs and spikes only where they are few, else a product follows.
 
     spikes: (T, B, N), those of the step before each; (0, 0, 0) for a layer without recurrence.
     """
