@@ -132,6 +132,9 @@ class TrainingConfig(_Section):
         batch: sequences per update.
         seed: of initial weights, the order of samples and, unless ``data.split_seed`` is given, the validation split.
         patience: stop after that many epochs without a better validation accuracy, or None.
+        tolerance: the weights called best are those of the last epoch whose validation accuracy is at most this much
+            below the highest one (0 to 1). A small validation part tells no more than about its standard error,
+            and of epochs that it cannot tell apart the later one has trained longer.
         evaluation_batch: sequences at once when accuracies are measured; changes speed and memory only.
         initial: folder of a run; training starts from its best weights instead of random ones.
     """
@@ -140,6 +143,7 @@ class TrainingConfig(_Section):
     batch: int = Field(default=32, ge=1)
     seed: int = Field(default=0, ge=0, lt=2**63)
     patience: int | None = Field(default=None, ge=1)
+    tolerance: float = Field(default=0.0, ge=0, lt=1)
     evaluation_batch: int = Field(default=256, ge=1)
     initial: str | None = None
 

@@ -56,7 +56,7 @@ class TrainingResult:
         path: folder of the run.
         epochs: that were trained.
         stopped_early: True where patience ended the run.
-        best_epoch: epoch with the best validation accuracy, the first of several.
+        best_epoch: last epoch with the highest validation accuracy, or one within ``training.tolerance`` of it.
         best, last: accuracies of the two networks: ``validation``, ``test`` and, where steps without a label exist,
             ``test_labelled``.
         seconds: of training and validation over all sessions of the run.
@@ -77,7 +77,8 @@ class _State:
 
     epoch: int = 0
     best_epoch: int = 0
-    best_accuracy: float = -1.0
+    highest_epoch: int = 0
+    highest_accuracy: float = -1.0
     seconds: float = 0.0
 
 
@@ -268,8 +269,10 @@ class _Trainer:
         """Make the epoch count: everything else first, the file to resume from last."""
         accuracy = line["validation_accuracy"]
         details = {"epoch": self.state.epoch, "validation_accuracy": accuracy}
-        if accuracy > self.state.best_accuracy:
-            self.state.best_epoch, self.state.best_accuracy = self.state.epoch, accuracy
+        if accuracy > self.state.highest_accuracy:
+            self.state.highest_epoch, self.state.highest_accuracy = self.state.epoch, accuracy
+        if accuracy >= self.state.highest_accuracy - self.config.training.tolerance:
+            self.state.best_epoch = self.state.epoch
             if self.group.leader:
                 runs.save_weights(self.folder / runs.BEST, self.network, details)
         if not self.group.leader:
@@ -293,7 +296,7 @@ class _Trainer:
 
     def _out_of_patience(self) -> bool:
         patience = self.config.training.patience
-        return patience is not None and self.state.epoch - self.state.best_epoch >= patience
+        return patience is not None and self.state.epoch - self.state.highest_epoch >= patience
 
     def _evaluate(self, network: Network, split: str) -> Evaluation:
         with self._dynamics(network):
