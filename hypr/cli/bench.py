@@ -14,7 +14,8 @@ import click
 
 from hypr.cli.output import json_option
 
-SUITES = {"training": "benchmarks.training"}
+SUITES = {name: f"benchmarks.{name}" for name in ("training", "emulator", "memory", "gpu")}
+WITHOUT_JSON = ("memory", "gpu")  # print a table; gpu writes a file with --out
 
 
 @click.command("bench", context_settings={"ignore_unknown_options": True})
@@ -22,13 +23,18 @@ SUITES = {"training": "benchmarks.training"}
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 @json_option
 def bench_verb(suite: str, options: tuple[str, ...], as_json: bool) -> int:
-    """Run a benchmark SUITE (training) side by side in one process and print ratios; OPTIONS go to the suite.
+    """Run a benchmark SUITE side by side and print ratios; OPTIONS go to the suite.
+
+    Suites: training (rules, neurons, other frameworks), emulator (all integer engines), memory (against the length of
+    the sequence), gpu (training steps on a GPU host).
 
     \b
     Examples:
       hypr bench
       hypr bench training --neurons brf,alif --rules hypr,bptt --windows 0,130
       hypr bench training --peers --repeats 5
+      hypr bench emulator --bundle bundles/ecg --plot engines.png
+      hypr bench memory --rules hypr,bptt --steps 1000,16000
       python -m benchmarks.training --help
     """
     from hypr.errors import HyprError
@@ -44,6 +50,8 @@ def bench_verb(suite: str, options: tuple[str, ...], as_json: bool) -> int:
     main = importlib.import_module(SUITES[suite]).main
     if not as_json:
         return int(main(list(options)))
+    if suite in WITHOUT_JSON:
+        raise HyprError(f"suite '{suite}' has no --json; leave it out")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "figures.json"
         with contextlib.redirect_stdout(sys.stderr):

@@ -7,6 +7,7 @@ coefficients). The learning rules do not change: they see a trajectory, whoever 
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -131,7 +132,10 @@ class IntegerStage:
     def _engine(self, device: torch.device) -> Engine:
         if device.type == "cpu":
             return lambda program, inputs, start: emulate(program, inputs, "all", start)
-        return lambda program, inputs, start: run_in_torch(program, inputs, "all", start, device)
+        run = run_in_torch
+        if device.type == "cuda" and importlib.util.find_spec("triton") is not None:
+            from hypr.kernels.gpu_integer import run
+        return lambda program, inputs, start: run(program, inputs, "all", start, device)
 
 
 def _is_open(settings: QuantizationSettings) -> bool:

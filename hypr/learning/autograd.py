@@ -43,6 +43,8 @@ class Autograd(Rule):
         self.paths, self.truncate = paths, truncate
 
     def backward(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
+        if self.net.stage is not None:
+            raise HyprError("Autograd differentiates the float steps; it cannot take another S-stage (integers)")
         pre, target, weight = self._batch(x, y, mask)
         with torch.enable_grad():
             output = self._run(pre)
