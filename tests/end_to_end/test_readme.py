@@ -13,7 +13,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_python_example_runs_and_finds_no_divergence(tmp_path):
-    (script,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    script = "\n".join(re.findall(r"```python\n(.*?)```", README, re.DOTALL))  # one after the other, as a reader would
     path = tmp_path / "example.py"
     path.write_text(script, encoding="utf-8")
     done = subprocess.run([sys.executable, path], capture_output=True, text=True, cwd=ROOT, timeout=300)
