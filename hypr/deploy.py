@@ -45,7 +45,8 @@ class Exported:
 
     Attributes:
         bundle: the folder, opened and checked.
-        float_accuracy, integer_accuracy: on the test part, fractions.
+        float_accuracy: on the test part, a fraction; None where training has not come to its end or ran on integers.
+        integer_accuracy: likewise, of the integer network.
         ranges: see :func:`state_ranges`, with what some test sequences show.
     """
 
@@ -73,8 +74,8 @@ def export_run(
         dt_s: seconds per step for the NIR files.
         overwrite: replace a bundle that is there.
         **settings: fields of :class:`export.QuantizationSettings`, for example ``weight_bits=4``. Without any, a run
-            that trained on
-            integers is exported with the formats of its training, and gives the integers of its last forward pass.
+            that trained on integers is exported with the formats of its training, and gives the integers of its last
+            forward pass.
 
     Raises:
         ExportError: what cannot be converted exactly, with the reason. HyprError: missing or changed data.
@@ -87,7 +88,8 @@ def export_run(
         program = quantize(graph, calibration=training.inputs[:CALIBRATION_SAMPLES], **settings)
     trace = emulate(program, time_major(test))
     integer = integer_accuracy(program, trace.output, test)
-    real = (run.result or {}).get(run.which, {}).get("test")
+    trained = (run.result or {}).get(run.which, {}).get("test")
+    real = trained if run.settings is None else None  # of a run on integers, training measured the integer network
     metrics = {"integer_test_accuracy": integer} | ({} if real is None else {"float_test_accuracy": real})
     origin = Origin(dataset=_describe(run, test), seed=run.config.training.seed, metrics=metrics, notes=_notes(run))
     out.absolute().parent.mkdir(parents=True, exist_ok=True)

@@ -100,6 +100,7 @@ def export_verb(
         "bundle": out,
         "program_sha256": manifest["program_sha256"],
         "float_test_accuracy": done.float_accuracy,
+        "trained_on_integers": opened.settings is not None and not settings,
         "integer_test_accuracy": done.integer_accuracy,
         "ranges": ranges,
         "layers": manifest["layers"],
@@ -155,6 +156,8 @@ def _render(answer: dict[str, Any], trade: TradeOff | None) -> None:
     table(f"Bundle {answer['bundle']}", ("file", "bytes", "sha256"), rows, right=(1,))
     click.echo(describe_ranges(answer["ranges"]))
     real, whole = answer["float_test_accuracy"], answer["integer_test_accuracy"]
+    if answer["trained_on_integers"]:
+        note("formats of training, which ran on these very integers; there is no float network to compare with")
     change = "" if real is None else f" ({100 * (whole - real):+.2f} points against float, {percent(real)})"
     click.echo(f"integer network on the test part: {percent(whole)}{change}")
     note(f"next: hypr verify {answer['bundle']}")
