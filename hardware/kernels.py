@@ -7,6 +7,7 @@ Oracle: :class:`hardware.emulator.Emulator`. Results do not depend on chunks, bl
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,13 +18,13 @@ import numba
 import numpy as np
 
 from hardware.inputs import check_inputs, check_state
-from hardware.kernels_compiled import MODEL_CODES, ROWS, WIDTH, run_block
+from hardware.kernels_compiled import LANE_PADDING, MODEL_CODES, ROWS, WIDTH, WORD, run_block
 from hardware.neurons import constants
 from hardware.program import Layer, Program, Synapses
 from hardware.trace import NetworkState, Trace, recorded_states
 
 ENGINE = "emulator"
-LANES = 1024
+LANES = 2048
 """Lanes of a block: enough to hide what every step costs beside its neurons; states and parameters then stay in the
 second-level cache."""
 
@@ -36,34 +37,44 @@ class _LayerRun:
     """A layer prepared for the kernel, with the state of the whole batch."""
 
     layer: Layer
+    width: int
     parameters: np.ndarray
     weight: np.ndarray
     feedback: np.ndarray
+    table: np.ndarray
+    grouped: bool
     blas: np.ndarray
     option: bool
     states: np.ndarray
     before: np.ndarray
 
     def run(
-        self, pre: np.ndarray, spikes: np.ndarray, kept: np.ndarray, keep: np.ndarray, pool: ThreadPoolExecutor | None
+        self,
+        pre: np.ndarray,
+        spikes: np.ndarray,
+        kept: np.ndarray,
+        keep: np.ndarray,
+        begin: int,
+        pool: ThreadPoolExecutor | None,
     ) -> None:
         """All blocks of samples over one chunk; arguments as for :func:`run_block`."""
-        dense, flat = self._dense(pre), pre.reshape(-1)
-        code, size = MODEL_CODES[self.layer.model], self.layer.size
-        lanes = self.before.size
-        width = self.parameters.shape[1]
+        synapses = (pre.reshape(-1), self.weight, self._dense(pre), self.feedback, self.table)
+        code, size, lanes = MODEL_CODES[self.layer.model], self.layer.size, self.before.size
 
         def one(low: int) -> None:
-            high = min(low + width, lanes)
-            states, before = self.states[:, low:high].copy(), self.before[low:high]
-            parameters = np.ascontiguousarray(self.parameters[:, : high - low])
-            synapses = (flat, self.weight, dense, self.feedback)
+            number = min(self.width, lanes - low)
+            block = slice(low, low + number)
+            states = np.zeros((len(self.states), _padded(number, LANE_PADDING)))
+            states[:, :number] = self.states[:, block]
+            parameters = np.ascontiguousarray(self.parameters[:, : states.shape[1]])
+            place = (low, number, size, pre.shape)
+            results = (spikes, kept, keep, begin)
             run_block(
-                code, self.option, low, size, pre.shape, parameters, *synapses, states, before, spikes, kept, keep
+                code, self.option, *place, parameters, synapses, self.grouped, states, self.before[block], *results
             )
-            self.states[:, low:high] = states
+            self.states[:, block] = states[:, :number]
 
-        for _ in (pool.map if pool else map)(one, range(0, lanes, width)):
+        for _ in (pool.map if pool else map)(one, range(0, lanes, self.width)):
             pass
 
     def _dense(self, pre: np.ndarray) -> np.ndarray:
@@ -73,14 +84,21 @@ class _LayerRun:
         The product is exact: float32 where every partial sum is below 2^24, float64 otherwise.
         """
         fan_in = pre.shape[2]
-        number = np.count_nonzero(pre) / (pre.shape[0] * pre.shape[1])
-        if number * (EVENT_COST + EVENT_START / self.layer.size) <= fan_in * PRODUCT_COST + OUTPUT_COST:
+        some = pre[::DENSITY_STEPS]
+        number = np.count_nonzero(some) / (some.shape[0] * some.shape[1])
+        if self.grouped or number * (EVENT_COST + EVENT_START / self.layer.size) <= fan_in * PRODUCT_COST + OUTPUT_COST:
             return np.zeros((0, 0), np.int32)
         product = pre.reshape(-1, fan_in).astype(self.blas.dtype) @ self.blas
         current = product.astype(np.int32)
         current <<= self.layer.input.exponent
         return current.reshape(pre.shape[0], -1)
 
+
+DENSITY_STEPS = 16
+"""The number of events is counted in one of this many steps; only speed depends on it."""
+
+GROUPED = WORD
+"""Synapses from at most this many neurons to at most as many, all inputs 0 or 1, are summed in groups."""
 
 EVENT_COST, EVENT_START, PRODUCT_COST, OUTPUT_COST = 0.05, 1.6, 0.016, 1.7
 """Nanoseconds per neuron and step, measured on one AVX-512 core: adding one event to a neuron, starting one event
@@ -105,19 +123,21 @@ def run(
     output = f"{program.output.spec.states[0]}/{program.output.name}"
     kept_names = chosen if program.output.spec.spiking else [*chosen, *({output} - set(chosen))]
     states = {}
+    tables = []
     for la in program.layers:
-        names = [f"{s}/{la.name}" for s in la.spec.states if f"{s}/{la.name}" in kept_names]
-        table = np.empty((len(names), total, batch, la.size), np.int32)
-        states.update(dict(zip(names, table, strict=True)))
+        keep = [k for k, state in enumerate(la.spec.states) if f"{state}/{la.name}" in kept_names]
+        table = np.empty((len(keep), total, batch, la.size), np.int32)
+        states.update({f"{la.spec.states[k]}/{la.name}": table[i] for i, k in enumerate(keep)})
+        tables.append((table.reshape(len(keep), total, batch * la.size), np.array(keep, np.int64)))
     hidden = program.layers if keep_spikes else program.layers[-1:]
-    spikes = {la.name: np.empty((total, batch, la.size), np.uint8) for la in hidden if la.spec.spiking}
+    spikes = {la.name: _events((total, batch, la.size)) for la in hidden if la.spec.spiking}
     chunk = max(
         1, min(total, CHUNK_BYTES // (batch * 8 * max(max(la.size, la.input.weight.shape[1]) for la in program.layers)))
     )
     with ThreadPoolExecutor(workers) as pool:
         for start in range(0, total, chunk):
             window = slice(start, min(start + chunk, total))
-            _run_chunk(layers, inputs[window], window, spikes, states, pool if workers > 1 else None)
+            _run_chunk(layers, inputs[window], window, spikes, tables, pool if workers > 1 else None)
     out = program.output
     return Trace(
         engine=ENGINE,
@@ -133,24 +153,19 @@ def _run_chunk(
     pre: np.ndarray,
     window: slice,
     spikes: dict[str, np.ndarray],
-    states: dict[str, np.ndarray],
+    tables: list[tuple[np.ndarray, np.ndarray]],
     pool: ThreadPoolExecutor | None,
 ) -> None:
     shape = pre.shape[:2]
-    for item in layers:
+    for item, (kept, keep) in zip(layers, tables, strict=True):
         layer = item.layer
-        names = [f"{state}/{layer.name}" for state in layer.spec.states]
-        keep = np.array([k for k, name in enumerate(names) if name in states], np.int64)
-        kept = np.empty((len(keep), shape[0], shape[1] * layer.size), np.int32)
         if not layer.spec.spiking:
             out = np.empty((0, 0), np.uint8)
         elif layer.name in spikes:
             out = spikes[layer.name][window].reshape(shape[0], -1)
         else:
-            out = np.empty((shape[0], shape[1] * layer.size), np.uint8)
-        item.run(pre, out, kept, keep, pool)
-        for k, index in enumerate(keep):
-            states[names[index]][window] = kept[k].reshape(*shape, layer.size)
+            out = _events((shape[0], shape[1] * layer.size))
+        item.run(pre, out, kept, keep, window.start, pool)
         if layer.spec.spiking:
             pre = out.reshape(*shape, layer.size)
 
@@ -158,7 +173,18 @@ def _run_chunk(
 def _as_events(program: Program, inputs: np.ndarray) -> np.ndarray:
     """uint8 where all payloads fit, int32 otherwise: two compiled forms."""
     small = program.input.low >= 0 and program.input.high <= 255
-    return np.ascontiguousarray(inputs, dtype=np.uint8 if small else np.int32)
+    if not small:
+        return np.ascontiguousarray(inputs, dtype=np.int32)
+    events = _events(inputs.shape)
+    events[...] = inputs
+    return events
+
+
+def _events(shape: tuple[int, ...]) -> np.ndarray:
+    """uint8 of this shape, contiguous, with memory behind it that can be read as the kernels read, a word of inputs at
+    once."""
+    size = math.prod(shape)
+    return np.empty(size + WORD, np.uint8)[:size].reshape(shape)
 
 
 def _workers(threads: int | None, updates: int) -> int:
@@ -171,17 +197,28 @@ def _workers(threads: int | None, updates: int) -> int:
 
 def _prepare(program: Program, start: NetworkState, batch: int, workers: int = 1) -> list[_LayerRun]:
     runs = []
+    binary = program.input.low >= 0 and program.input.high <= 1
     largest = max(abs(program.input.low), abs(program.input.high))
     for layer in program.layers:
         rows = parameter_rows(layer.model, constants(layer), layer.size)
+        width = _samples_of_a_block(layer.size, batch, workers) * layer.size
+        weight = _shifted(layer.input)
+        feedback = np.zeros((0, weight.shape[1]), np.int32) if layer.recurrent is None else _shifted(layer.recurrent)
+        grouped = binary and max(len(weight), layer.size) <= GROUPED
+        groups = [_group_sums(weight)] if grouped else []
+        if layer.size <= GROUPED:
+            groups, feedback = [*groups, _group_sums(feedback)], feedback[:0]
         states = np.stack([start.states[f"{state}/{layer.name}"] for state in layer.spec.states]).astype(np.float64)
         row_sum = int(np.abs(layer.input.weight.astype(np.int64)).sum(axis=1).max()) * largest
         runs.append(
             _LayerRun(
                 layer=layer,
-                parameters=np.tile(rows, _samples_of_a_block(layer.size, batch, workers)),
-                weight=_shifted(layer.input),
-                feedback=np.zeros((0, 0), np.int32) if layer.recurrent is None else _shifted(layer.recurrent),
+                width=width,
+                parameters=np.resize(rows.T, (_padded(width, LANE_PADDING), len(rows))).T.copy(),
+                weight=weight,
+                feedback=feedback,
+                table=np.concatenate([*groups, np.zeros((0, weight.shape[1]), np.int32)]),
+                grouped=grouped,
                 blas=np.ascontiguousarray(layer.input.weight.T, dtype=np.float32 if row_sum < 2**24 else np.float64),
                 option=layer.options.get("reset") == "subtract" or layer.options.get("adaptation_spike") == "previous",
                 states=states.reshape(len(states), -1),
@@ -190,7 +227,7 @@ def _prepare(program: Program, start: NetworkState, batch: int, workers: int = 1
                 else np.zeros(batch * layer.size, np.uint8),
             )
         )
-        largest = 1
+        largest, binary = 1, True
     return runs
 
 
@@ -205,9 +242,22 @@ def _shifted(synapses: Synapses) -> np.ndarray:
     """int32 (N_pre, N padded): transposed, so that an event adds a row, and shifted, so that all synapses add to one
     sum."""
     size, fan_in = synapses.weight.shape
-    table = np.zeros((fan_in, -(-size // WIDTH) * WIDTH), np.int32)
+    table = np.zeros((fan_in, _padded(size, WIDTH)), np.int32)
     table[:, :size] = synapses.weight.T.astype(np.int32) << synapses.exponent
     return table
+
+
+def _group_sums(rows: np.ndarray) -> np.ndarray:
+    """int32 (16 ceil(N_pre / 4), N padded): row 16 g + b is the sum of those rows 4 g to 4 g + 3 whose bit is set in
+    b."""
+    groups = np.zeros((-(-len(rows) // 4), 4, rows.shape[1]), np.int32)
+    groups.reshape(-1, rows.shape[1])[: len(rows)] = rows
+    bits = (np.arange(16)[:, None] >> np.arange(4) & 1).astype(np.int32)
+    return (bits @ groups).reshape(-1, rows.shape[1])
+
+
+def _padded(number: int, multiple: int) -> int:
+    return -(-number // multiple) * multiple
 
 
 def _final_state(layers: list[_LayerRun], batch: int) -> NetworkState:

@@ -12,7 +12,6 @@ divided by 2^k (exact), and ``trunc`` rounds toward zero (FP-1.2, FP-1.3). float
 uint8.
 """
 
-
 # mypy: ignore-errors
 
 from __future__ import annotations
@@ -28,12 +27,14 @@ from hardware.models import STATE_MAX
 
 MAX = float(STATE_MAX)
 WRAP = MAX + 1.0
-WIDTH = 8
-"""Rows of weights are padded with zeros to a multiple of this many int32; a drive needs WIDTH - 1 spare elements at its
-end."""
+WIDTH = 16
+"""Rows of weights are padded with zeros to a multiple of this many int32; a drive has WIDTH - 1 spare elements."""
 
-_ONES = np.uint64(0x0101010101010101)
-_GATHER = np.uint64(0x0102040810204080)  # times a word of bytes 0 or 1: byte i becomes bit 56 + i
+WORD = 64
+"""Inputs that become the bits of one mask."""
+
+LANE_PADDING = 32
+"""Blocks are padded to a multiple of this many lanes, so that no lane is left to the scalar rest of a vector loop."""
 
 MODEL_CODES = {"brf": 0, "se_adlif": 1, "alif": 2, "lif": 3, "cuba_lif": 4, "li": 5}
 ROWS = {
@@ -69,10 +70,10 @@ def brf(parameters, states, drive, before, after):
     """FP-3.1."""
     u, v, q = states[0], states[1], states[2]
     bias, c, s, dq, r = parameters[0], parameters[1], parameters[2], parameters[3], parameters[4]
-    threshold, jump, unit = parameters[5], parameters[6], parameters[7]
+    threshold, jump, unit = parameters[5], parameters[6], parameters[7, 0]
     for i in range(u.size):
         u0, v0, q0 = u[i], v[i], q[i]
-        d = max(0.0, c[i] - _trunc(q0 * dq[i]) * unit[i])
+        d = max(0.0, c[i] - _trunc(q0 * dq[i]) * unit)
         u1 = _sat(_trunc(u0 * d) - _trunc(v0 * s[i]) + (drive[i] + bias[i]))
         v1 = _sat(_trunc(u0 * s[i]) + _trunc(v0 * d))
         z = u1 - q0 > threshold[i]
@@ -157,17 +158,61 @@ def _address(context, builder, array_type, array, index, element):
     return builder.bitcast(builder.gep(data, [index]), element.as_pointer())
 
 
-@intrinsic
-def _load_word(typing_context, array, index):
-    """Eight bytes of a contiguous uint8 array from ``index`` on, at any alignment, little end first, as uint64."""
+@intrinsic(prefer_literal=True)
+def _bits_above(typing_context, array, index, limit):
+    """Bit i of the result: ``array[index + i] > limit``, uint8, for 64 elements; limit is a literal."""
 
     def codegen(context, builder, signature, arguments):
-        pointer = _address(context, builder, signature.args[0], arguments[0], arguments[1], ir.IntType(64))
-        word = builder.load(pointer)
-        word.align = 1
-        return word
+        vector = ir.VectorType(ir.IntType(8), WORD)
+        data = builder.load(_address(context, builder, signature.args[0], *arguments[:2], vector), align=1)
+        limit = ir.Constant(vector, [signature.args[2].literal_value] * WORD)
+        return builder.bitcast(builder.icmp_unsigned(">", data, limit), ir.IntType(WORD))
 
-    return types.uint64(array, types.intp), codegen
+    return types.uint64(array, types.intp, limit), codegen
+
+
+def _summing(vectors):
+    """An intrinsic for that many vectors of WIDTH int32 columns, whose sums stay in registers."""
+
+    @intrinsic
+    def sums(typing_context, drive, start, add, table, inputs, groups, own, own_groups):
+        """``drive[start : start + WIDTH * vectors]`` becomes (``add``: rises by) the sum of one row of ``table`` per
+        four bits of ``inputs`` and then of ``own``."""
+
+        def codegen(context, builder, signature, arguments):
+            vector = ir.VectorType(ir.IntType(32), WIDTH)
+            drive, start, add, table, inputs, groups, own, own_groups = arguments
+            first = _address(context, builder, signature.args[0], drive, start, vector)
+            rows = _address(context, builder, signature.args[3], table, ir.Constant(start.type, 0), vector)
+            places = [builder.gep(first, [ir.Constant(start.type, n)]) for n in range(vectors)]
+            totals = [cgutils.alloca_once_value(builder, ir.Constant(vector, None)) for _ in places]
+            with builder.if_then(add):
+                for total, place in zip(totals, places, strict=True):
+                    builder.store(builder.load(place, align=4), total)
+
+            def add_rows(word, count, base):
+                with cgutils.for_range(builder, count) as loop:
+                    bits = builder.lshr(word, builder.mul(loop.index, ir.Constant(word.type, 4)))
+                    group = builder.mul(builder.add(loop.index, base), ir.Constant(word.type, 16))
+                    row = builder.add(group, builder.and_(bits, ir.Constant(word.type, 15)))
+                    block = builder.mul(row, ir.Constant(word.type, vectors))
+                    for n, total in enumerate(totals):
+                        source = builder.gep(rows, [builder.add(block, ir.Constant(word.type, n))])
+                        builder.store(builder.add(builder.load(total), builder.load(source, align=4)), total)
+
+            add_rows(inputs, groups, ir.Constant(groups.type, 0))
+            add_rows(own, own_groups, groups)
+            for total, place in zip(totals, places, strict=True):
+                builder.store(builder.load(total), place, align=4)
+            return context.get_dummy_value()
+
+        word, index = types.uint64, types.intp
+        return types.none(drive, index, types.boolean, table, word, index, word, index), codegen
+
+    return sums
+
+
+_sum1, _sum2, _sum3, _sum4 = (_summing(n) for n in (1, 2, 3, 4))
 
 
 @intrinsic
@@ -182,22 +227,16 @@ def _trailing_zeros(typing_context, word):
 
 @intrinsic
 def _add_row(typing_context, drive, start, weight, row, block):
-    """``drive[start + 8 block : ... + 8] += weight[row, 8 block : ... + 8]`` as one vector addition; int32,
-    contiguous."""
+    """Vector number ``block`` of ``weight[row]``, WIDTH int32, added to that of ``drive[start:]``."""
 
     def codegen(context, builder, signature, arguments):
+        drive, start, table, row, block = arguments
         vector = ir.VectorType(ir.IntType(32), WIDTH)
-        to, start, table, row, block = arguments
-        offset = builder.mul(block, ir.Constant(block.type, WIDTH))
         columns = builder.extract_value(context.make_array(signature.args[2])(context, builder, table).shape, 1)
-        target = _address(context, builder, signature.args[0], to, builder.add(start, offset), vector)
-        source = _address(
-            context, builder, signature.args[2], table, builder.add(builder.mul(row, columns), offset), vector
-        )
-        values = builder.load(target), builder.load(source)
-        for value in values:
-            value.align = 4
-        builder.store(builder.add(*values), target).align = 4
+        target = _address(context, builder, signature.args[0], drive, start, vector)
+        source = _address(context, builder, signature.args[2], table, builder.mul(row, columns), vector)
+        target, source = builder.gep(target, [block]), builder.gep(source, [block])
+        builder.store(builder.add(builder.load(target, align=4), builder.load(source, align=4)), target, align=4)
         return context.get_dummy_value()
 
     return types.none(drive, types.intp, weight, types.intp, types.intp), codegen
@@ -209,17 +248,10 @@ def _add_payload(drive, start, size, x, weight, i):
         drive[start + j] += np.int32(x) * weight[i, j]
 
 
-@numba.njit(inline="always")
-def _eight(values, offset, k, count):
-    """Inputs 8 k to 8 k + 7 of a sample as the bytes of a word; what lies behind ``count`` reads as 0."""
-    if 8 * k + 8 <= count:
-        return _load_word(values, offset + 8 * k)
-    if count >= 8:  # read the last eight and drop those that belong to the word before
-        return _load_word(values, offset + count - 8) >> np.uint64(8 * (8 * k + 8 - count))
-    word = np.uint64(0)
-    for i in range(count):
-        word |= np.uint64(values[offset + i]) << np.uint64(8 * i)
-    return word
+@_jit
+def _first_bits(count):
+    """A mask of the lowest ``count`` bits, at most all."""
+    return np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(WORD - min(count, WORD))
 
 
 @_jit
@@ -233,26 +265,23 @@ def add_spikes(drive, samples, size, values, offset, count, weight):
     Args:
         drive: int32, samples * size elements and at least WIDTH - 1 more; what lies behind a sample is left as it was
             (zeros are added).
-        values: uint8, flat and contiguous; sample b is values[offset + b * count : offset + (b + 1) * count].
+        values: uint8, flat and contiguous, with :data:`WORD` bytes behind it that can be read; sample b is
+            values[offset + b * count : offset + (b + 1) * count].
         weight: int32 (count, size rounded up to :data:`WIDTH`), shifted by its exponent.
     """
-    words = (count + 7) // 8
     blocks = weight.shape[1] // WIDTH
     start = 0
     for _ in range(samples):
-        for first in range(0, words, 8):
-            mask = np.uint64(0)
-            for k in range(first, min(first + 8, words)):
-                word = _eight(values, offset, k, count)
-                ones = word & _ONES
-                if word != ones:  # payloads above one
-                    for i in range(8 * k, min(8 * k + 8, count)):
-                        if values[offset + i] > 1:
-                            _add_payload(drive, start, size, values[offset + i], weight, i)
-                            ones &= ~(np.uint64(1) << np.uint64(8 * (i - 8 * k)))
-                mask |= ((ones * _GATHER) >> np.uint64(56)) << np.uint64(8 * (k - first))
+        for first in range(0, count, WORD):
+            mask = _bits_above(values, offset + first, 0) & _first_bits(count - first)
+            larger = _bits_above(values, offset + first, 1) & mask
+            mask &= ~larger
+            while larger != 0:
+                i = first + np.intp(_trailing_zeros(larger))
+                larger &= larger - np.uint64(1)
+                _add_payload(drive, start, size, values[offset + i], weight, i)
             while mask != 0:
-                i = 8 * first + np.intp(_trailing_zeros(mask))
+                i = first + np.intp(_trailing_zeros(mask))
                 mask &= mask - np.uint64(1)
                 for block in range(blocks):
                     _add_row(drive, start, weight, i, block)
@@ -261,24 +290,43 @@ def add_spikes(drive, samples, size, values, offset, count, weight):
 
 
 @_jit
-def add_payloads(drive, samples, size, values, offset, count, weight):
-    """As :func:`add_spikes`, for int32 values."""
-    start = 0
-    for _ in range(samples):
-        for i in range(count):
-            if values[offset + i] != 0:
-                _add_payload(drive, start, size, values[offset + i], weight, i)
-        start += size
-        offset += count
+def sum_groups(drive, add, samples, size, values, offset, count, before, table):
+    """``drive = W_in x + W_rec z'`` (``add``: is added) for small layers, without a branch that depends on data.
+
+    Four inputs at a time select one of 16 sums of their weights, so that the cost does not depend on the spikes.
+
+    Args:
+        drive to count: as for :func:`add_spikes`, but values 0 or 1, count at most 64; count 0 leaves the inputs out.
+        before: uint8 (samples * size and WORD more,), the layer's own spikes, ignored if table has no rows for them.
+        table: int32, 16 rows for every four inputs, then for every four neurons; columns padded, at most 4 * WIDTH.
+    """
+    vectors, groups = table.shape[1] // WIDTH, (count + 3) // 4
+    own_groups = table.shape[0] // 16 - groups
+    some, all_own = _first_bits(count), _first_bits(size)
+    for b in range(samples):
+        word = _bits_above(values, offset + b * count, 0) & some
+        own = _bits_above(before, b * size, 0) & all_own
+        if vectors == 1:
+            _sum1(drive, b * size, add, table, word, groups, own, own_groups)
+        elif vectors == 2:
+            _sum2(drive, b * size, add, table, word, groups, own, own_groups)
+        elif vectors == 3:
+            _sum3(drive, b * size, add, table, word, groups, own, own_groups)
+        else:
+            _sum4(drive, b * size, add, table, word, groups, own, own_groups)
 
 
 @_jit
-def _add_inputs(drive, samples, size, values, offset, count, weight):
-    """Events of every sample of a block; see :func:``."""
+def add_inputs(drive, samples, size, values, offset, count, weight):
+    """As :func:`add_spikes`, for uint8 or int32 values."""
     if values.itemsize == 1:
         add_spikes(drive, samples, size, values, offset, count, weight)
-    else:
-        add_payloads(drive, samples, size, values, offset, count, weight)
+        return
+    for b in range(samples):
+        for i in range(count):
+            x = values[offset + b * count + i]
+            if x != 0:
+                _add_payload(drive, b * size, size, x, weight, i)
 
 
 @_jit
@@ -299,49 +347,54 @@ def step_lanes(model, option, parameters, states, drive, before, after):
 
 @_jit
 def run_block(
-    model, option, low, size, shape, parameters, pre, weight, dense, feedback, states, before, spikes, kept, keep
+    model, option, low, lanes, size, shape, parameters, synapses, grouped, states, before, spikes, kept, keep, begin
 ):
-    """A chunk of steps of one layer for a block of samples. A lane is one neuron of one sample; lanes of a sample are
-    neighbours.
+    """A chunk of steps of one layer for a block of samples.
 
     Args:
         model, option: code of the model, bool of its option.
-        low: first lane of the block in the whole batch; size: neurons of the layer, N.
-        parameters: float64 (rows, lanes of this block).
-        shape: (T, B, N_pre) of ``pre``, which is flat, uint8 or int32, and read where ``dense`` is empty.
-        weight: int32 (N_pre, N padded), see :func:`add_spikes`.
-        dense: int32 (T, B N), input current already computed, or empty.
-        feedback: int32 (N, N padded), or empty without recurrence.
-        states: float64 (d, lanes), updated.
+        low, lanes: first lane of the block in the whole batch, number of its lanes; size: neurons of the layer, N.
+        shape: (T, B, N_pre) of the inputs.
+        parameters: float64 (rows, lanes and some more: a multiple of :data:`LANE_PADDING`).
+        synapses: inputs, flat, uint8 or int32; weight, int32 (N_pre, N padded), see :func:`add_spikes`; dense, int32
+            (T, B N), input current already computed, or empty; feedback, int32 (N, N padded), or empty; table, see
+            :func:`sum_groups`, or empty.
+        grouped: the table holds the inputs, so that neither weight nor dense are read.
+        states: float64 (d, lanes as parameters), updated.
         before: uint8 (lanes,), spikes of the step before, updated.
         spikes: uint8 (T, B N), written, or empty for a model without spikes.
-        kept: int32 (number kept, T, B N), written; keep: which states these are.
+        kept: int32 (number kept, steps of the run, B N), written from step ``begin`` on; keep: which states these are.
     """
+    pre, weight, dense, feedback, table = synapses
     total, batch, fan_in = shape
-    lanes = before.size
     samples = lanes // size
     first = low // size * fan_in
-    drive = np.zeros(lanes + WIDTH, np.int32)
-    after = np.zeros(lanes, np.uint8)
+    drive = np.zeros(states.shape[1] + WIDTH, np.int32)
+    last = np.zeros(states.shape[1] + WORD, np.uint8)
+    last[:lanes] = before
+    after = np.zeros(states.shape[1] + WORD, np.uint8)
     for t in range(total):
-        if dense.size:
-            current = dense[t, low : low + lanes]
-            for i in range(lanes):
-                drive[i] = current[i]
+        offset = t * batch * fan_in + first
+        if grouped:
+            sum_groups(drive, False, samples, size, pre, offset, fan_in, last, table)
         else:
-            for i in range(lanes):
-                drive[i] = 0
-            _add_inputs(drive, samples, size, pre, t * batch * fan_in + first, fan_in, weight)
+            if dense.size:
+                drive[:lanes] = dense[t, low : low + lanes]
+            else:
+                drive[:] = 0
+                add_inputs(drive, samples, size, pre, offset, fan_in, weight)
+            if table.size:
+                sum_groups(drive, True, samples, size, last, 0, 0, last, table)
         if feedback.size:
-            _add_inputs(drive, samples, size, before, 0, size, feedback)
-        step_lanes(model, option, parameters, states, drive, before, after)
-        for i in range(lanes):
-            before[i] = after[i]
+            add_inputs(drive, samples, size, last, 0, size, feedback)
+        step_lanes(model, option, parameters, states, drive, last, after)
         if spikes.size:
+            last, after = after, last
             out = spikes[t, low : low + lanes]
             for i in range(lanes):
-                out[i] = after[i]
+                out[i] = last[i]
         for k in range(keep.size):
-            state, record = states[keep[k]], kept[k, t, low : low + lanes]
+            state, record = states[keep[k]], kept[k, begin + t, low : low + lanes]
             for i in range(lanes):
                 record[i] = np.int32(state[i])
+    before[:] = last[:lanes]

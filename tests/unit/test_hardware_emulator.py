@@ -142,17 +142,22 @@ def test_threads_blocks_and_chunks_do_not_change_the_result(monkeypatch: pytest.
         assert found.equal, found.first_divergence
 
 
-@pytest.mark.parametrize("cost", [(0.0, 1.0, 1.0), (1.0, 0.0, 0.0)], ids=["events", "product"])
-def test_synapses_by_event_and_by_product_are_equal(
-    cost: tuple[float, float, float], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("cost", "grouped"),
+    [((0.0, 1.0, 1.0), 0), ((1.0, 0.0, 0.0), 0), ((0.0, 1.0, 1.0), 64), ((1.0, 0.0, 0.0), 64), ((0.0, 1.0, 1.0), 20)],
+    ids=["events", "product", "groups and events", "groups and product", "groups where they are small"],
+)
+def test_synapses_by_event_by_product_and_in_groups_are_equal(
+    cost: tuple[float, float, float], grouped: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from hardware import kernels
 
     for name, value in zip(("EVENT_COST", "PRODUCT_COST", "OUTPUT_COST"), cost, strict=True):
         monkeypatch.setattr(kernels, name, value)
+    monkeypatch.setattr(kernels, "GROUPED", grouped)
     for seed in range(40):
         rng = np.random.default_rng(seed)
-        program = random_program(rng, inputs=(1, 30), sizes=(1, 30))
+        program = random_program(rng, inputs=(1, 80), sizes=(1, 80))
         inputs = random_inputs(rng, program, 8, 3)
         found = compare(
             emulate(program, inputs, "all", backend="numpy"), emulate(program, inputs, "all", backend="numba"), program
