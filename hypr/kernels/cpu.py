@@ -18,6 +18,7 @@ from hypr.kernels.cpu_eligibility import boundary_gradient, carry
 from hypr.kernels.cpu_loss import step_cross_entropy
 from hypr.kernels.cpu_models import Model, model_of, supported, surrogate_arguments
 from hypr.kernels.cpu_threads import each_range, flushed
+from hypr.kernels.derived import derived
 from hypr.kernels.types import Eligibility, LayerCredit, LayerTrajectory, Mode
 from hypr.neurons.base import Neuron
 
@@ -25,18 +26,34 @@ __all__ = ["boundary_gradient", "carry_eligibility", "credit_layer", "run_layer"
 
 
 @dataclass(frozen=True)
-class _Rows:
-    """A trajectory and its layer's numbers as the kernels take them; shares memory with the tensors where their layout
-    allows.
+class _Numbers:
+    """A layer's numbers as the kernels take them, per-neuron coefficients repeated for a batch.
+
+    Attributes:
+        outgoing: (N, N), row j = weights from neuron j; (0, 0) without recurrence. ``recurrent`` is its transpose.
+        kind, shape: of the surrogate.
     """
 
     model: Model
     effective: dict[str, np.ndarray]
+    coefficients: np.ndarray
+    constants: np.ndarray
+    outgoing: np.ndarray
+    recurrent: np.ndarray
+    kind: int
+    shape: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """A trajectory as the kernels take it, sharing memory with the tensors where their layout allows; and its layer's
+    numbers.
+    """
+
+    numbers: _Numbers
     states: np.ndarray
     spikes: np.ndarray
     current: np.ndarray
-    coefficients: np.ndarray
-    constants: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -67,11 +84,10 @@ def run_layer(layer: Neuron, pre: Tensor, state: Tensor, spikes: Tensor) -> Laye
     trajectory = _Recorded(pre, states.transpose(1, 2), outputs, current.view(steps, batch, n))
     rows = _rows(layer, trajectory)
     object.__setattr__(trajectory, "rows", rows)  # the class is frozen for its users
-    recurrent = layer.recurrent_weight
-    outgoing = np.empty((0, 0), rows.constants.dtype) if recurrent is None else recurrent.T.contiguous().numpy()
-    arguments = (rows.states, rows.spikes, rows.current, rows.coefficients, rows.constants, outgoing)
+    numbers = rows.numbers
+    arguments = (rows.states, rows.spikes, rows.current, numbers.coefficients, numbers.constants, numbers.outgoing)
     with flushed():
-        each_range(steps, batch, n, lambda low, high: rows.model.forward(*arguments, low * n, high * n))
+        each_range(steps, batch, n, lambda low, high: numbers.model.forward(*arguments, low * n, high * n))
     return trajectory
 
 
@@ -86,8 +102,8 @@ def credit_layer(
     if adjoint_end is not None:
         adjoint[0] = adjoint_end.transpose(0, 1).reshape(adjoint.shape[1], -1).numpy()
     direct = np.empty((0, 0), errors.dtype) if full else np.empty_like(errors)
-    d_current, later, sums = _scan(layer, rows, adjoint, full, n, dz=errors, direct=direct)
-    gradients = rows.model.gradients(sums[0].reshape(-1, batch, n).sum(1), rows.effective)
+    d_current, later, sums = _scan(rows, adjoint, full, n, dz=errors, direct=direct)
+    gradients = rows.numbers.model.gradients(sums[0].reshape(-1, batch, n).sum(1), rows.numbers.effective)
     return LayerCredit(
         d_current=torch.from_numpy(d_current).view(steps, batch, n),
         d_direct=None if full else torch.from_numpy(direct).view(steps, batch, n),
@@ -107,7 +123,7 @@ def carry_eligibility(
     start from unit vectors; a filtered spike is one whose error at step t is ``(1 - kappa) kappa^(T - t)``.
     """
     rows, (steps, batch, n) = _rows(layer, trajectory), trajectory.current.shape
-    d, count, dtype = len(layer.state_names), len(layer.state_names) + len(spike_filters), rows.constants.dtype
+    d, count, dtype = len(layer.state_names), len(layer.state_names) + len(spike_filters), rows.current.dtype
     adjoint, errors = np.zeros((count, d, batch * n), dtype), np.zeros((count, steps), dtype)
     onward = np.zeros((count, count, batch * n), dtype)
     for s in range(d):
@@ -115,46 +131,57 @@ def carry_eligibility(
     for s, kappa in enumerate(spike_filters, d):
         errors[s] = (1.0 - kappa) * kappa ** np.arange(steps - 1.0, -1.0, -1.0)
         onward[s, s] = kappa**steps
-    gains, _, sums = _scan(layer, rows, adjoint, False, n, errors=errors)
+    gains, _, sums = _scan(rows, adjoint, False, n, errors=errors)
     onward[:, :d] = adjoint
-    own = rows.model.gradients(sums.reshape(count, -1, batch, n).swapaxes(0, 1), rows.effective)
+    own = rows.numbers.model.gradients(sums.reshape(count, -1, batch, n).swapaxes(0, 1), rows.numbers.effective)
     return carry(gains.reshape(count, steps, -1), onward, own, trajectory, eligibility)
 
 
 def _scan(
-    layer: Neuron, rows: _Rows, adjoint: np.ndarray, full: bool, n: int,
+    rows: _Rows, adjoint: np.ndarray, full: bool, n: int,
     dz: np.ndarray | None = None, errors: np.ndarray | None = None, direct: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
     """Reverse scan of S adjoints (S, d, F), in place: dL/dI (S, T, F), dL/dz at the start (F,), sums (S, k, F)."""
-    (count, _, flat), steps, dtype = adjoint.shape, rows.current.shape[0], rows.constants.dtype
+    (count, _, flat), steps, dtype = adjoint.shape, rows.current.shape[0], rows.current.dtype
     d_current, later, nothing = np.empty((count, steps, flat), dtype), np.empty(flat, dtype), np.empty((0, 0), dtype)
-    sums = np.zeros((count, rows.model.sums, flat), dtype)
-    kind, shape = surrogate_arguments(layer.surrogate) if layer.spiking else (0, [0.0])
-    weight = layer.recurrent_weight
+    numbers, sums = rows.numbers, np.zeros((count, rows.numbers.model.sums, flat), dtype)
     arguments = (
-        rows.states, rows.spikes, rows.current, rows.coefficients, rows.constants, kind, np.array(shape, dtype),
-        nothing if dz is None else dz, nothing if errors is None else errors,
-        nothing if weight is None else weight.detach().contiguous().numpy(), full,
+        rows.states, rows.spikes, rows.current, numbers.coefficients, numbers.constants, numbers.kind, numbers.shape,
+        nothing if dz is None else dz, nothing if errors is None else errors, numbers.recurrent, full,
         adjoint, later, d_current, nothing if direct is None else direct, sums,
     )  # fmt: skip
     with flushed():
-        each_range(steps * count, flat // n, n, lambda low, high: rows.model.credit(*arguments, low * n, high * n))
+        each_range(steps * count, flat // n, n, lambda low, high: numbers.model.credit(*arguments, low * n, high * n))
     return (d_current[0] if count == 1 else d_current), later, sums
 
 
 def _rows(layer: Neuron, trajectory: LayerTrajectory) -> _Rows:
     if isinstance(trajectory, _Recorded) and trajectory.rows is not None:
         return trajectory.rows
-    model, (steps, batch, _) = model_of(layer), trajectory.current.shape
-    effective = {name: value.detach().numpy() for name, value in layer.effective().items()}
+    steps, batch, _ = trajectory.current.shape
     return _Rows(
-        model,
-        effective,
+        derived((_numbers, layer, batch), lambda: _numbers(layer, batch)),
         states=_flat(trajectory.states.transpose(1, 2), steps + 1, trajectory.states.shape[2]),
         spikes=_flat(trajectory.spikes, steps + 1),
         current=_flat(trajectory.current, steps),
+    )
+
+
+def _numbers(layer: Neuron, batch: int) -> _Numbers:
+    model, effective = model_of(layer), {name: value.detach().numpy() for name, value in layer.effective().items()}
+    dtype = next(iter(effective.values())).dtype
+    weight = layer.recurrent_weight
+    recurrent = np.empty((0, 0), dtype) if weight is None else weight.detach().contiguous().numpy()
+    kind, shape = surrogate_arguments(layer.surrogate) if layer.spiking else (0, [0.0])
+    return _Numbers(
+        model,
+        effective,
         coefficients=_repeated(model.coefficients(effective), batch),
-        constants=np.array(model.constants, next(iter(effective.values())).dtype),
+        constants=np.array(model.constants, dtype),
+        outgoing=np.ascontiguousarray(recurrent.T),
+        recurrent=recurrent,
+        kind=kind,
+        shape=np.array(shape, dtype),
     )
 
 

@@ -2,7 +2,8 @@
 
 With ``gains[s, t] = sum_k (prod_{t' > t} A^{t'})_{s k} B_k^t`` the eligibility after the window is
 ``onward e^0 + sum_t gains^t pre^t``, for each sample an outer-product sum over time. Inputs are mostly zeros, so each
-event adds one row instead of a dense matrix product over time.
+event adds one row instead of a dense matrix product over time. A row is the gains of one step and sample, all
+components side by side and filled up with zeros to whole vectors: short loops spend most of their time on their ends.
 
 Arguments: gains (S, T, F); onward (S, S, F); pre (T, B, J); eligibilities (B, K, S, N), contiguous, with K rows for all
 inputs, recurrent neurons, the bias and the neurons' own parameters in this order; samples [first, last).
@@ -14,7 +15,8 @@ import numpy as np
 
 from hypr.kernels.cpu_compile import compiled
 
-_BLOCK = 2**15  # floats of one sample's eligibility worked on at a time: 128 or 256 KiB, which a level-2 cache holds
+_BLOCK = 2**17  # gains of one sample gathered at a time: 512 KiB or 1 MiB, which a level-2 cache holds
+_VECTOR = 16  # numbers, to which rows are filled up
 
 
 @compiled
@@ -26,10 +28,8 @@ def carry_over(gains, onward, own, has_bias, few_inputs, pre, few_spikes, spikes
     inputs, neurons = pre.shape[2], spikes.shape[2]
     transport(onward, old, new, first, last)
     add_own(gains, own, has_bias, new, inputs + neurons, first, last)
-    if few_inputs:
-        add_events(gains, pre, new, 0, first, last)
-    if few_spikes and neurons > 0:
-        add_events(gains, spikes, new, inputs, first, last)
+    if few_inputs or few_spikes:
+        add_events(gains, few_inputs, pre, few_spikes and neurons > 0, spikes, new, first, last)
 
 
 @compiled
@@ -66,31 +66,55 @@ def add_own(gains, own, has_bias, result, row, first, last):  # type: ignore[no-
 
 
 @compiled
-def add_events(gains, pre, result, row, first, last):  # type: ignore[no-untyped-def]
-    """result[b, row + j, s] += sum_t pre[t, b, j] gains[s, t, b], steps in ascending order."""
-    steps, _, inputs = pre.shape
+def add_events(gains, with_inputs, pre, with_spikes, spikes, result, first, last):  # type: ignore[no-untyped-def]
+    """result[b, j] += sum_t pre[t, b, j] gains[:, t, b], and after the rows of the inputs the same for the spikes."""
+    steps, inputs = pre.shape[0], pre.shape[2]
     components, neurons = result.shape[2:]
-    width = max(_BLOCK // (inputs * components), 16)
-    where, start = np.empty(steps * inputs + 1, np.int64), np.empty(steps + 1, np.int64)
+    width = min(neurons, max(_BLOCK // (steps * components), _VECTOR))
+    rows = np.zeros((steps, -(-components * width // _VECTOR) * _VECTOR), gains.dtype)
     for b in range(first, last):
-        count = 0
-        for t in range(steps):
-            start[t] = count
-            for j in range(inputs):
-                where[count] = j
-                count += 1 if pre[t, b, j] != 0 else 0
-        start[steps] = count
         for low in range(0, neurons, width):
             size = min(width, neurons - low)
-            for t in range(steps):
-                for event in range(start[t], start[t + 1]):
-                    j = where[event]
-                    x = pre[t, b, j]
-                    for s in range(components):
-                        out = result[b, row + j, s, low : low + size]
-                        gain = gains[s, t, b * neurons + low : b * neurons + low + size]
-                        for n in range(size):
-                            out[n] += x * gain[n]
+            for s in range(components):
+                for t in range(steps):
+                    row = rows[t, s * size : (s + 1) * size]
+                    gain = gains[s, t, b * neurons + low : b * neurons + low + size]
+                    for n in range(size):
+                        row[n] = gain[n]
+            if with_inputs:
+                _add_events(rows, pre, b, result[b, :inputs, :, low : low + size])
+            if with_spikes:
+                _add_events(rows, spikes, b, result[b, inputs:, :, low : low + size])
+
+
+@compiled
+def _add_events(rows, pre, b, result):  # type: ignore[no-untyped-def]
+    """result[j] += sum_t pre[t, b, j] rows[t], four events a pass, steps in ascending order. The list of events is made
+    without branches.
+    """
+    steps, _, inputs = pre.shape
+    components, neurons = result.shape[1:]
+    events, total = np.empty(steps + 1, np.int64), np.empty(rows.shape[1], rows.dtype)
+    for j in range(inputs):
+        count = 0
+        for t in range(steps):
+            events[count] = t
+            count += 1 if pre[t, b, j] != 0 else 0
+        total[:] = 0
+        fours = count - count % 4
+        for k in range(0, fours, 4):
+            t, u, v, w = events[k], events[k + 1], events[k + 2], events[k + 3]
+            xt, xu, xv, xw = pre[t, b, j], pre[u, b, j], pre[v, b, j], pre[w, b, j]
+            for n in range(total.size):
+                total[n] += (xt * rows[t, n] + xu * rows[u, n]) + (xv * rows[v, n] + xw * rows[w, n])
+        for k in range(fours, count):
+            t = events[k]
+            xt = pre[t, b, j]
+            for n in range(total.size):
+                total[n] += xt * rows[t, n]
+        for s in range(components):
+            for n in range(neurons):
+                result[j, s, n] += total[s * neurons + n]
 
 
 @compiled

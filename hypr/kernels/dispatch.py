@@ -19,6 +19,7 @@ from torch import Tensor
 
 from hypr.errors import HyprError
 from hypr.kernels import reference
+from hypr.kernels.derived import derived
 from hypr.kernels.types import Eligibility, LayerCredit, LayerTrajectory, Mode
 from hypr.neurons.base import Neuron
 
@@ -77,6 +78,10 @@ def kernel_name(layer: Neuron) -> str:
 
 
 def _kernels(layer: Neuron) -> ModuleType:
+    return derived((_kernels, _choice.get(), layer), lambda: _select(layer))
+
+
+def _select(layer: Neuron) -> ModuleType:
     choice = _chosen()
     if choice == "reference":
         return reference

@@ -18,8 +18,8 @@ Mode = Literal["detached", "full"]
 
 @dataclass(frozen=True)
 class LayerTrajectory:
-    """One window of one layer, as recorded by the S-stage. All tensors share one floating dtype and device and are
-    contiguous.
+    """One window of one layer, as recorded by the S-stage. All tensors share one floating dtype and device; any
+    strides are allowed (the compiled CPU kernels record ``states`` as a transposed view).
 
     Attributes:
         pre: (T, B, n_in), inputs of the layer (spikes of the layer below at the same step, or scaled network inputs).

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from hypr.errors import HyprError
 from hypr.kernels import dispatch
+from hypr.kernels.derived import constant_parameters
 from hypr.kernels.reference import start_eligibility
 from hypr.kernels.types import Eligibility, LayerTrajectory, Mode
 from hypr.learning.rule import Gradients, Rule
@@ -90,6 +91,7 @@ class WindowedRule(Rule):
         """Carry before the first window."""
         return Carry(self.net.initial_state(batch), [None] * len(self.net.layers))
 
+    @constant_parameters()
     def process(
         self, pre: Tensor, target: Tensor, weight: Tensor, carry: Carry, gradients: Gradients, endless: bool
     ) -> tuple[Tensor, Tensor, list[Tensor]]:
