@@ -22,7 +22,7 @@ Paths = Literal["full", "own_state", "readout_memory", "same_step"]
 
 
 class Autograd(Rule):
-    """Gradient by autograd along the chosen paths.
+    """Gradient by autograd along the chosen paths, always of the float steps (another ``net.stage`` is not used).
 
     Args:
         net, loss: see :class:`hypr.learning.rule.Rule`.
@@ -43,8 +43,6 @@ class Autograd(Rule):
         self.paths, self.truncate = paths, truncate
 
     def backward(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
-        if self.net.stage is not None:
-            raise HyprError("Autograd differentiates the float steps; it cannot take another S-stage (integers)")
         pre, target, weight = self._batch(x, y, mask)
         with torch.enable_grad():
             output = self._run(pre)
