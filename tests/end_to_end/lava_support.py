@@ -58,7 +58,7 @@ def children_of(parent: int) -> list[int]:
     return sorted(int(pid) for pid in text.split())
 
 
-def wait_until(condition, seconds: float = 10.0) -> bool:
+def wait_until(condition, seconds: float = 60.0) -> bool:
     """Poll until the condition holds; False after ``seconds``."""
     deadline = time.monotonic() + seconds
     while not condition():

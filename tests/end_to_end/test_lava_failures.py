@@ -55,6 +55,10 @@ class Interference:
         assert [s for s in self.segments if s.exists()] == []
 
 
+NO_HANG_S = 120.0
+"""A run that is not ended hangs for ever; a busy machine may take a while to end one."""
+
+
 def run_with(action, timeout_s: float = 60.0) -> tuple[str, Interference, float]:
     program, inputs = brf_network(T=5000, B=20)  # a minute and more: the action comes in the middle
     interference = Interference(action)
@@ -67,14 +71,14 @@ def run_with(action, timeout_s: float = 60.0) -> tuple[str, Interference, float]
 def test_a_lava_process_that_is_killed_ends_the_run_with_its_exit_code():
     message, interference, seconds = run_with(lambda worker: os.kill(children_of(worker)[-1], signal.SIGKILL))
     assert "a Lava process died with exit code -9 in the middle of the run" in message
-    assert seconds < 30
+    assert seconds < NO_HANG_S
     interference.assert_nothing_is_left()
 
 
 def test_a_worker_that_is_killed_ends_the_run():
     message, interference, seconds = run_with(lambda worker: os.kill(worker, signal.SIGKILL))
     assert "the Lava worker ended with exit code -9 (task 0, step" in message
-    assert seconds < 30
+    assert seconds < NO_HANG_S
     interference.assert_nothing_is_left()
 
 
@@ -93,7 +97,7 @@ def test_a_lava_process_that_hangs_is_noticed_by_the_worker():
     stop = lambda worker: os.kill(children_of(worker)[-1], signal.SIGSTOP)  # noqa: E731
     message, interference, seconds = run_with(stop, timeout_s=2.0)
     assert "no time step finished for 2 s" in message
-    assert seconds < 30
+    assert seconds < NO_HANG_S
     interference.assert_nothing_is_left()
 
 
@@ -101,7 +105,7 @@ def test_a_worker_that_hangs_is_noticed_by_the_main_process(monkeypatch):
     monkeypatch.setattr(runtime, "GRACE_S", 1.0)
     message, interference, seconds = run_with(lambda worker: os.killpg(worker, signal.SIGSTOP), timeout_s=2.0)
     assert "the Lava worker stood still for 3 s (task 0, step" in message
-    assert seconds < 30
+    assert seconds < NO_HANG_S
     interference.assert_nothing_is_left()
 
 
@@ -129,7 +133,7 @@ def test_interrupting_or_killing_the_main_process_ends_the_worker_too(number):
         segments = mapped_segments(worker)
         assert segments
         main.send_signal(number)
-        main.wait(timeout=20)
+        main.wait(timeout=NO_HANG_S)
         assert wait_until(lambda: no_member_left(worker))
         assert [s for s in segments if s.exists()] == []
         if number == signal.SIGINT:
@@ -155,7 +159,7 @@ def in_runtime(python: Path, script: str) -> str:
         env=main_environment(),
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=2 * NO_HANG_S,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -166,7 +170,7 @@ def test_an_exception_in_a_process_model_comes_back_with_its_traceback_and_lava_
     assert "a Lava process failed: ArithmeticError: injected fault" in lines
     assert "traceback: ArithmeticError: injected fault" in lines
     seconds = next(line for line in lines if line.startswith("seconds"))
-    assert float(seconds.split()[1]) < 30
+    assert float(seconds.split()[1]) < NO_HANG_S
     assert lines[-1].startswith("(60, 2, ")
 
 
