@@ -1,12 +1,15 @@
 """BPTT steps of other frameworks, same sizes and data: recurrent LIF layer, leaky readout, cross entropy per step.
 
 Each framework runs its own LIF with its own surrogate, in its plain form for recurrent layers on the CPU; the networks
-have the same layers, not the same equations. A framework that is not installed is left out.
+have the same layers, not the same equations. A framework that is not installed is left out. Spyx runs on JAX: its whole
+step is compiled ahead of time, and the time of that is kept apart.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.util import find_spec
 
 import torch
@@ -15,13 +18,43 @@ from torch import Tensor, nn
 Step = Callable[[], Tensor]
 
 
-def available() -> dict[str, Callable[[Tensor, Tensor, int, int], Step]]:
-    """Step builders by name, for the frameworks that are installed."""
-    builders = {"snntorch": _snntorch, "norse": _norse, "spikingjelly": _spikingjelly, "torch-autograd": _torch}
-    return {name: build for name, build in builders.items() if name == "torch-autograd" or find_spec(name) is not None}
+@dataclass(frozen=True)
+class Peer:
+    """One training step of another framework.
+
+    Attributes:
+        call: does the step and returns the loss.
+        compile_seconds: wall time of compiling the step ahead of its first call, None where nothing is compiled.
+    """
+
+    call: Step
+    compile_seconds: float | None = None
 
 
-def _step(module: nn.Module, x: Tensor, y: Tensor) -> Step:
+Build = Callable[[Tensor, Tensor, int, int], Peer]
+
+
+def available() -> dict[str, Build]:
+    """Builders by name, for the frameworks that are installed: x (B, T, n_in), y (B, T), hidden, outputs -> Peer."""
+    return {name: build for name, (build, needs) in _builders().items() if all(map(find_spec, needs))}
+
+
+def missing() -> list[str]:
+    """Names of the frameworks that are left out because they, or what they run on, are not installed."""
+    return [name for name in _builders() if name not in available()]
+
+
+def _builders() -> dict[str, tuple[Build, tuple[str, ...]]]:
+    return {
+        "snntorch": (_snntorch, ("snntorch",)),
+        "norse": (_norse, ("norse",)),
+        "spikingjelly": (_spikingjelly, ("spikingjelly",)),
+        "spyx": (_spyx, ("spyx", "jax", "flax")),
+        "torch-autograd": (_torch, ()),
+    }
+
+
+def _step(module: nn.Module, x: Tensor, y: Tensor) -> Peer:
     """Forward over x (B, T, n_in), mean cross entropy with classes y (B, T), backward."""
     pre, target = x.transpose(0, 1).contiguous(), y.T.reshape(-1)
 
@@ -31,10 +64,10 @@ def _step(module: nn.Module, x: Tensor, y: Tensor) -> Step:
         loss.backward()
         return loss.detach()
 
-    return call
+    return Peer(call)
 
 
-def _snntorch(x: Tensor, y: Tensor, hidden: int, outputs: int) -> Step:
+def _snntorch(x: Tensor, y: Tensor, hidden: int, outputs: int) -> Peer:
     import snntorch as snn
 
     class Net(nn.Module):
@@ -56,7 +89,7 @@ def _snntorch(x: Tensor, y: Tensor, hidden: int, outputs: int) -> Step:
     return _step(Net(), x, y)
 
 
-def _norse(x: Tensor, y: Tensor, hidden: int, outputs: int) -> Step:
+def _norse(x: Tensor, y: Tensor, hidden: int, outputs: int) -> Peer:
     import norse.torch as norse
 
     class Net(nn.Module):
@@ -76,7 +109,7 @@ def _norse(x: Tensor, y: Tensor, hidden: int, outputs: int) -> Step:
     return _step(Net(), x, y)
 
 
-def _spikingjelly(x: Tensor, y: Tensor, hidden: int, outputs: int) -> Step:
+def _spikingjelly(x: Tensor, y: Tensor, hidden: int, outputs: int) -> Peer:
     from spikingjelly.activation_based import functional, layer, neuron
 
     class Net(nn.Module):
@@ -98,7 +131,43 @@ def _spikingjelly(x: Tensor, y: Tensor, hidden: int, outputs: int) -> Step:
     return _step(Net(), x, y)
 
 
-def _torch(x: Tensor, y: Tensor, hidden: int, outputs: int) -> Step:
+def _spyx(x: Tensor, y: Tensor, hidden: int, outputs: int) -> Peer:
+    """Spyx's own recurrent LIF (SuperSpike surrogate, its default) under its scan, compiled by XLA for the CPU."""
+    import jax
+
+    jax.config.update("jax_platforms", "cpu")  # before the first array; a GPU would not be compared like with like
+    import spyx.nn
+    from flax import nnx
+    from jax import numpy as jnp
+
+    rngs = nnx.Rngs(0)
+    model = spyx.nn.Sequential(
+        nnx.Linear(x.shape[2], hidden, rngs=rngs),
+        spyx.nn.RLIF((hidden,), beta=0.95, rngs=rngs),
+        nnx.Linear(hidden, outputs, rngs=rngs),
+        spyx.nn.LI((outputs,), beta=0.95, rngs=rngs),
+    )
+    structure, parameters = nnx.split(model)
+    pre, target = jnp.asarray(x.transpose(0, 1).numpy()), jnp.asarray(y.T.numpy(), dtype=jnp.int32)
+
+    def mean_loss(parameters: nnx.State, pre: jax.Array, target: jax.Array) -> jax.Array:
+        traces, _ = spyx.nn.run(nnx.merge(structure, parameters), pre)
+        likelihood = jnp.take_along_axis(jax.nn.log_softmax(traces), target[..., None], axis=-1)
+        return -likelihood.mean()
+
+    start = time.perf_counter()
+    step = jax.jit(jax.value_and_grad(mean_loss)).lower(parameters, pre, target).compile()
+    seconds = time.perf_counter() - start
+
+    def call() -> Tensor:
+        # JAX returns before it has computed: wait for the loss and for every gradient.
+        loss, _ = jax.block_until_ready(step(parameters, pre, target))
+        return torch.tensor(float(loss))
+
+    return Peer(call, seconds)
+
+
+def _torch(x: Tensor, y: Tensor, hidden: int, outputs: int) -> Peer:
     """Our own LIF step under torch.autograd, without any kernel of ours: what a plain PyTorch loop costs."""
     import hypr
     from hypr.learning.autograd import Autograd
@@ -110,4 +179,4 @@ def _torch(x: Tensor, y: Tensor, hidden: int, outputs: int) -> Step:
         net.zero_grad(set_to_none=True)
         return rule.backward(x, y)
 
-    return call
+    return Peer(call)

@@ -24,6 +24,7 @@ from torch import Tensor
 import hypr
 from benchmarks import peers
 from benchmarks.timing import Timing, as_dictionary, interleave, machine
+from export.files import write_atomically
 from hypr.kernels import dispatch
 from hypr.learning import BPTT, HYPR, EProp, HYPRWindow
 from hypr.learning.rule import Rule
@@ -116,7 +117,7 @@ def run(
     with_peers: bool = False,
 ) -> dict[str, Any]:
     """All cases interleaved, compiled and, if wanted, by the reference and by other frameworks; plain data."""
-    calls, rates = {}, {}
+    calls, rates, compile_seconds = {}, {}, {}
     for case in cases:
         for kernels in ("compiled", "reference") if reference else ("compiled",):
             # eprop has no compiled form: it is the plain step-by-step baseline.
@@ -127,23 +128,65 @@ def run(
             rates[case.name()] = rate
     for name, build in peers.available().items() if with_peers else ():
         x, y = batch(cases[0], data=data)
-        calls[f"{PEER}{name}"] = build(x, y, cases[0].hidden, cases[0].outputs)
-    timings = interleave(calls, repeats, seconds)
-    return {"machine": machine(), "rates": rates, "timings": as_dictionary(timings)}
+        peer = build(x, y, cases[0].hidden, cases[0].outputs)
+        calls[f"{PEER}{name}"] = peer.call
+        if peer.compile_seconds is not None:
+            compile_seconds[f"{PEER}{name}"] = peer.compile_seconds
+    timings = as_dictionary(interleave(calls, repeats, seconds))
+    return {"machine": machine(), "rates": rates, "timings": timings, "compile_seconds": compile_seconds}
 
 
-def peer_table(timings: dict[str, dict[str, Any]]) -> str:
-    """Markdown: BPTT steps of other frameworks, and how many steps of ours fit into one of theirs."""
+def peer_table(timings: dict[str, dict[str, Any]], compile_seconds: dict[str, float]) -> str:
+    """Markdown: BPTT steps of other frameworks, and how many steps of ours fit into one of theirs.
+
+    Args:
+        timings: by name, ours and theirs, as ``run`` returns them.
+        compile_seconds: time of compiling a peer's step ahead, by the same name; it is in none of the other columns.
+    """
     ours = {name.split(" | ")[0]: _timing(value) for name, value in timings.items() if name.endswith("| compiled")}
     shown = {name: timing for name, timing in ours.items() if timing is not None and " lif " in f" {name} "}
-    lines = ["| BPTT step of | least ms | " + " | ".join(f"times {name}" for name in shown) + " |"]
-    lines.append("|---" * (2 + len(shown)) + "|")
+    heads = ["BPTT step of", "least ms", "cpu ms", "compile s", *(f"times {name}" for name in shown)]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for name, value in timings.items():
         theirs = _timing(value) if name.startswith(PEER) else None
         if theirs is not None:
-            ratios = " | ".join(f"{theirs.least / timing.least:.0f}" for timing in shown.values())
-            lines.append(f"| {name.removeprefix(PEER)} | {1e3 * theirs.least:.0f} | {ratios} |")
+            compiled = f"{compile_seconds[name]:.2f}" if name in compile_seconds else ""
+            cells = [name.removeprefix(PEER), f"{1e3 * theirs.least:.1f}", f"{1e3 * theirs.cpu:.1f}", compiled]
+            cells += [f"{theirs.least / timing.least:.1f}" for timing in shown.values()]
+            lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def draw(timings: dict[str, dict[str, Any]], path: Path) -> None:
+    """Bar chart (PNG) of the least wall time of every step, slowest on top, milliseconds on a logarithmic axis.
+
+    Raises:
+        ExportError: the folder of ``path`` does not exist or cannot be written.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    from matplotlib.patches import Patch
+
+    kinds = {"ours, compiled": "#2f6f9f", "ours, reference": "#9db8cc", "other frameworks, BPTT": "#c9803a"}
+    ours, reference, theirs = kinds
+    rows = sorted((1e3 * values["least"], name) for name, values in timings.items())
+    kind = [theirs if name.startswith(PEER) else ours if name.endswith("| compiled") else reference for _, name in rows]
+    labels = [name.removeprefix(PEER).replace(" | reference", ", reference").split(" | ")[0] for _, name in rows]
+    figure, axes = plt.subplots(figsize=(8, 0.36 * len(rows) + 1.4), layout="constrained")
+    places = range(len(rows))  # not the labels: two rows may bear the same one
+    axes.barh(places, [least for least, _ in rows], color=[kinds[one] for one in kind])
+    axes.set_yticks(places, labels)
+    axes.set(xscale="log", xlabel="least wall time of one training step, ms (log scale)")
+    for place, (least, _) in enumerate(rows):
+        axes.text(least, place, f" {least:.3g}" if least < 1000 else f" {least:.0f}", va="center")
+    axes.margins(x=0.12, y=0.02)
+    axes.spines[["top", "right"]].set_visible(False)
+    shown = [one for one in kinds if one in kind]
+    axes.legend(handles=[Patch(color=kinds[one], label=one) for one in shown], loc="lower right")
+    write_atomically(path, lambda part: figure.savefig(part, dpi=120, format="png"))
+    plt.close(figure)
 
 
 def table(timings: dict[str, dict[str, Any]], rates: dict[str, float]) -> str:
@@ -215,13 +258,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--data", type=Path, help="folder with QTDB_train.mat; random spikes of the same rate without it"
     )
     parser.add_argument("--json", type=Path, help="file for all figures")
+    parser.add_argument(
+        "--plot", type=Path, metavar="FILE.png", help="write a bar chart of the step times to this file"
+    )
     options = parser.parse_args(arguments)
+    if options.plot and (options.plot.suffix.lower() != ".png" or not options.plot.parent.is_dir()):
+        parser.error(f"--plot {options.plot}: must be a .png file in a folder that exists")
     torch.set_num_threads(options.threads)
     result = run(_cases(options), options.repeats, options.seconds, options.reference, options.data, options.peers)
     print(json.dumps(result["machine"]))
     print(table(result["timings"], result["rates"]))
     if options.peers:
-        print(peer_table(result["timings"]))
+        print(peer_table(result["timings"], result["compile_seconds"]))
+        if peers.missing():
+            print(f"left out, not installed: {', '.join(peers.missing())} (pip install 'hypr[bench]')")
+    if options.plot:
+        draw(result["timings"], options.plot)
     if options.json:
         options.json.write_text(json.dumps(result, indent=1) + "\n")
     return 0
