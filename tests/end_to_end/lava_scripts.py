@@ -6,6 +6,7 @@ the managed runtime.
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 
@@ -26,6 +27,7 @@ def long_run() -> None:
     """Main side: a run of many minutes, for tests that interrupt it."""
     from hardware.lava.runtime import run
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit it ignored
     program, inputs = brf_network(T=20_000, B=50)
     run(program, inputs, connections="dense", progress=lambda *at: print(*at, flush=True))
 
