@@ -30,12 +30,14 @@ class _Numbers:
     """A layer's numbers as the kernels take them, per-neuron coefficients repeated for a batch.
 
     Attributes:
+        mixing: (P, k, N), which makes gradients by the effective parameters of the kernels' k sums.
         outgoing: (N, N), row j = weights from neuron j; (0, 0) without recurrence. ``recurrent`` is its transpose.
         kind, shape: of the surrogate.
     """
 
     model: Model
-    effective: dict[str, np.ndarray]
+    effective: tuple[str, ...]
+    mixing: np.ndarray
     coefficients: np.ndarray
     constants: np.ndarray
     outgoing: np.ndarray
@@ -91,7 +93,6 @@ def run_layer(layer: Neuron, pre: Tensor, state: Tensor, spikes: Tensor) -> Laye
     return trajectory
 
 
-@torch.no_grad()
 def credit_layer(
     layer: Neuron, trajectory: LayerTrajectory, dz: Tensor, mode: Mode = "detached", adjoint_end: Tensor | None = None
 ) -> LayerCredit:
@@ -100,20 +101,20 @@ def credit_layer(
     errors = dz.detach().contiguous().numpy().reshape(steps, -1)
     adjoint = np.zeros((1, len(layer.state_names), batch * n), errors.dtype)
     if adjoint_end is not None:
-        adjoint[0] = adjoint_end.transpose(0, 1).reshape(adjoint.shape[1], -1).numpy()
+        adjoint[0] = adjoint_end.detach().transpose(0, 1).reshape(adjoint.shape[1], -1).numpy()
     direct = np.empty((0, 0), errors.dtype) if full else np.empty_like(errors)
     d_current, later, sums = _scan(rows, adjoint, full, n, dz=errors, direct=direct)
-    gradients = rows.numbers.model.gradients(sums[0].reshape(-1, batch, n).sum(1), rows.numbers.effective)
+    numbers = rows.numbers
+    gradients = (numbers.mixing * sums[0].reshape(-1, batch, n).sum(1)).sum(1)
     return LayerCredit(
         d_current=torch.from_numpy(d_current).view(steps, batch, n),
         d_direct=None if full else torch.from_numpy(direct).view(steps, batch, n),
-        d_parameters={name: torch.from_numpy(value) for name, value in gradients.items()},
+        d_parameters=dict(zip(numbers.effective, torch.from_numpy(gradients).unbind(), strict=True)),
         adjoint_start=torch.from_numpy(adjoint).view(-1, batch, n).transpose(0, 1),
         dz_start=torch.from_numpy(later).view(batch, n) if full else None,
     )
 
 
-@torch.no_grad()
 def carry_eligibility(
     layer: Neuron, trajectory: LayerTrajectory, eligibility: Eligibility, spike_filters: tuple[float, ...] = ()
 ) -> Eligibility:
@@ -133,8 +134,7 @@ def carry_eligibility(
         onward[s, s] = kappa**steps
     gains, _, sums = _scan(rows, adjoint, False, n, errors=errors)
     onward[:, :d] = adjoint
-    own = rows.numbers.model.gradients(sums.reshape(count, -1, batch, n).swapaxes(0, 1), rows.numbers.effective)
-    return carry(gains.reshape(count, steps, -1), onward, own, trajectory, eligibility)
+    return carry(gains.reshape(count, steps, -1), onward, sums, rows.numbers.mixing, trajectory, eligibility)
 
 
 def _scan(
@@ -175,7 +175,8 @@ def _numbers(layer: Neuron, batch: int) -> _Numbers:
     kind, shape = surrogate_arguments(layer.surrogate) if layer.spiking else (0, [0.0])
     return _Numbers(
         model,
-        effective,
+        tuple(effective),
+        mixing=_mixing(model, effective),
         coefficients=_repeated(model.coefficients(effective), batch),
         constants=np.array(model.constants, dtype),
         outgoing=np.ascontiguousarray(recurrent.T),
@@ -183,6 +184,14 @@ def _numbers(layer: Neuron, batch: int) -> _Numbers:
         kind=kind,
         shape=np.array(shape, dtype),
     )
+
+
+def _mixing(model: Model, effective: dict[str, np.ndarray]) -> np.ndarray:
+    """(P, k, N): gradients are linear in the sums, so those of unit sums say all."""
+    some = next(iter(effective.values()))
+    units = np.repeat(np.eye(model.sums, dtype=some.dtype)[:, :, None], some.size, axis=2)
+    gradients = model.gradients(units, effective)
+    return np.stack([gradients[name] for name in effective])
 
 
 def _flat(value: Tensor, *leading: int) -> np.ndarray:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hypr.kernels.cpu_compile import compiled
+from hypr.kernels.cpu_compile import compiled, inlined
 from hypr.kernels.cpu_math import add_recurrent, add_recurrent_error, arriving, surrogate
 
 
@@ -26,7 +26,7 @@ def forward_se_adlif(states, spikes, current, coefficients, constants, outgoing,
         )  # fmt: skip
 
 
-@compiled
+@inlined
 def _step_se_adlif(u, w, z, current, alpha, beta, ga, gb, constants, new_u, new_w, spikes):  # type: ignore[no-untyped-def]
     theta, takes_current = constants[0], constants[1]
     zero, one = constants.dtype.type(0), constants.dtype.type(1)
@@ -70,7 +70,7 @@ def credit_se_adlif(  # type: ignore[no-untyped-def]
                 out[i] = (one - alpha[i]) * psi[i] * error[i]
 
 
-@compiled
+@inlined
 def _distance_se_adlif(u, w, z, current, alpha, constants, new, x):  # type: ignore[no-untyped-def]
     theta, one = constants[0], constants.dtype.type(1)
     for i in range(u.size):
@@ -89,7 +89,7 @@ def _sums_se_adlif(w, z, new, constants, m_w, by_w, by_kept, by_spike):  # type:
         by_spike[i] += m_w[i] * (fired if takes_current > zero else z[i])
 
 
-@compiled
+@inlined
 def _adjoint_se_adlif(  # type: ignore[no-untyped-def]
     u, w, z, current, alpha, beta, ga, gb, constants, new, psi, error, m_u, m_w, d_current, by_alpha, back
 ):  # fmt: skip
@@ -120,7 +120,7 @@ def forward_alif(states, spikes, current, coefficients, constants, outgoing, low
         )  # fmt: skip
 
 
-@compiled
+@inlined
 def _step_alif(u, a, z, current, alpha, rho, constants, new_u, new_a, spikes):  # type: ignore[no-untyped-def]
     beta, b0 = constants[0], constants[1]
     zero, one = constants.dtype.type(0), constants.dtype.type(1)
@@ -164,7 +164,7 @@ def credit_alif(  # type: ignore[no-untyped-def]
                 out[i] = (one - alpha[i]) * psi[i] * error[i]
 
 
-@compiled
+@inlined
 def _distance_alif(u, a, z, current, alpha, rho, constants, x):  # type: ignore[no-untyped-def]
     beta, b0, one = constants[0], constants[1], constants.dtype.type(1)
     for i in range(u.size):
@@ -172,7 +172,7 @@ def _distance_alif(u, a, z, current, alpha, rho, constants, x):  # type: ignore[
         x[i] = alpha[i] * u[i] + (one - alpha[i]) * current[i] - threshold * z[i] - threshold
 
 
-@compiled
+@inlined
 def _adjoint_alif(  # type: ignore[no-untyped-def]
     u, a, z, current, alpha, rho, constants, psi, error, m_u, m_a, d_current, by_alpha, by_rho, back
 ):  # fmt: skip

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hypr.kernels.cpu_compile import compiled
+from hypr.kernels.cpu_compile import compiled, inlined
 from hypr.kernels.cpu_math import add_recurrent, add_recurrent_error, arriving, exponential, surrogate
 
 
@@ -26,7 +26,7 @@ def forward_euler(states, spikes, current, coefficients, constants, outgoing, lo
         )  # fmt: skip
 
 
-@compiled
+@inlined
 def _step_euler(u, v, q, current, damping, omega, constants, new_u, new_v, new_q, spikes):  # type: ignore[no-untyped-def]
     dt, theta, gamma = constants[0], constants[1], constants[2]
     zero, one = constants.dtype.type(0), constants.dtype.type(1)
@@ -69,14 +69,14 @@ def credit_euler(  # type: ignore[no-untyped-def]
                 row[i] = dt * psi[i] * error[i]
 
 
-@compiled
+@inlined
 def _distance_euler(u, v, q, current, damping, omega, constants, x):  # type: ignore[no-untyped-def]
     dt, theta = constants[0], constants[1]
     for i in range(u.size):
         x[i] = u[i] + dt * ((damping[i] - q[i]) * u[i] - omega[i] * v[i] + current[i]) - theta - q[i]
 
 
-@compiled
+@inlined
 def _adjoint_euler(u, v, q, damping, omega, constants, psi, error, m_u, m_v, m_q, d_current, by_c, by_angle):  # type: ignore[no-untyped-def]
     dt, gamma = constants[0], constants[2]
     for i in range(u.size):
@@ -105,7 +105,7 @@ def forward_exponential(states, spikes, current, coefficients, constants, outgoi
         )  # fmt: skip
 
 
-@compiled
+@inlined
 def _step_exponential(u, v, q, current, offset, cos, sin, constants, new_u, new_v, new_q, spikes):  # type: ignore[no-untyped-def]
     dt, theta, gamma = constants[0], constants[1], constants[2]
     zero, one = constants.dtype.type(0), constants.dtype.type(1)
@@ -149,7 +149,7 @@ def credit_exponential(  # type: ignore[no-untyped-def]
                 row[i] = dt * psi[i] * error[i]
 
 
-@compiled
+@inlined
 def _distance_exponential(u, v, q, current, offset, cos, sin, constants, decay, x):  # type: ignore[no-untyped-def]
     dt, theta = constants[0], constants[1]
     for i in range(u.size):
@@ -157,7 +157,7 @@ def _distance_exponential(u, v, q, current, offset, cos, sin, constants, decay, 
         x[i] = decay[i] * (cos[i] * u[i] - sin[i] * v[i]) + dt * current[i] - theta - q[i]
 
 
-@compiled
+@inlined
 def _adjoint_exponential(u, v, decay, cos, sin, constants, psi, error, m_u, m_v, m_q, d_current, by_c, by_angle):  # type: ignore[no-untyped-def]
     dt, gamma = constants[0], constants[2]
     for i in range(u.size):

@@ -5,8 +5,9 @@ With ``gains[s, t] = sum_k (prod_{t' > t} A^{t'})_{s k} B_k^t`` the eligibility 
 event adds one row instead of a dense matrix product over time. A row is the gains of one step and sample, all
 components side by side and filled up with zeros to whole vectors: short loops spend most of their time on their ends.
 
-Arguments: gains (S, T, F); onward (S, S, F); pre (T, B, J); eligibilities (B, K, S, N), contiguous, with K rows for all
-inputs, recurrent neurons, the bias and the neurons' own parameters in this order; samples [first, last).
+Arguments: gains (S, T, F); onward (S, S, F); sums (S, k, F) of the scans and mixing (P, k, N), which makes gradients by the
+neurons' own P parameters of them; pre (T, B, J); eligibilities (B, K, S, N), contiguous, with K rows for all inputs,
+recurrent neurons, the bias and the neurons' own parameters in this order; samples [first, last).
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ _VECTOR = 16  # numbers, to which rows are filled up
 
 
 @compiled
-def carry_over(gains, onward, own, has_bias, few_inputs, pre, few_spikes, spikes, old, new, first, last):  # type: ignore[no-untyped-def]
+def carry_over(gains, onward, sums, mixing, has_bias, few_inputs, pre, few_spikes, spikes, old, new, first, last):  # type: ignore[no-untyped-def]
     """new = onward . old + what the window adds; inputs and spikes only where they are few, else a product follows.
 
     spikes: (T, B, N), those of the step before each; (0, 0, 0) for a layer without recurrence.
     """
     inputs, neurons = pre.shape[2], spikes.shape[2]
     transport(onward, old, new, first, last)
-    add_own(gains, own, has_bias, new, inputs + neurons, first, last)
+    add_own(gains, sums, mixing, has_bias, new, inputs + neurons, first, last)
     if few_inputs or few_spikes:
         add_events(gains, few_inputs, pre, few_spikes and neurons > 0, spikes, new, first, last)
 
@@ -48,8 +49,8 @@ def transport(onward, eligibility, result, first, last):  # type: ignore[no-unty
 
 
 @compiled
-def add_own(gains, own, has_bias, result, row, first, last):  # type: ignore[no-untyped-def]
-    """From row ``row``: the bias, if it has one, gets sum_t gains[s, t, b]; then one row for each of own (P, S, F)."""
+def add_own(gains, sums, mixing, has_bias, result, row, first, last):  # type: ignore[no-untyped-def]
+    """From row ``row``: the bias, if it has one, gets sum_t gains[s, t, b]; then one row for each own parameter."""
     components, neurons = result.shape[2:]
     for b in range(first, last):
         low = b * neurons
@@ -60,9 +61,10 @@ def add_own(gains, own, has_bias, result, row, first, last):  # type: ignore[no-
                     gain = gains[s, t, low : low + neurons]
                     for n in range(neurons):
                         out[n] += gain[n]
-            for p in range(own.shape[0]):
-                for n in range(neurons):
-                    result[b, row + has_bias + p, s, n] += own[p, s, low + n]
+            for p in range(mixing.shape[0]):
+                for k in range(mixing.shape[1]):
+                    for n in range(neurons):
+                        result[b, row + has_bias + p, s, n] += mixing[p, k, n] * sums[s, k, low + n]
 
 
 @compiled

@@ -47,3 +47,10 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
         return njit(**OPTIONS)(function)
     finally:
         config.CACHE_DIR = chosen
+
+
+def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Like :func:`compiled`, for what is called once a step with whole rows: a call costs as much as some hundred
+    numbers of a row, for every array goes over as seven arguments.
+    """
+    return njit(**OPTIONS, forceinline=True)(function)

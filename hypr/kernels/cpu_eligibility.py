@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,18 +25,19 @@ class _Packed(Eligibility):
     packed: np.ndarray | None = field(default=None, init=False, repr=False, compare=False)
 
 
-@torch.no_grad()
 def carry(
     gains: np.ndarray,
     onward: np.ndarray,
-    own: Mapping[str, np.ndarray],
+    sums: np.ndarray,
+    mixing: np.ndarray,
     trajectory: LayerTrajectory,
     before: Eligibility,
 ) -> Eligibility:
     """``onward before + sum_t gains^t pre^t``.
 
     Args:
-        gains: (S, T, F). onward: (S, S, F). own: effective parameter name -> (S, B, N), what the window adds.
+        gains: (S, T, F). onward: (S, S, F). sums: (S, k, F), of the scans.
+        mixing: (P, k, N), sums to gradients by the effective parameters, in the order of ``before.parameters``.
         trajectory: the window, for its inputs and spikes.
         before: the eligibility at its start.
     """
@@ -46,9 +46,8 @@ def carry(
     spikes = np.empty((0, 0, 0), pre.dtype)
     if before.recurrent is not None:
         spikes = trajectory.spikes[:-1].detach().contiguous().numpy()
-    added = np.stack([own[name].reshape(own[name].shape[0], -1) for name in before.parameters])
     few = [bool(mostly_zero(values.reshape(-1), _SPARSE_TO)) for values in (pre, spikes)]
-    arguments = (gains, onward, added, before.bias is not None, few[0], pre, few[1], spikes, old, new)
+    arguments = (gains, onward, sums, mixing, before.bias is not None, few[0], pre, few[1], spikes, old, new)
     with flushed():
         each_range(steps, batch, n, lambda low, high: carry_over(*arguments, low, high))
     for values, start, sparse in ((pre, 0, few[0]), (spikes, pre.shape[2], few[1])):
@@ -59,7 +58,6 @@ def carry(
     return _unpack(new, before)
 
 
-@torch.no_grad()
 def boundary_gradient(adjoint: Tensor, eligibility: Eligibility) -> dict[str, Tensor]:
     """See :func:`hypr.kernels.reference.boundary_gradient`."""
     packed = _pack(eligibility)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hypr.kernels.cpu_compile import compiled
+from hypr.kernels.cpu_compile import compiled, inlined
 from hypr.kernels.cpu_math import add_recurrent, add_recurrent_error, arriving, surrogate
 
 
@@ -26,7 +26,7 @@ def forward_li(states, spikes, current, coefficients, constants, outgoing, low, 
         )
 
 
-@compiled
+@inlined
 def _step_li(u, current, kappa, new_u, output):  # type: ignore[no-untyped-def]
     one = kappa.dtype.type(1)
     for i in range(u.size):
@@ -53,7 +53,7 @@ def credit_li(  # type: ignore[no-untyped-def]
                 out[i] = error[i] - kappa[i] * error[i]
 
 
-@compiled
+@inlined
 def _adjoint_li(u, current, kappa, error, m_u, d_current, by_kappa):  # type: ignore[no-untyped-def]
     for i in range(u.size):
         d_u = m_u[i] + error[i]
@@ -73,7 +73,7 @@ def forward_lif(states, spikes, current, coefficients, constants, outgoing, low,
         )  # fmt: skip
 
 
-@compiled
+@inlined
 def _step_lif(u, z, current, alpha, constants, new_u, spikes):  # type: ignore[no-untyped-def]
     theta, subtract = constants[0], constants[1]
     zero, one = constants.dtype.type(0), constants.dtype.type(1)
@@ -112,7 +112,7 @@ def credit_lif(  # type: ignore[no-untyped-def]
                 out[i] = (one - alpha[i]) * psi[i] * error[i]
 
 
-@compiled
+@inlined
 def _distance_lif(u, z, current, alpha, constants, x):  # type: ignore[no-untyped-def]
     theta, subtract = constants[0], constants[1]
     zero, one = constants.dtype.type(0), constants.dtype.type(1)
@@ -121,7 +121,7 @@ def _distance_lif(u, z, current, alpha, constants, x):  # type: ignore[no-untype
         x[i] = alpha[i] * left + (one - alpha[i]) * current[i] - theta
 
 
-@compiled
+@inlined
 def _adjoint_lif(u, z, current, alpha, constants, psi, error, m_u, d_current, by_alpha, back):  # type: ignore[no-untyped-def]
     theta, subtract = constants[0], constants[1]
     zero, one = constants.dtype.type(0), constants.dtype.type(1)
@@ -146,7 +146,7 @@ def forward_cuba_lif(states, spikes, current, coefficients, constants, outgoing,
         )  # fmt: skip
 
 
-@compiled
+@inlined
 def _step_cuba_lif(u, v, z, current, syn, mem, bias, constants, new_u, new_v, spikes):  # type: ignore[no-untyped-def]
     theta, subtract, syn_gain, mem_gain = constants[0], constants[1], constants[2], constants[3]
     zero, one = constants.dtype.type(0), constants.dtype.type(1)
@@ -189,7 +189,7 @@ def credit_cuba_lif(  # type: ignore[no-untyped-def]
                 out[i] = gain * psi[i] * error[i]
 
 
-@compiled
+@inlined
 def _distance_cuba_lif(u, v, z, current, syn, mem, bias, constants, x):  # type: ignore[no-untyped-def]
     theta, subtract, syn_gain, mem_gain = constants[0], constants[1], constants[2], constants[3]
     zero = constants.dtype.type(0)
@@ -198,7 +198,7 @@ def _distance_cuba_lif(u, v, z, current, syn, mem, bias, constants, x):  # type:
         x[i] = mem[i] * left + mem_gain * (syn[i] * u[i] + syn_gain * current[i]) + bias[i] - theta
 
 
-@compiled
+@inlined
 def _adjoint_cuba_lif(  # type: ignore[no-untyped-def]
     u, v, z, syn, mem, constants, psi, error, m_u, m_v, d_current, by_syn, by_mem, by_bias, back
 ):  # fmt: skip

@@ -12,7 +12,6 @@ from hypr.kernels.cpu_math import exponential
 _ROWS = 256  # steps x samples worked on at a time, so that their exponentials stay in the level-1 cache
 
 
-@torch.no_grad()
 def step_cross_entropy(output: Tensor, target: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     """``sum w CE(softmax(o), y)`` and its derivative by the outputs.
 
@@ -25,7 +24,7 @@ def step_cross_entropy(output: Tensor, target: Tensor, weight: Tensor) -> tuple[
         scalar (summed in float64) and (T, B, C).
     """
     steps, batch, classes = output.shape
-    logits = output.contiguous().view(-1, classes)
+    logits = output.detach().contiguous().view(-1, classes)
     gradient = torch.empty_like(logits)
     weights = weight.contiguous().view(-1).numpy()
     if target.is_floating_point():

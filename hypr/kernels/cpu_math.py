@@ -23,7 +23,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from hypr.kernels.cpu_compile import compiled
+from hypr.kernels.cpu_compile import compiled, inlined
 
 SLAYER = 0
 DOUBLE_GAUSSIAN = 1
@@ -79,7 +79,7 @@ def _exponential_float64(x):  # type: ignore[no-untyped-def]
     return y * np.int64((np.int64(k) + np.int64(1023)) << np.int64(52)).view(np.float64)
 
 
-@compiled
+@inlined
 def surrogate(kind, shape, x):  # type: ignore[no-untyped-def]
     """Replaces x by psi(x) along a row. ``shape``: (c a / 2, -a) for SLAYER, two pairs (height, -1/(2 std^2)) for
     DOUBLE_GAUSSIAN.
@@ -95,7 +95,7 @@ def surrogate(kind, shape, x):  # type: ignore[no-untyped-def]
             x[i] = high * exponential(narrow * square) + low * exponential(wide * square)
 
 
-@compiled
+@inlined
 def arriving(dz, weights, later, s, t, low, high, error):  # type: ignore[no-untyped-def]
     """error = what arrives at z^t of adjoint s: dz from above plus ``later`` from the next step, or one number for all
     neurons.

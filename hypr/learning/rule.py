@@ -82,9 +82,9 @@ class Gradients:
         """Gradient of one window: one matrix product of dL/dI with what came in."""
         layer = self._net.layers[index]
         error = credit.d_current.flatten(0, 1)
-        self._add(index, "weight", error.T @ trajectory.pre.flatten(0, 1))
+        self._add_product(index, "weight", error.T, trajectory.pre.flatten(0, 1))
         if layer.recurrent_weight is not None:
-            self._add(index, "recurrent_weight", error.T @ trajectory.spikes[:-1].flatten(0, 1))
+            self._add_product(index, "recurrent_weight", error.T, trajectory.spikes[:-1].flatten(0, 1))
         if layer.bias_in_current:
             self._add(index, "bias", error.sum(0))
         for name, value in credit.d_parameters.items():
@@ -104,6 +104,13 @@ class Gradients:
             raw |= layer.pull_back({name.split("/", 1)[1]: value for name, value in sums.items() if "/" in name})
             for name, value in raw.items():
                 _accumulate(layer, name, value)
+
+    def _add_product(self, index: int, name: str, left: Tensor, right: Tensor) -> None:
+        sums = self._sums[index]
+        if name in sums:
+            sums[name].addmm_(left, right)
+        else:
+            sums[name] = left @ right
 
     def _add(self, index: int, name: str, value: Tensor) -> None:
         sums = self._sums[index]

@@ -122,8 +122,8 @@ class WindowedRule(Rule):
             if endless or stop < steps:
                 self._carry(trajectories, carry)
             outputs.append(output)
-            sums = [s + t.spikes[1:].sum(0).mean(0) for s, t in zip(sums, trajectories, strict=True)]
-        return value, torch.cat(outputs), sums
+            sums = [s + t.spikes[1:].sum((0, 1)) for s, t in zip(sums, trajectories, strict=True)]
+        return value, torch.cat(outputs), [total / pre.shape[1] for total in sums]
 
     def _credit(self, trajectories: list[LayerTrajectory], error: Tensor, carry: Carry, gradients: Gradients) -> None:
         """P-stage of one window, from the output down."""
