@@ -5,9 +5,9 @@ With ``gains[s, t] = sum_k (prod_{t' > t} A^{t'})_{s k} B_k^t`` the eligibility 
 event adds one row instead of a dense matrix product over time. A row is the gains of one step and sample, all
 components side by side and filled up with zeros to whole vectors: short loops spend most of their time on their ends.
 
-Arguments: gains (S, T, F); onward (S, S, F); sums (S, k, F) of the scans and mixing (P, k, N), which makes gradients by the
-neurons' own P parameters of them; pre (T, B, J); eligibilities (B, K, S, N), contiguous, with K rows for all inputs,
-recurrent neurons, the bias and the neurons' own parameters in this order; samples [first, last).
+Arguments: gains (S, T, F); onward (S, S, F); sums (S, k, F) of the scans, and mixing (P, k, N), which makes of them the
+gradients by the neurons' own P parameters; pre (T, B, J); eligibilities (B, K, S, N), contiguous, with K rows for all
+inputs, recurrent neurons, the bias and the neurons' own parameters in this order; samples [first, last).
 """
 
 from __future__ import annotations

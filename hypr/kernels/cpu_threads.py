@@ -36,7 +36,7 @@ def each_range(steps: int, batch: int, n: int, call: Callable[[int, int], Any]) 
         future.result()
 
 
-class flushed:  # noqa: N801  (used like a function; a generator would cost as much as a small kernel)
+class flushed:  # used like a function; a generator would cost as much as a small kernel
     """Numbers below the normal range count as zero in this thread inside a ``with`` block; traces that decay in silence
     would run at a tenth of the speed. What the caller chose is restored.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,6 +16,7 @@ import hypr
 from hypr.errors import HyprError
 from hypr.kernels import cpu, cpu_threads, dispatch, reference
 from hypr.kernels.cpu_math import exponential
+from hypr.kernels.derived import constant_parameters, derived
 from hypr.learning import BPTT, HYPR, HYPRWindow
 from hypr.losses import CrossEntropy
 from hypr.neurons import LI
@@ -198,6 +200,40 @@ def test_cross_entropy_equals_the_reference(dtype, target):
         expected, slope = CrossEntropy()(output, y, weight)
     assert_close(value, expected, dtype, "value")
     assert_close(gradient, slope, dtype, "gradient")
+
+
+@pytest.mark.parametrize("window", [None, 5])
+@pytest.mark.parametrize("kind", ["brf", "se_adlif_current", "cuba_lif_zero"])
+def test_parameters_changed_between_two_updates_are_seen_by_the_second(kind, window):
+    """What a window derives from the parameters is kept for one ``backward`` and no longer."""
+    net = network(kind)
+    x, y = (torch.rand(4, 13, 4) < 0.4).double(), torch.randint(0, 3, (4, 13))
+
+    def gradient(kernels):
+        net.zero_grad(set_to_none=True)
+        with dispatch.use(kernels):
+            HYPR(net, window=window).backward(x, y)
+        return {name: p.grad.clone() for name, p in net.named_parameters()}
+
+    before = gradient("compiled")
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.add_(0.02 * torch.randn(parameter.shape, dtype=parameter.dtype))
+    net.constrain_()
+    after, expected = gradient("compiled"), gradient("reference")
+    assert any(not torch.equal(before[name], after[name]) for name in after)
+    for name, value in expected.items():
+        assert_close(after[name], value, torch.float64, name)
+
+
+def test_derived_values_are_kept_inside_the_block_only():
+    numbers = itertools.count(1)
+    with constant_parameters():
+        assert [derived("key", lambda: next(numbers)) for _ in range(3)] == [1, 1, 1]
+        with constant_parameters():
+            assert derived("key", lambda: next(numbers)) == 2
+        assert derived("key", lambda: next(numbers)) == 1
+    assert derived("key", lambda: next(numbers)) == 3
 
 
 def test_cross_entropy_of_huge_logits_is_finite():
