@@ -170,17 +170,19 @@ class Neuron(nn.Module):
     # ---- parameters
 
     def pull_back(self, effective_gradients: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Chain rule from gradients of the effective parameters (N,) to gradients of the raw ones (N,)."""
+        """Chain rule from gradients of the effective parameters (N,) to gradients of the raw ones (N,) that are trained."""
+        raw = {name: parameter for name, parameter in self._raw().items() if parameter.requires_grad}
         with torch.enable_grad():
-            raw = {name: parameter.detach().requires_grad_() for name, parameter in self._raw().items()}
-            values = torch.func.functional_call(_Effective(self), {f"layer.{k}": v for k, v in raw.items()}, ())
-            names = [name for name in effective_gradients if values[name].requires_grad]
-            grads = torch.autograd.grad(
-                [values[name] for name in names],
-                list(raw.values()),
-                [effective_gradients[name] for name in names],
-                allow_unused=True,
-            )
+            values = self.effective()
+        names = [name for name in effective_gradients if values[name].requires_grad]
+        if not raw or not names:
+            return {name: torch.zeros_like(value) for name, value in raw.items()}
+        grads = torch.autograd.grad(
+            [values[name] for name in names],
+            list(raw.values()),
+            [effective_gradients[name] for name in names],
+            allow_unused=True,
+        )
         return {name: torch.zeros_like(raw[name]) if g is None else g for name, g in zip(raw, grads, strict=True)}
 
     def _raw(self) -> dict[str, nn.Parameter]:
@@ -241,17 +243,6 @@ class Neuron(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.n_in}, {self.n}, recurrent={self.recurrent}"
-
-
-class _Effective(nn.Module):
-    """Gives ``functional_call`` a forward that returns a layer's effective parameters."""
-
-    def __init__(self, layer: Neuron) -> None:
-        super().__init__()
-        self.layer = layer
-
-    def forward(self) -> dict[str, Tensor]:
-        return self.layer.effective()
 
 
 def _surrogate(choice: str | Surrogate | dict[str, Any]) -> Surrogate:
