@@ -170,7 +170,7 @@ class Neuron(nn.Module):
     # ---- parameters
 
     def pull_back(self, effective_gradients: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Chain rule from gradients of the effective parameters (N,) to gradients of the raw ones (N,) that are trained."""
+        """Chain rule from gradients of the effective parameters (N,) to those of the raw ones (N,) that are trained."""
         raw = {name: parameter for name, parameter in self._raw().items() if parameter.requires_grad}
         with torch.enable_grad():
             values = self.effective()
