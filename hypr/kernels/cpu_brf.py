@@ -45,51 +45,54 @@ def credit_euler(  # type: ignore[no-untyped-def]
     states, spikes, current, coefficients, constants, kind, shape, dz, weights, recurrent, full,
     adjoint, later, d_current, direct, sums, low, high,
 ):  # fmt: skip
-    damping, omega, dt = coefficients[0], coefficients[1], constants[0]
-    psi, error, back = np.empty_like(later[low:high]), np.empty_like(later[low:high]), later[low:high]
-    back[:] = 0
-    for t in range(current.shape[0] - 1, -1, -1):
-        u, v, q = states[t, 0, low:high], states[t, 1, low:high], states[t, 2, low:high]
-        _distance_euler(u, v, q, current[t, low:high], damping, omega, constants, psi)
+    # Flat arrays, unsigned indices (no test for negative ones) and an array for each component: LLVM then proves once a
+    # call that nothing overlaps, and no step makes a slice. Half the time of rows handed to functions.
+    damping, omega = coefficients[0], coefficients[1]
+    dt, theta, gamma = constants[0], constants[1], constants[2]
+    count, steps = adjoint.shape[0], current.shape[0]
+    size, first, stride = np.uint64(high - low), np.uint64(low), np.uint64(current.shape[1])
+    all_states, all_current, all_dz = states.reshape(-1), current.reshape(-1), dz.reshape(-1)
+    all_d_current, all_direct = d_current.reshape(-1), direct.reshape(-1)
+    m_u, m_v, m_q = adjoint[:, 0, low:high].copy(), adjoint[:, 1, low:high].copy(), adjoint[:, 2, low:high].copy()
+    by_c, by_angle = np.zeros_like(m_u), np.zeros_like(m_u)
+    psi, error, back = np.empty_like(later[low:high]), np.empty_like(later[low:high]), np.zeros_like(later[low:high])
+    for t in range(steps - 1, -1, -1):
+        row = np.uint64(t) * stride + first
+        at_u = np.uint64(3 * t) * stride + first
+        at_v, at_q = at_u + stride, at_u + stride + stride
+        for i in range(size):
+            u, v, q = all_states[at_u + i], all_states[at_v + i], all_states[at_q + i]
+            psi[i] = u + dt * ((damping[i] - q) * u - omega[i] * v + all_current[row + i]) - theta - q
         surrogate(kind, shape, psi)
-        for s in range(adjoint.shape[0]):
-            arriving(dz, weights, back, s, t, low, high, error)
-            d_row = d_current[s, t, low:high]
-            _adjoint_euler(
-                u, v, q, damping, omega, constants, psi, error,
-                adjoint[s, 0, low:high], adjoint[s, 1, low:high], adjoint[s, 2, low:high],
-                d_row, sums[s, 0, low:high], sums[s, 1, low:high],
-            )  # fmt: skip
+        for s in range(count):
+            if dz.shape[0] > 0:
+                for i in range(size):
+                    error[i] = all_dz[row + i] + back[i]
+            else:
+                error[:] = weights[s, t]
+            out = np.uint64(s * steps) * stride + row
+            for i in range(size):
+                u, v, q = all_states[at_u + i], all_states[at_v + i], all_states[at_q + i]
+                c = damping[i] - q
+                d_x = psi[i] * (error[i] + m_q[s, i])  # q^t = gamma q' + z^t
+                d_u, d_v = dt * (m_u[s, i] + d_x), dt * m_v[s, i]
+                d_c = d_u * u + d_v * v
+                by_c[s, i] += d_c
+                by_angle[s, i] += d_v * u - d_u * v
+                m_u[s, i] = m_u[s, i] + d_x + c * d_u + omega[i] * d_v
+                m_v[s, i] = m_v[s, i] + c * d_v - omega[i] * d_u
+                m_q[s, i] = gamma * m_q[s, i] - d_x - d_c
+                all_d_current[out + i] = d_u
             if full:
                 back[:] = 0
-                add_recurrent_error(d_row, recurrent, back)
+                add_recurrent_error(d_current[s, t, low:high], recurrent, back)
         if direct.shape[0] > 0:
-            row = direct[t, low:high]
-            for i in range(row.size):
-                row[i] = dt * psi[i] * error[i]
-
-
-@inlined
-def _distance_euler(u, v, q, current, damping, omega, constants, x):  # type: ignore[no-untyped-def]
-    dt, theta = constants[0], constants[1]
-    for i in range(u.size):
-        x[i] = u[i] + dt * ((damping[i] - q[i]) * u[i] - omega[i] * v[i] + current[i]) - theta - q[i]
-
-
-@inlined
-def _adjoint_euler(u, v, q, damping, omega, constants, psi, error, m_u, m_v, m_q, d_current, by_c, by_angle):  # type: ignore[no-untyped-def]
-    dt, gamma = constants[0], constants[2]
-    for i in range(u.size):
-        c = damping[i] - q[i]
-        d_x = psi[i] * (error[i] + m_q[i])  # q^t = gamma q' + z^t
-        d_u, d_v = dt * (m_u[i] + d_x), dt * m_v[i]
-        d_c = d_u * u[i] + d_v * v[i]
-        by_c[i] += d_c
-        by_angle[i] += d_v * u[i] - d_u * v[i]
-        m_u[i] = m_u[i] + d_x + c * d_u + omega[i] * d_v
-        m_v[i] = m_v[i] + c * d_v - omega[i] * d_u
-        m_q[i] = gamma * m_q[i] - d_x - d_c
-        d_current[i] = d_u
+            for i in range(size):
+                all_direct[row + i] = dt * psi[i] * error[i]
+    adjoint[:, 0, low:high], adjoint[:, 1, low:high], adjoint[:, 2, low:high] = m_u, m_v, m_q
+    later[low:high] = back
+    sums[:, 0, low:high] += by_c
+    sums[:, 1, low:high] += by_angle
 
 
 @compiled
