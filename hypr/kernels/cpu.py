@@ -30,13 +30,14 @@ class _Numbers:
     """A layer's numbers as the kernels take them, per-neuron coefficients repeated for a batch.
 
     Attributes:
-        mixing: (P, k, N), which makes gradients by the effective parameters of the kernels' k sums.
+        parameters: names of the P effective parameters.
+        mixing: (P, k, N), which makes gradients by them of the k sums of the kernels.
         outgoing: (N, N), row j = weights from neuron j; (0, 0) without recurrence. ``recurrent`` is its transpose.
         kind, shape: of the surrogate.
     """
 
     model: Model
-    effective: tuple[str, ...]
+    parameters: tuple[str, ...]
     mixing: np.ndarray
     coefficients: np.ndarray
     constants: np.ndarray
@@ -109,7 +110,7 @@ def credit_layer(
     return LayerCredit(
         d_current=torch.from_numpy(d_current).view(steps, batch, n),
         d_direct=None if full else torch.from_numpy(direct).view(steps, batch, n),
-        d_parameters=dict(zip(numbers.effective, torch.from_numpy(gradients).unbind(), strict=True)),
+        d_parameters=dict(zip(numbers.parameters, torch.from_numpy(gradients).unbind(), strict=True)),
         adjoint_start=torch.from_numpy(adjoint).view(-1, batch, n).transpose(0, 1),
         dz_start=torch.from_numpy(later).view(batch, n) if full else None,
     )

@@ -18,7 +18,6 @@ from export import quantize, to_nir
 from export.errors import ExportError
 from export.formats import QuantizationSettings
 from hardware import Program, emulate
-from hardware.errors import InputError
 from hardware.trace import Trace
 from hypr.errors import HyprError
 from hypr.integer.stage import IntegerNetwork, IntegerStage
@@ -362,33 +361,6 @@ def test_a_second_block_inside_the_first_is_refused_and_the_first_goes_on() -> N
         hypr.HYPR(net).backward(x, y, mask)
         assert net.stage is not None
     assert all(torch.equal(snapshot(net)[0][key], value) for key, value in weights.items())
-
-
-def test_the_exponential_resonator_is_refused_with_the_reason() -> None:
-    net = network("brf_exponential")
-    with pytest.raises(ExportError, match=r"hidden0: the exponential BRF has no integer form.*variant='euler'"):
-        IntegerStage(net, FINE, batch(net)[0].numpy())
-
-
-def test_neurons_and_scales_without_integers_are_refused() -> None:
-    for name in ("own", "cuba_lif_subtract"):
-        net = network(name)
-        with pytest.raises((ExportError, HyprError)):
-            IntegerStage(net, FINE, batch(net)[0].numpy())
-    with pytest.raises(HyprError, match="per_row"):
-        IntegerStage(network("brf"), QuantizationSettings(weight_scale="per_row"))
-
-
-def test_open_formats_need_calibration_inputs() -> None:
-    with pytest.raises(ExportError, match="calibration"):
-        IntegerStage(network("brf"), FINE)
-
-
-def test_inputs_that_are_no_integers_of_the_declared_range_are_refused() -> None:
-    net, stage, (x, y, mask) = prepared("brf")
-    for values, kind, message in ((0.3 * x, HyprError, r"0\.3 at sample"), (2 * x, InputError, "0 to 1, got 0 to 2")):
-        with pytest.raises(kind, match=message), stage.active():
-            hypr.HYPR(net).backward(values, y, mask)
 
 
 def test_a_current_beyond_float32_is_refused_and_exact_in_float64() -> None:
