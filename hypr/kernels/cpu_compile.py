@@ -13,14 +13,13 @@ from numba import njit
 config: Any = numba_config  # numba sets its attributes when it is imported
 
 OPTIONS: dict[str, Any] = {
-    "cache": True,
     "nogil": True,
     "error_model": "numpy",
-    "fastmath": {
-        "contract",
-        "nsz",
-    },  # fused multiply-add, no signed zeros; sums keep the order in which they are written
+    "fastmath": {"nsz"},  # no signed zeros; everything else rounds as it is written
 }
+INLINED: dict[str, Any] = OPTIONS | {"forceinline": True}
+"""For what is called once a number or once a row: a call costs as much as some hundred numbers of a row, for every array
+goes over as seven arguments."""
 
 
 def _cache_folder() -> str:
@@ -44,13 +43,11 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """``numba.njit`` with :data:`OPTIONS`, cached between processes where a folder is writable."""
     chosen, config.CACHE_DIR = config.CACHE_DIR, _FOLDER
     try:
-        return njit(**OPTIONS)(function)
+        return njit(**OPTIONS, cache=True)(function)
     finally:
         config.CACHE_DIR = chosen
 
 
 def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Like :func:`compiled`, for what is called once a step with whole rows: a call costs as much as some hundred
-    numbers of a row, for every array goes over as seven arguments.
-    """
-    return njit(**OPTIONS, forceinline=True)(function)
+    """``numba.njit`` with :data:`INLINED`."""
+    return njit(**INLINED)(function)

@@ -1,23 +1,25 @@
-"""Carried eligibilities on the CPU: one array for all parameters of a layer, of which the public fields are views."""
+"""Gradients and carried eligibilities on the CPU: one array for all parameters of a layer, of which the public fields
+are views.
+
+Rows (K, ..., N): inputs, recurrent neurons, the bias if it enters the current, the neuron's own effective parameters.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from hypr.kernels.cpu_carry import carry_over, meet, mostly_zero
-from hypr.kernels.cpu_threads import each_range, flushed
-from hypr.kernels.types import Eligibility, LayerTrajectory
-
-_SPARSE_TO = 0.25  # share of nonzero inputs up to which adding events beats a matrix product over time
+from hypr.kernels.types import Eligibility
+from hypr.neurons.base import Neuron
 
 
 @dataclass(frozen=True)
 class _Packed(Eligibility):
-    """An eligibility whose fields are views of ``packed`` (B, K, S, N), rows in the order of the fields.
+    """An eligibility whose fields are views of ``packed`` (B, K, S, N).
 
     ``dataclasses.replace`` drops the array, so it never goes stale.
     """
@@ -25,57 +27,28 @@ class _Packed(Eligibility):
     packed: np.ndarray | None = field(default=None, init=False, repr=False, compare=False)
 
 
-def carry(
-    gains: np.ndarray,
-    onward: np.ndarray,
-    sums: np.ndarray,
-    mixing: np.ndarray,
-    trajectory: LayerTrajectory,
-    before: Eligibility,
-) -> Eligibility:
-    """``onward before + sum_t gains^t pre^t``.
+def rows_of(layer: Neuron) -> int:
+    """K of a layer."""
+    feedback = 0 if layer.recurrent_weight is None else layer.n
+    return layer.n_in + feedback + layer.bias_in_current + len(layer.effective())
 
-    Args:
-        gains: (S, T, F). onward: (S, S, F). sums: (S, k, F), of the scans.
-        mixing: (P, k, N), sums to gradients by the effective parameters, in the order of ``before.parameters``.
-        trajectory: the window, for its inputs and spikes.
-        before: the eligibility at its start.
+
+def named(rows: Tensor, layer: Neuron, parameters: Iterable[str]) -> dict[str, Tensor]:
+    """Views of (K, ..., N) by name: ``weight`` and ``recurrent_weight`` (N, ..., presynaptic), ``bias`` and
+    ``effective/NAME`` (..., N).
     """
-    (steps, batch, n), old = trajectory.current.shape, _pack(before)
-    new, pre = np.empty_like(old), trajectory.pre.detach().contiguous().numpy()
-    spikes = np.empty((0, 0, 0), pre.dtype)
-    if before.recurrent is not None:
-        spikes = trajectory.spikes[:-1].detach().contiguous().numpy()
-    few = [bool(mostly_zero(values.reshape(-1), _SPARSE_TO)) for values in (pre, spikes)]
-    arguments = (gains, onward, sums, mixing, before.bias is not None, few[0], pre, few[1], spikes, old, new)
-    with flushed():
-        each_range(steps, batch, n, lambda low, high: carry_over(*arguments, low, high))
-    for values, start, sparse in ((pre, 0, few[0]), (spikes, pre.shape[2], few[1])):
-        if not sparse:
-            over_time = torch.from_numpy(gains).view(-1, steps, batch, n).permute(2, 1, 0, 3).flatten(2)
-            rows = torch.from_numpy(new)[:, start : start + values.shape[2]].flatten(2)
-            rows.baddbmm_(torch.from_numpy(values).permute(1, 2, 0), over_time)
-    return _unpack(new, before)
-
-
-def boundary_gradient(adjoint: Tensor, eligibility: Eligibility) -> dict[str, Tensor]:
-    """See :func:`hypr.kernels.reference.boundary_gradient`."""
-    packed = _pack(eligibility)
-    gradient = np.zeros((packed.shape[1], packed.shape[3]), packed.dtype)
-    with flushed():
-        meet(adjoint.detach().contiguous().numpy(), packed, gradient)
-    total, row = torch.from_numpy(gradient), eligibility.weight.shape[3]
-    gradients = {"weight": total[:row].T}
-    if eligibility.recurrent is not None:
-        gradients["recurrent_weight"] = total[row : row + total.shape[1]].T
-        row += total.shape[1]
-    if eligibility.bias is not None:
-        gradients["bias"] = total[row]
+    values, row = {"weight": rows[: layer.n_in].transpose(0, -1)}, layer.n_in
+    if layer.recurrent_weight is not None:
+        values["recurrent_weight"] = rows[row : row + layer.n].transpose(0, -1)
+        row += layer.n
+    if layer.bias_in_current:
+        values["bias"] = rows[row]
         row += 1
-    return gradients | {f"effective/{name}": total[row + k] for k, name in enumerate(eligibility.parameters)}
+    return values | {f"effective/{name}": rows[row + k] for k, name in enumerate(parameters)}
 
 
-def _pack(value: Eligibility) -> np.ndarray:
+def pack(value: Eligibility) -> np.ndarray:
+    """(B, K, S, N), contiguous."""
     if isinstance(value, _Packed) and value.packed is not None:
         return value.packed
     synapses = [value.weight] if value.recurrent is None else [value.weight, value.recurrent]
@@ -85,15 +58,16 @@ def _pack(value: Eligibility) -> np.ndarray:
     return torch.cat(parts, 1).detach().contiguous().numpy()
 
 
-def _unpack(packed: np.ndarray, like: Eligibility) -> Eligibility:
-    rows, row = torch.from_numpy(packed), like.weight.shape[3]
-    weight, recurrent, bias = rows[:, :row].permute(0, 2, 3, 1), None, None
-    if like.recurrent is not None:
-        recurrent = rows[:, row : row + rows.shape[3]].permute(0, 2, 3, 1)
-        row += rows.shape[3]
-    if like.bias is not None:
-        bias = rows[:, row]
-        row += 1
-    result = _Packed(weight, recurrent, bias, {name: rows[:, row + k] for k, name in enumerate(like.parameters)})
+def unpack(packed: np.ndarray, layer: Neuron, parameters: tuple[str, ...]) -> Eligibility:
+    """The eligibility of which ``packed`` (B, K, S, N) is the array."""
+    rows = torch.from_numpy(packed)
+    synapses = rows.permute(0, 2, 3, 1)
+    own = rows.unbind(1)[layer.n_in + (0 if layer.recurrent_weight is None else layer.n) :]
+    result = _Packed(
+        synapses[..., : layer.n_in],
+        None if layer.recurrent_weight is None else synapses[..., layer.n_in : layer.n_in + layer.n],
+        own[0] if layer.bias_in_current else None,
+        dict(zip(parameters, own[layer.bias_in_current :], strict=True)),
+    )
     object.__setattr__(result, "packed", packed)  # the class is frozen for its users
     return result

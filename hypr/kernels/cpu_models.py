@@ -1,5 +1,5 @@
-"""What each neuron model hands to its compiled kernels: coefficients, constants, and how the kernels' sums become
-gradients.
+"""What each neuron layer hands to the compiled kernels: its model with constants, coefficients, and how the kernels' sums
+become gradients.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from hypr.kernels import cpu_adaptive, cpu_brf, cpu_leaky
-from hypr.kernels.cpu_math import DOUBLE_GAUSSIAN, SLAYER
+from hypr.kernels import cpu_neurons
+from hypr.kernels.cpu_math import DOUBLE_GAUSSIAN, READOUT, SLAYER
 from hypr.neurons import ALIF, BRF, LI, LIF, CubaLIF, Neuron, SEAdLIF
 from hypr.surrogate import DoubleGaussian, Slayer, Surrogate
 
@@ -21,23 +21,25 @@ Parameters = Mapping[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Model:
-    """Compiled scans of one neuron model and its data in their order (see the module of the kernels).
+    """One layer for the compiled kernels.
 
     Attributes:
-        forward, credit: compiled functions, arguments in :mod:`hypr.kernels.cpu_math`.
-        coefficients: effective parameters (N,) -> per-neuron coefficients, each (N,).
-        constants: numbers of the step.
-        sums: number of sums the credit kernel accumulates.
+        neuron: class of :mod:`hypr.kernels.cpu_neurons`; constants: its numbers.
+        coefficients: effective parameters (N,) -> per-neuron coefficients, each (N,), in the order of the class.
+        sums: number of sums that the adjoint yields.
         gradients: sums, each (..., N), and effective parameters -> gradients by name of the effective parameter, each
-        (..., N).
+            (..., N).
     """
 
-    forward: Callable[..., None]
-    credit: Callable[..., None]
-    coefficients: Callable[[Parameters], Sequence[np.ndarray]]
+    neuron: type[tuple[float, ...]]
     constants: Sequence[float]
+    coefficients: Callable[[Parameters], Sequence[np.ndarray]]
     sums: int
     gradients: Callable[[np.ndarray, Parameters], dict[str, np.ndarray]]
+
+    def numbers(self, dtype: np.dtype) -> tuple[float, ...]:
+        """The named tuple that the kernels take, in their floating type."""
+        return self.neuron(*np.array(self.constants, dtype))
 
 
 def model_of(layer: Neuron) -> Model:
@@ -52,8 +54,11 @@ def supported(layer: Neuron) -> bool:
     return not layer.spiking or type(layer.surrogate) in (Slayer, DoubleGaussian)
 
 
-def surrogate_arguments(choice: Surrogate) -> tuple[int, list[float]]:
-    """Kind and shape of a surrogate for the kernels."""
+def surrogate_arguments(layer: Neuron) -> tuple[int, list[float]]:
+    """Kind and shape of a layer's surrogate for the kernels."""
+    choice: Surrogate = layer.surrogate
+    if not layer.spiking:
+        return READOUT, [0.0, 0.0, 0.0, 0.0]
     if isinstance(choice, Slayer):
         return SLAYER, [0.5 * choice.c * choice.a, -choice.a, 0.0, 0.0]
     assert isinstance(choice, DoubleGaussian)  # ``supported`` admits no other
@@ -80,8 +85,8 @@ def _brf(layer: Any) -> Model:
         return {"omega": sums[1] + slope * sums[0], "b_offset": -sums[0]}
 
     if layer.variant == "euler":
-        return Model(cpu_brf.forward_euler, cpu_brf.credit_euler, damped, constants, 2, with_damping)
-    return Model(cpu_brf.forward_exponential, cpu_brf.credit_exponential, turning, constants, 2, along_rotation)
+        return Model(cpu_neurons.BRFEuler, constants, damped, 2, with_damping)
+    return Model(cpu_neurons.BRFExponential, constants, turning, 2, along_rotation)
 
 
 def _se_adlif(layer: Any) -> Model:
@@ -97,31 +102,28 @@ def _se_adlif(layer: Any) -> Model:
         return {"alpha": sums[0], "beta": beta, "a": gain * sums[2], "b": gain * sums[3]}
 
     constants = (layer.theta, float(layer.adaptation_spike == "current"))
-    return Model(cpu_adaptive.forward_se_adlif, cpu_adaptive.credit_se_adlif, coefficients, constants, 4, gradients)
+    return Model(cpu_neurons.SEAdLIF, constants, coefficients, 4, gradients)
 
 
 def _alif(layer: Any) -> Model:
-    return _named(cpu_adaptive.forward_alif, cpu_adaptive.credit_alif, ("alpha", "rho"), (layer.beta, layer.b0))
+    return _named(cpu_neurons.ALIF, (layer.beta, layer.b0), ("alpha", "rho"))
 
 
 def _lif(layer: Any) -> Model:
     constants = (layer.theta, float(layer.reset == "subtract"))
-    return _named(cpu_leaky.forward_lif, cpu_leaky.credit_lif, ("alpha",), constants)
+    return _named(cpu_neurons.LIF, constants, ("alpha",))
 
 
 def _cuba_lif(layer: Any) -> Model:
     constants = (layer.theta, float(layer.reset == "subtract"), layer.syn_gain, layer.mem_gain)
-    names = ("alpha_syn", "alpha_mem", "bias")
-    return _named(cpu_leaky.forward_cuba_lif, cpu_leaky.credit_cuba_lif, names, constants)
+    return _named(cpu_neurons.CubaLIF, constants, ("alpha_syn", "alpha_mem", "bias"))
 
 
 def _li(layer: Any) -> Model:
-    return _named(cpu_leaky.forward_li, cpu_leaky.credit_li, ("kappa",), (0.0,))
+    return _named(cpu_neurons.LI, (0.0,), ("kappa",))
 
 
-def _named(
-    forward: Callable[..., None], credit: Callable[..., None], names: Sequence[str], constants: Sequence[float]
-) -> Model:
+def _named(neuron: type[tuple[float, ...]], constants: Sequence[float], names: Sequence[str]) -> Model:
     """A model whose coefficients are its effective parameters themselves."""
 
     def coefficients(p: Parameters) -> list[np.ndarray]:
@@ -130,7 +132,7 @@ def _named(
     def gradients(sums: np.ndarray, p: Parameters) -> dict[str, np.ndarray]:
         return dict(zip(names, sums, strict=True))
 
-    return Model(forward, credit, coefficients, constants, len(names), gradients)
+    return Model(neuron, constants, coefficients, len(names), gradients)
 
 
 _BUILDERS: dict[type[Neuron], Callable[[Any], Model]] = {

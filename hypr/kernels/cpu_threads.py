@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
@@ -10,30 +10,48 @@ from typing import Any
 import numpy as np
 import torch
 
+Range = tuple[int, int]
+"""First sample, and the one behind the last."""
+
 _ROW = 4096  # flat elements per call at most, so that the rows of one step stay in the level-1 and level-2 caches
+_SHORTEST_ROW = 256  # flat elements per share of samples at least, below which loops spend their time on their ends
+_SHARES = 16  # at most
 _WORTH_A_THREAD = 50_000  # neuron updates per thread below which handing work over costs more than it saves
 _SUBNORMAL, _ONE = np.float32(1e-45), np.float32(1.0)  # their product is zero where subnormal numbers are
 
 
-def each_range(steps: int, batch: int, n: int, call: Callable[[int, int], Any]) -> None:
-    """``call(first, last)`` for ranges of samples that cover the batch, over threads where the work is worth it.
+def ranges(steps: int, batch: int, n: int) -> list[Range]:
+    """The batch in parts for independent work of ``steps`` rows of ``n`` numbers per sample, by the number of threads."""
+    threads = max(1, min(torch.get_num_threads(), batch, steps * batch * n // _WORTH_A_THREAD))
+    return _split(batch, max(1, min(-(-batch // threads), _ROW // n)))
+
+
+def shares(batch: int, n: int) -> list[Range]:
+    """The batch in parts that each have sums of their own; by the shapes alone, so that sums of the parts are the same
+    bits for any number of threads.
+    """
+    return _split(batch, max(-(-batch // _SHARES), min(-(-_SHORTEST_ROW // n), batch)))
+
+
+def each(parts: Sequence[Range], work: int, call: Callable[[int, int, int], Any]) -> None:
+    """``call(index, first, last)`` for every part, over threads where the work is worth it.
 
     Args:
-        steps, batch, n: updates of the work, which decide on threads and on the size of a range.
+        parts: ranges of samples.
+        work: neuron updates per sample.
         call: must touch nothing outside its samples, and release the interpreter's lock.
     """
-    threads = max(1, min(torch.get_num_threads(), batch, steps * batch * n // _WORTH_A_THREAD))
-    size = max(1, min(-(-batch // threads), _ROW // n))
-    if size == batch:
-        call(0, batch)
+    threads = min(torch.get_num_threads(), len(parts), parts[-1][1] * work // _WORTH_A_THREAD)
+    if threads <= 1:
+        for index, (low, high) in enumerate(parts):
+            call(index, low, high)
         return
-    ranges = [(low, min(low + size, batch)) for low in range(0, batch, size)]
-    if threads == 1:
-        for low, high in ranges:
-            call(low, high)
-        return
-    for future in [_pool(threads).submit(call, low, high) for low, high in ranges]:
+    for future in [_pool(threads).submit(call, index, low, high) for index, (low, high) in enumerate(parts)]:
         future.result()
+
+
+def _split(batch: int, size: int) -> list[Range]:
+    return [(low, min(low + size, batch)) for low in range(0, batch, size)]
 
 
 class flushed:  # used like a function; a generator would cost as much as a small kernel

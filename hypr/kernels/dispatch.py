@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from hypr.errors import HyprError
-from hypr.kernels import reference
+from hypr.kernels import composed, reference
 from hypr.kernels.derived import derived
-from hypr.kernels.types import Eligibility, LayerCredit, LayerTrajectory, Mode
+from hypr.kernels.types import Boundary, Down, LayerGradient, LayerTrajectory, Mode, WindowCredit
 from hypr.neurons.base import Neuron
 
 CHOICES = ("auto", "reference", "compiled", "interpret")
@@ -45,23 +45,21 @@ def run_layer(layer: Neuron, pre: Tensor, state: Tensor, spikes: Tensor) -> Laye
     return _kernels(layer).run_layer(layer, pre, state, spikes)
 
 
-def credit_layer(
-    layer: Neuron, trajectory: LayerTrajectory, dz: Tensor, mode: Mode = "detached", adjoint_end: Tensor | None = None
-) -> LayerCredit:
-    """See :func:`hypr.kernels.reference.credit_layer`."""
-    return _kernels(layer).credit_layer(layer, trajectory, dz, mode, adjoint_end)
-
-
-def carry_eligibility(
-    layer: Neuron, trajectory: LayerTrajectory, eligibility: Eligibility, spike_filters: tuple[float, ...] = ()
-) -> Eligibility:
-    """See :func:`hypr.kernels.reference.carry_eligibility`."""
-    return _kernels(layer).carry_eligibility(layer, trajectory, eligibility, spike_filters)
-
-
-def boundary_gradient(layer: Neuron, adjoint: Tensor, eligibility: Eligibility) -> dict[str, Tensor]:
-    """See :func:`hypr.kernels.reference.boundary_gradient`; a set of kernels may leave this one out."""
-    return getattr(_kernels(layer), "boundary_gradient", reference.boundary_gradient)(adjoint, eligibility)
+def credit_window(
+    layer: Neuron,
+    trajectory: LayerTrajectory,
+    dz: Tensor,
+    gradient: LayerGradient,
+    mode: Mode = "detached",
+    boundary: Boundary = Boundary(),  # noqa: B008 (frozen)
+    down: Down = "nothing",
+) -> WindowCredit:
+    """See :func:`hypr.kernels.composed.credit_window`, which a set of kernels may do in one go."""
+    kernels = _kernels(layer)
+    whole = getattr(kernels, "credit_window", None)
+    if whole is not None:
+        return whole(layer, trajectory, dz, gradient, mode, boundary, down)
+    return composed.credit_window(kernels, layer, trajectory, dz, gradient, mode, boundary, down)
 
 
 def loss_kernel(output: Tensor) -> Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]] | None:

@@ -5,8 +5,8 @@ samples, N neurons, d states.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -78,3 +78,65 @@ class Eligibility:
     recurrent: Tensor | None
     bias: Tensor | None
     parameters: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """What passes the two ends of a window of one layer, beside its state.
+
+    Attributes:
+        before: the eligibility carried into the window; None: zero.
+        spike_filters: kappas of the components that the eligibilities have beyond the layer's states, see
+            :func:`hypr.kernels.reference.carry_eligibility`.
+        filtered: for each of them dL/d(filtered spike) at the window's start, (B, N); None stands for the scan's own
+            ``dz_start``.
+        onward: whether the eligibility after the window is needed.
+    """
+
+    before: Eligibility | None = None
+    spike_filters: tuple[float, ...] = ()
+    filtered: tuple[Tensor | None, ...] = ()
+    onward: bool = False
+
+
+@dataclass
+class LayerGradient:
+    """Sums of gradients of one layer, in effective parameters.
+
+    Attributes:
+        sums: by ``weight`` (N, n_in), ``recurrent_weight`` (N, N), ``bias`` (N,) and ``effective/NAME`` (N,).
+        packed: for the kernels that add: one array of which the sums are views, or None.
+    """
+
+    sums: dict[str, Tensor] = field(default_factory=dict)
+    packed: Any = None
+
+    def add(self, name: str, value: Tensor) -> None:
+        """Adds to a sum."""
+        self.sums[name] = self.sums[name] + value if name in self.sums else value
+
+    def add_product(self, name: str, left: Tensor, right: Tensor) -> None:
+        """Adds a matrix product to a sum."""
+        if name in self.sums:
+            self.sums[name].addmm_(left, right)
+        else:
+            self.sums[name] = left @ right
+
+
+Down = Literal["nothing", "direct", "whole"]
+"""Which part of dL/dI leaves a layer downward: none is needed, that of the same step's spike (rule ``hypr``), or all."""
+
+
+@dataclass(frozen=True)
+class WindowCredit:
+    """What the P-stage of a layer leaves for others; gradients are added to a :class:`LayerGradient`.
+
+    Attributes:
+        down: (T, B, N), dL/dI^t as far as it goes to the layer below; None where that was not asked for.
+        adjoint_start: (B, d, N), dL/ds at the window's start.
+        after: the eligibility after the window, None where it was not asked for.
+    """
+
+    down: Tensor | None
+    adjoint_start: Tensor
+    after: Eligibility | None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from hypr.kernels.reference import carry_eligibility, start_eligibility
+from hypr.kernels.reference import boundary_gradient, carry_eligibility, start_eligibility
 from hypr.kernels.types import Eligibility, LayerTrajectory
 from hypr.learning.rule import Gradients
 from hypr.learning.windows import Carry, WindowedRule
@@ -29,21 +29,22 @@ class EProp(WindowedRule):
     def __init__(self, net: Network, loss: str | Loss = "cross_entropy") -> None:
         super().__init__(net, loss, window=1)
 
-    def _credit(self, trajectories: list[LayerTrajectory], error: Tensor, carry: Carry, gradients: Gradients) -> None:
+    def _credit(
+        self, trajectories: list[LayerTrajectory], error: Tensor, carry: Carry, gradients: Gradients, onward: bool
+    ) -> None:
         g = error[0]
         for index in reversed(range(len(trajectories))):
             layer, trajectory = self.net.layers[index], trajectories[index]
             eligibility = carry.eligibilities[index] or start_eligibility(layer, g.shape[0], extra=1)
             eligibility = carry_eligibility(layer, trajectory, eligibility, spike_filters=(0.0,))
             carry.eligibilities[index] = eligibility
-            gradients.add_boundary(index, g[:, None], _spike_component(layer, eligibility))
+            for name, value in boundary_gradient(g[:, None], _spike_component(layer, eligibility)).items():
+                gradients.layers[index].add(name, value)
             direct = layer.jacobians(
                 trajectory.states[:-1], trajectory.spikes[:-1], trajectory.current, layer.effective()
             ).D[0]
             g = (direct * g) @ layer.weight
-
-    def _carry(self, trajectories: list[LayerTrajectory], carry: Carry) -> None:
-        carry.states = end_state(trajectories)  # eligibilities went on in _credit
+        carry.states = end_state(trajectories)
 
 
 def _spike_component(layer: Neuron, eligibility: Eligibility) -> Eligibility:

@@ -7,8 +7,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from hypr.errors import HyprError
-from hypr.kernels import dispatch
-from hypr.kernels.types import Eligibility, LayerCredit, LayerTrajectory
+from hypr.kernels.types import LayerGradient
 from hypr.losses import Loss, check_target, loss_function
 from hypr.network import Network
 from hypr.neurons import Neuron
@@ -72,49 +71,22 @@ class Rule:
 
 
 class Gradients:
-    """Sums of gradients per layer, in effective parameters, until :meth:`add_to` hands them to the parameters."""
+    """Sums of gradients of each layer, in effective parameters, until :meth:`add_to` hands them to the parameters.
+
+    Attributes:
+        layers: one :class:`hypr.kernels.types.LayerGradient` per layer.
+    """
 
     def __init__(self, net: Network) -> None:
-        self._net = net
-        self._sums: list[dict[str, Tensor]] = [{} for _ in net.layers]
-
-    def add_window(self, index: int, trajectory: LayerTrajectory, credit: LayerCredit) -> None:
-        """Gradient of one window: one matrix product of dL/dI with what came in."""
-        layer = self._net.layers[index]
-        error = credit.d_current.flatten(0, 1)
-        self._add_product(index, "weight", error.T, trajectory.pre.flatten(0, 1))
-        if layer.recurrent_weight is not None:
-            self._add_product(index, "recurrent_weight", error.T, trajectory.spikes[:-1].flatten(0, 1))
-        if layer.bias_in_current:
-            self._add(index, "bias", error.sum(0))
-        for name, value in credit.d_parameters.items():
-            self._add(index, f"effective/{name}", value)
-
-    def add_boundary(self, index: int, adjoint: Tensor, eligibility: Eligibility) -> None:
-        """Gradient through the state at a window's start: ``m^0 . e^0``, adjoint (B, d, N) over the eligibility's
-        components.
-        """
-        for name, value in dispatch.boundary_gradient(self._net.layers[index], adjoint, eligibility).items():
-            self._add(index, name, value)
+        self.layers = [LayerGradient() for _ in net.layers]
 
     def add_to(self, net: Network) -> None:
         """Chain rule to the raw parameters, then ``parameter.grad += gradient``."""
-        for layer, sums in zip(net.layers, self._sums, strict=True):
-            raw = {name: value for name, value in sums.items() if "/" not in name}
-            raw |= layer.pull_back({name.split("/", 1)[1]: value for name, value in sums.items() if "/" in name})
-            for name, value in raw.items():
+        for layer, gradient in zip(net.layers, self.layers, strict=True):
+            raw = {name: value for name, value in gradient.sums.items() if "/" not in name}
+            effective = {name.split("/", 1)[1]: value for name, value in gradient.sums.items() if "/" in name}
+            for name, value in (raw | layer.pull_back(effective)).items():
                 _accumulate(layer, name, value)
-
-    def _add_product(self, index: int, name: str, left: Tensor, right: Tensor) -> None:
-        sums = self._sums[index]
-        if name in sums:
-            sums[name].addmm_(left, right)
-        else:
-            sums[name] = left @ right
-
-    def _add(self, index: int, name: str, value: Tensor) -> None:
-        sums = self._sums[index]
-        sums[name] = sums[name] + value if name in sums else value
 
 
 def _accumulate(layer: Neuron, name: str, value: Tensor) -> None:

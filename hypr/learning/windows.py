@@ -16,8 +16,7 @@ from torch import Tensor
 from hypr.errors import HyprError
 from hypr.kernels import dispatch
 from hypr.kernels.derived import constant_parameters
-from hypr.kernels.reference import start_eligibility
-from hypr.kernels.types import Eligibility, LayerTrajectory, Mode
+from hypr.kernels.types import Boundary, Eligibility, LayerTrajectory, Mode
 from hypr.learning.rule import Gradients, Rule
 from hypr.learning.stream import Stream
 from hypr.losses import Loss, window_of
@@ -118,47 +117,31 @@ class WindowedRule(Rule):
             else:
                 part, error = whole[0] * (start == 0), whole[1][start:stop]
             value = value + part
-            self._credit(trajectories, error, carry, gradients)
-            if endless or stop < steps:
-                self._carry(trajectories, carry)
+            self._credit(trajectories, error, carry, gradients, onward=endless or stop < steps)
             outputs.append(output)
             sums = [s + t.spikes[1:].sum((0, 1)) for s, t in zip(sums, trajectories, strict=True)]
         return value, torch.cat(outputs), [total / pre.shape[1] for total in sums]
 
-    def _credit(self, trajectories: list[LayerTrajectory], error: Tensor, carry: Carry, gradients: Gradients) -> None:
-        """P-stage of one window, from the output down."""
-        dz = error
-        from_readout = torch.zeros_like(error[0])
+    def _credit(
+        self, trajectories: list[LayerTrajectory], error: Tensor, carry: Carry, gradients: Gradients, onward: bool
+    ) -> None:
+        """P-stage of one window, from the output down; ``onward``: another window follows, which needs the carry."""
+        dz, from_readout = error, torch.zeros_like(error[0])
         for index in reversed(range(len(trajectories))):
-            layer, trajectory = self.net.layers[index], trajectories[index]
-            credit = dispatch.credit_layer(layer, trajectory, dz, self.mode)
-            gradients.add_window(index, trajectory, credit)
-            eligibility = carry.eligibilities[index]
-            if eligibility is not None:
-                extra = [credit.dz_start] if self._spike_boundary(index) and credit.dz_start is not None else []
-                extra += [from_readout] if self._readout_filter(index) is not None else []
-                adjoint = (
-                    torch.cat([credit.adjoint_start, *(e[:, None] for e in extra)], 1)
-                    if extra
-                    else credit.adjoint_start
-                )
-                gradients.add_boundary(index, adjoint, eligibility)
-            if index == 0:
-                return
+            layer, filters = self.net.layers[index], self._filters(index)
+            spike = [None] if self._spike_boundary(index) else []
+            readout = [from_readout] if self._readout_filter(index) is not None else []
             whole = self.mode == "full" or (self.readout_memory and index == len(trajectories) - 1)
-            down = credit.d_current if whole or credit.d_direct is None else credit.d_direct
-            dz = down @ layer.weight
-            from_readout = credit.adjoint_start[:, 0] @ layer.weight
-
-    def _carry(self, trajectories: list[LayerTrajectory], carry: Carry) -> None:
-        """States and eligibilities after the window."""
-        carry.states = end_state(trajectories)
-        if not self.carried:
-            return
-        for index, (layer, trajectory) in enumerate(zip(self.net.layers, trajectories, strict=True)):
-            filters = self._filters(index)
-            eligibility = carry.eligibilities[index] or start_eligibility(layer, trajectory.pre.shape[1], len(filters))
-            carry.eligibilities[index] = dispatch.carry_eligibility(layer, trajectory, eligibility, filters)
+            credit = dispatch.credit_window(
+                layer, trajectories[index], dz, gradients.layers[index], self.mode,
+                Boundary(carry.eligibilities[index], filters, (*spike, *readout), onward and self.carried),
+                "nothing" if index == 0 else "whole" if whole else "direct",
+            )  # fmt: skip
+            carry.eligibilities[index] = credit.after
+            if credit.down is not None:
+                dz, from_readout = credit.down @ layer.weight, credit.adjoint_start[:, 0] @ layer.weight
+        if onward:
+            carry.states = end_state(trajectories)
 
     def _filters(self, index: int) -> tuple[float, ...]:
         """Filters of the spike's eligibility that are carried for a layer, in the order used by ``_credit``."""

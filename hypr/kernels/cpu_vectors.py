@@ -1,0 +1,156 @@
+"""Access to flat memory for the CPU scans: the same element of several rows as one tuple, and sums of rows in whole
+vectors.
+
+Indices are flat, not negative and not checked. These are intrinsics, since an element of an array in a tuple costs a
+reference count each time in numba, and what Python would make of a negative index a comparison.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, overload
+from numba.np.numpy_support import as_dtype
+
+from hypr.kernels.cpu_compile import INLINED
+
+WIDTH = 8
+"""Numbers added at once by :func:`add_scaled_rows`. It works on whole vectors: rows must have up to WIDTH - 1 numbers
+behind them."""
+
+
+def padded(n: int) -> int:
+    """n, filled up to whole vectors."""
+    return -(-n // WIDTH) * WIDTH
+
+
+@intrinsic
+def load(typing_context, array, index):  # type: ignore[no-untyped-def]
+    """The number at a flat index of a contiguous array."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.load(_pointer(context, builder, signature.args[0], *arguments))
+
+    return array.dtype(array, types.intp), codegen
+
+
+@intrinsic
+def store(typing_context, array, index, value):  # type: ignore[no-untyped-def]
+    """Puts a number of the array's type at a flat index of a contiguous array."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        builder.store(arguments[2], _pointer(context, builder, signature.args[0], *arguments[:2]))
+        return context.get_dummy_value()
+
+    return types.none(array, types.intp, array.dtype), codegen
+
+
+@intrinsic
+def take(typing_context, arrays, index):  # type: ignore[no-untyped-def]
+    """A tuple of the numbers at one flat index of each array of a tuple."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind, (rows, index) = signature.args[0], arguments
+        values = [
+            builder.load(_pointer(context, builder, kind.dtype, builder.extract_value(rows, k), index))
+            for k in range(kind.count)
+        ]
+        return context.make_tuple(builder, signature.return_type, values)
+
+    return types.UniTuple(arrays.dtype.dtype, arrays.count)(arrays, types.intp), codegen
+
+
+@intrinsic
+def put(typing_context, arrays, index, values):  # type: ignore[no-untyped-def]
+    """Stores a tuple of numbers at one flat index, one in each array of a tuple."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind, (rows, index, values) = signature.args[0], arguments
+        for k in range(kind.count):
+            place = _pointer(context, builder, kind.dtype, builder.extract_value(rows, k), index)
+            builder.store(builder.extract_value(values, k), place)
+        return context.get_dummy_value()
+
+    return types.none(arrays, types.intp, types.UniTuple(arrays.dtype.dtype, arrays.count)), codegen
+
+
+@intrinsic
+def accumulate(typing_context, arrays, index, values):  # type: ignore[no-untyped-def]
+    """Adds a tuple of numbers at one flat index, one in each array of a tuple."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind, (rows, index, values) = signature.args[0], arguments
+        for k in range(kind.count):
+            place = _pointer(context, builder, kind.dtype, builder.extract_value(rows, k), index)
+            builder.store(builder.fadd(builder.load(place), builder.extract_value(values, k)), place)
+        return context.get_dummy_value()
+
+    return types.none(arrays, types.intp, types.UniTuple(arrays.dtype.dtype, arrays.count)), codegen
+
+
+def rows_like(arrays: Any, shape: Any) -> Any:
+    """As many new arrays as ``arrays`` has, of its type and a shape, uninitialised."""
+    return tuple(np.empty(shape, array.dtype) for array in arrays)
+
+
+@overload(rows_like, jit_options=INLINED)
+def _rows_like(arrays, shape):  # type: ignore[no-untyped-def]
+    dtype = as_dtype(arrays.dtype.dtype)
+
+    def one(arrays, shape):  # type: ignore[no-untyped-def]
+        return (np.empty(shape, dtype),)
+
+    def more(arrays, shape):  # type: ignore[no-untyped-def]
+        return (np.empty(shape, dtype), *rows_like(arrays[1:], shape))
+
+    return one if arrays.count == 1 else more
+
+
+@intrinsic
+def add_scaled_rows(typing_context, total, at, size, rows, places, factors):  # type: ignore[no-untyped-def]
+    """``total[at + i] += sum_k factors[k] rows[places[k] + i]`` for i < size filled up to whole vectors.
+
+    Each product is fused with the sum, k ascending.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        total, at, size, rows, places, factors = arguments
+        kinds, count = signature.args, signature.args[4].count
+        element = context.get_data_type(kinds[0].dtype)
+        vector = ir.VectorType(element, WIDTH)
+
+        def address(kind: Any, array: Any, index: Any) -> Any:
+            return builder.bitcast(_pointer(context, builder, kind, array, index), vector.as_pointer())
+
+        def spread(number: Any) -> Any:
+            first = builder.insert_element(ir.Constant(vector, ir.Undefined), number, ir.Constant(ir.IntType(32), 0))
+            lanes = ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), [0] * WIDTH)
+            return builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), lanes)
+
+        target = address(kinds[0], total, at)
+        sources = [address(kinds[3], rows, builder.extract_value(places, k)) for k in range(count)]
+        scales = [spread(builder.extract_value(factors, k)) for k in range(count)]
+        last = builder.add(size, ir.Constant(size.type, WIDTH - 1))
+        bits = kinds[0].dtype.bitwidth
+        align, name = bits // 8, f"llvm.fma.v{WIDTH}f{bits}"
+        fma = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector] * 3), name)
+        with cgutils.for_range(builder, builder.sdiv(last, ir.Constant(size.type, WIDTH))) as loop:
+            place = builder.gep(target, [loop.index])
+            value = builder.load(place, align=align)
+            for source, scale in zip(sources, scales, strict=True):
+                row = builder.load(builder.gep(source, [loop.index]), align=align)
+                value = builder.call(fma, [scale, row, value])
+            builder.store(value, place, align=align)
+        return context.get_dummy_value()
+
+    many = places.count
+    numbers = types.UniTuple(rows.dtype, many)
+    return types.none(total, types.intp, types.intp, rows, types.UniTuple(types.intp, many), numbers), codegen
+
+
+def _pointer(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
+    return builder.gep(context.make_array(kind)(context, builder, array).data, [index])
