@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hypr.kernels.cpu_eligibility import named, pack, rows_of, unpack
+from hypr.kernels.cpu_eligibility import PackedEligibility, named, pack, rows_of
 from hypr.kernels.cpu_loss import step_cross_entropy
 from hypr.kernels.cpu_models import Model, model_of, supported, surrogate_arguments
 from hypr.kernels.cpu_scan import forward
@@ -78,28 +78,32 @@ def supports(layer: Neuron, dtype: torch.dtype) -> bool:
     return dtype in (torch.float32, torch.float64) and supported(layer)
 
 
-@torch.no_grad()
 def run_layer(layer: Neuron, pre: Tensor, state: Tensor, spikes: Tensor) -> LayerTrajectory:
     """See :func:`hypr.kernels.reference.run_layer`; never differentiable.
 
     Gradients taken from the trajectory later belong to the parameters that it was recorded with.
     """
     (steps, batch, _), d, n = pre.shape, len(layer.state_names), layer.n
-    flat = pre.reshape(steps * batch, layer.n_in)
-    current = torch.addmm(layer.bias, flat, layer.weight.T) if layer.bias_in_current else flat @ layer.weight.T
-    states, outputs = pre.new_empty(d, steps + 1, batch, n), pre.new_empty(steps + 1, batch, n)
-    states[:, 0], outputs[0] = state.transpose(0, 1), spikes
-    trajectory = _Recorded(pre, states.permute(1, 2, 0, 3), outputs, current.view(steps, batch, n))
-    rows = _rows(layer, trajectory)
-    object.__setattr__(trajectory, "rows", rows)  # the class is frozen for its users
-    numbers = rows.numbers
+    numbers = derived((_numbers, layer, batch), lambda: _numbers(layer, batch))
+    flat, weight = pre.detach().reshape(steps * batch, layer.n_in), layer.weight.detach().T
+    current = torch.addmm(layer.bias.detach(), flat, weight) if layer.bias_in_current else flat @ weight
+    states, outputs = (np.empty((*lead, batch * n), numbers.shape.dtype) for lead in ((d, steps + 1), (steps + 1,)))
+    states[:, 0] = state.detach().numpy().transpose(1, 0, 2).reshape(d, -1)
+    outputs[0] = spikes.detach().numpy().reshape(-1)
+    rows = _Rows(numbers, tuple(states), outputs, current.numpy().reshape(steps, -1))
     arguments = (numbers.neuron, rows.states, rows.spikes, rows.current, numbers.coefficients, numbers.outgoing)
     with flushed():
         each(ranges(steps, batch, n), steps * n, lambda _, low, high: forward(*arguments, low * n, (high - low) * n))
+    trajectory = _Recorded(
+        pre,
+        torch.from_numpy(states).view(d, steps + 1, batch, n).permute(1, 2, 0, 3),
+        torch.from_numpy(outputs).view(steps + 1, batch, n),
+        current.view(steps, batch, n),
+    )
+    object.__setattr__(trajectory, "rows", rows)  # the class is frozen for its users
     return trajectory
 
 
-@torch.no_grad()
 def credit_window(
     layer: Neuron,
     trajectory: LayerTrajectory,
@@ -110,30 +114,30 @@ def credit_window(
     down: Down,
 ) -> WindowCredit:
     """See :func:`hypr.kernels.composed.credit_window`."""
-    rows, (steps, batch, n), dtype = _rows(layer, trajectory), dz.shape, dz.dtype
-    numbers, d, filters = rows.numbers, len(layer.state_names), boundary.spike_filters
-    count = rows_of(layer)
-    old = np.empty((0, 0, 0, 0), rows.spikes.dtype) if boundary.before is None else pack(boundary.before)
-    new = np.empty((batch, count, d + len(filters), n) if boundary.onward else (0, 0, 0, 0), rows.spikes.dtype)
-    leaving = torch.empty((0, 0) if down == "nothing" else (steps, batch * n), dtype=dtype)
-    start, later = torch.empty(d, batch, n, dtype=dtype), np.empty(batch * n, rows.spikes.dtype)
-    filtered, own = _filtered(boundary, batch * n, rows.spikes.dtype)
+    rows, (steps, batch, n), filters = _rows(layer, trajectory), dz.shape, boundary.spike_filters
+    numbers, dtype, d = rows.numbers, rows.spikes.dtype, len(rows.states)
+    count = rows_of(layer, numbers.parameters)
+    old = np.empty((0, 0, 0, 0), dtype) if boundary.before is None else pack(boundary.before)
+    new = np.empty((batch, count, d + len(filters), n) if boundary.onward else (0, 0, 0, 0), dtype)
+    leaving = np.empty((0, 0) if down == "nothing" else (steps, batch * n), dtype)
+    start, later = np.empty((d, batch * n), dtype), np.empty(batch * n, dtype)
+    filtered, own = _filtered(boundary, batch * n, dtype)
     parts = shares(batch, n)
-    sums = np.zeros((len(parts), count, n), rows.spikes.dtype)
+    sums = np.zeros((len(parts), count, n), dtype)
     arguments = (
         numbers.neuron, rows.states, rows.spikes, rows.current, numbers.coefficients, numbers.kind, numbers.shape,
-        dz.detach().contiguous().numpy().reshape(steps, -1), numbers.recurrent, mode == "full", numbers.mixing,
-        layer.bias_in_current, trajectory.pre.detach().contiguous().numpy(), np.array(filters, np.float64),
-        leaving.numpy(), down == "whole", old, filtered, own, new, start.view(d, -1).numpy(), later,
+        _flat(dz, steps), numbers.recurrent, mode == "full", numbers.mixing, layer.bias_in_current,
+        trajectory.pre.detach().contiguous().numpy(), np.array(filters, np.float64),
+        leaving, down == "whole", old, filtered, own, new, start, later,
     )  # fmt: skip
     work = steps * n * (1 + new.shape[2])
     with flushed():
         each(parts, work, lambda index, low, high: credit(*arguments, sums[index], low, high))
     _add(gradient, sums, layer, numbers.parameters)
     return WindowCredit(
-        None if down == "nothing" else leaving.view(steps, batch, n),
-        start.transpose(0, 1),
-        unpack(new, layer, numbers.parameters) if boundary.onward else None,
+        None if down == "nothing" else torch.from_numpy(leaving).view(steps, batch, n),
+        torch.from_numpy(start).view(d, batch, n).transpose(0, 1),
+        PackedEligibility(new, layer, numbers.parameters) if boundary.onward else None,
     )
 
 

@@ -6,8 +6,8 @@ Rows (K, ..., N): inputs, recurrent neurons, the bias if it enters the current, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sized
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,29 +17,43 @@ from hypr.kernels.types import Eligibility
 from hypr.neurons.base import Neuron
 
 
-@dataclass(frozen=True)
-class _Packed(Eligibility):
-    """An eligibility whose fields are views of ``packed`` (B, K, S, N).
+class PackedEligibility(Eligibility):
+    """An eligibility kept as ``packed`` (B, K, S, N). The fields are views of it, made when somebody asks.
 
-    ``dataclasses.replace`` drops the array, so it never goes stale.
+    Args:
+        packed: the array.
+        layer: whose eligibility it is.
+        parameters: names of its effective parameters.
     """
 
-    packed: np.ndarray | None = field(default=None, init=False, repr=False, compare=False)
+    packed: np.ndarray
+
+    def __init__(self, packed: np.ndarray, layer: Neuron, parameters: Iterable[str]) -> None:
+        for name, value in (("packed", packed), ("_layer", layer), ("_parameters", tuple(parameters))):
+            object.__setattr__(self, name, value)  # the class is frozen for its users
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in ("weight", "recurrent", "bias", "parameters"):
+            raise AttributeError(name)
+        views = named(torch.from_numpy(self.packed).transpose(0, 1), self._layer, self._parameters)
+        if name == "parameters":
+            return {key: views[f"effective/{key}"] for key in self._parameters}
+        return views.get("recurrent_weight" if name == "recurrent" else name)
 
 
-def rows_of(layer: Neuron) -> int:
-    """K of a layer."""
+def rows_of(layer: Neuron, parameters: Sized) -> int:
+    """K of a layer with these effective parameters."""
     feedback = 0 if layer.recurrent_weight is None else layer.n
-    return layer.n_in + feedback + layer.bias_in_current + len(layer.effective())
+    return layer.n_in + feedback + layer.bias_in_current + len(parameters)
 
 
 def named(rows: Tensor, layer: Neuron, parameters: Iterable[str]) -> dict[str, Tensor]:
-    """Views of (K, ..., N) by name: ``weight`` and ``recurrent_weight`` (N, ..., presynaptic), ``bias`` and
+    """Views of (K, ..., N) by name: ``weight`` and ``recurrent_weight`` (..., N, presynaptic), ``bias`` and
     ``effective/NAME`` (..., N).
     """
-    values, row = {"weight": rows[: layer.n_in].transpose(0, -1)}, layer.n_in
+    values, row = {"weight": rows[: layer.n_in].movedim(0, -1)}, layer.n_in
     if layer.recurrent_weight is not None:
-        values["recurrent_weight"] = rows[row : row + layer.n].transpose(0, -1)
+        values["recurrent_weight"] = rows[row : row + layer.n].movedim(0, -1)
         row += layer.n
     if layer.bias_in_current:
         values["bias"] = rows[row]
@@ -49,25 +63,10 @@ def named(rows: Tensor, layer: Neuron, parameters: Iterable[str]) -> dict[str, T
 
 def pack(value: Eligibility) -> np.ndarray:
     """(B, K, S, N), contiguous."""
-    if isinstance(value, _Packed) and value.packed is not None:
+    if isinstance(value, PackedEligibility):
         return value.packed
     synapses = [value.weight] if value.recurrent is None else [value.weight, value.recurrent]
     own = [] if value.bias is None else [value.bias]
     parts = [part.permute(0, 3, 1, 2) for part in synapses]
     parts += [part[:, None] for part in (*own, *value.parameters.values())]
     return torch.cat(parts, 1).detach().contiguous().numpy()
-
-
-def unpack(packed: np.ndarray, layer: Neuron, parameters: tuple[str, ...]) -> Eligibility:
-    """The eligibility of which ``packed`` (B, K, S, N) is the array."""
-    rows = torch.from_numpy(packed)
-    synapses = rows.permute(0, 2, 3, 1)
-    own = rows.unbind(1)[layer.n_in + (0 if layer.recurrent_weight is None else layer.n) :]
-    result = _Packed(
-        synapses[..., : layer.n_in],
-        None if layer.recurrent_weight is None else synapses[..., layer.n_in : layer.n_in + layer.n],
-        own[0] if layer.bias_in_current else None,
-        dict(zip(parameters, own[layer.bias_in_current :], strict=True)),
-    )
-    object.__setattr__(result, "packed", packed)  # the class is frozen for its users
-    return result

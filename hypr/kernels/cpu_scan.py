@@ -20,7 +20,18 @@ from numba.extending import overload
 
 from hypr.kernels.cpu_compile import INLINED, compiled, inlined
 from hypr.kernels.cpu_math import surrogate
-from hypr.kernels.cpu_vectors import accumulate, add_scaled_rows, load, put, rows_like, store, take
+from hypr.kernels.cpu_vectors import (
+    LANES,
+    accumulate,
+    add_scaled_rows,
+    load,
+    nonzero,
+    put,
+    rows_like,
+    store,
+    take,
+    trailing_zeros,
+)
 
 
 def step(model: Any, s: Any, z: Any, i: Any, k: Any) -> Any:
@@ -86,37 +97,36 @@ def _start(states, low, size):  # type: ignore[no-untyped-def]
 
 @inlined
 def _add_spikes(current, here, z, offset, outgoing, events, total):  # type: ignore[no-untyped-def]
-    """The current of one sample rises by the weights of its neurons that spiked, four per pass, in ascending order.
-
-    The list of neurons that spiked is made without branches, which would be mispredicted more often than an addition
-    costs.
-    """
+    """The current of one sample rises by the weights of its neurons that spiked, in ascending order."""
     neurons, width = outgoing.shape
     count = 0
-    for j in range(neurons):
-        events[count] = j
-        count += 1 if load(z, offset + j) != 0 else 0
+    for low in range(0, neurons, LANES):
+        found = nonzero(z, offset + low, neurons - low)
+        while found != 0:
+            events[count] = low + trailing_zeros(found)
+            found &= found - np.uint64(1)
+            count += 1
     total[:] = 0
-    add_events(total, neurons, outgoing, 0, width, z, offset, 1, events, 0, count)
+    add_events(total, 0, neurons, outgoing, width, z, offset, 1, events, count)
     for i in range(neurons):
         store(current, here + i, load(current, here + i) + load(total, i))
 
 
 @inlined
-def add_events(total, size, rows, origin, stride, values, base, step, events, first, count):  # type: ignore[no-untyped-def]
-    """total[i] += sum over events e of values[base + step e] rows[origin + stride e + i], in their order."""
-    fours = first + count - count % 4
-    for k in range(first, fours, 4):
+def add_events(total, at, size, rows, width, values, base, step, events, count):  # type: ignore[no-untyped-def]
+    """total[at + i] += sum over events e of values[base + step e] rows[width e + i], in their order."""
+    fours = count - count % 4
+    for k in range(0, fours, 4):
         a, b, c, d = load(events, k), load(events, k + 1), load(events, k + 2), load(events, k + 3)
-        places = (origin + stride * a, origin + stride * b, origin + stride * c, origin + stride * d)
+        places = (width * a, width * b, width * c, width * d)
         factors = (
             load(values, base + step * a), load(values, base + step * b),
             load(values, base + step * c), load(values, base + step * d),
         )  # fmt: skip
-        add_scaled_rows(total, 0, size, rows, places, factors)
-    for k in range(fours, first + count):
+        add_scaled_rows(total, at, size, rows, places, factors)
+    for k in range(fours, count):
         a = load(events, k)
-        add_scaled_rows(total, 0, size, rows, (origin + stride * a,), (load(values, base + step * a),))
+        add_scaled_rows(total, at, size, rows, (width * a,), (load(values, base + step * a),))
 
 
 @compiled

@@ -13,16 +13,20 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic, overload, register_jitable
 from numba.np.numpy_support import as_dtype
 
-from hypr.kernels.cpu_compile import INLINED
+from hypr.kernels.cpu_compile import INLINED, inlined
 
 WIDTH = 8
 """Numbers added at once by :func:`add_scaled_rows`. It works on whole vectors: rows must have up to WIDTH - 1 numbers
 behind them."""
 
+LANES = 32
+"""Numbers looked at at once by :func:`nonzero`."""
 
+
+@register_jitable
 def padded(n: int) -> int:
     """n, filled up to whole vectors."""
     return -(-n // WIDTH) * WIDTH
@@ -150,6 +154,61 @@ def add_scaled_rows(typing_context, total, at, size, rows, places, factors):  # 
     many = places.count
     numbers = types.UniTuple(rows.dtype, many)
     return types.none(total, types.intp, types.intp, rows, types.UniTuple(types.intp, many), numbers), codegen
+
+
+@intrinsic
+def copy_row(typing_context, target, at, source, origin, size):  # type: ignore[no-untyped-def]
+    """``target[at + i] = source[origin + i]`` for i < size filled up to whole vectors."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        target, at, source, origin, size = arguments
+        kinds, align = signature.args, signature.args[0].dtype.bitwidth // 8
+        vector = ir.VectorType(context.get_data_type(kinds[0].dtype), WIDTH).as_pointer()
+        into = builder.bitcast(_pointer(context, builder, kinds[0], target, at), vector)
+        out_of = builder.bitcast(_pointer(context, builder, kinds[2], source, origin), vector)
+        last = builder.add(size, ir.Constant(size.type, WIDTH - 1))
+        with cgutils.for_range(builder, builder.sdiv(last, ir.Constant(size.type, WIDTH))) as loop:
+            values = builder.load(builder.gep(out_of, [loop.index]), align=align)
+            builder.store(values, builder.gep(into, [loop.index]), align=align)
+        return context.get_dummy_value()
+
+    return types.none(target, types.intp, target, types.intp, types.intp), codegen
+
+
+@intrinsic
+def _nonzero_lanes(typing_context, array, index):  # type: ignore[no-untyped-def]
+    """Bit k of the result: ``array[index + k] != 0``, for LANES numbers."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        vector = ir.VectorType(context.get_data_type(signature.args[0].dtype), LANES)
+        place = _pointer(context, builder, signature.args[0], *arguments)
+        values = builder.load(builder.bitcast(place, vector.as_pointer()), align=signature.args[0].dtype.bitwidth // 8)
+        found = builder.fcmp_unordered("!=", values, ir.Constant(vector, [0.0] * LANES))
+        return builder.zext(builder.bitcast(found, ir.IntType(LANES)), ir.IntType(64))
+
+    return types.uint64(array, types.intp), codegen
+
+
+@intrinsic
+def trailing_zeros(typing_context, word):  # type: ignore[no-untyped-def]
+    """Number of zero bits below the lowest set bit of an uint64 that is not 0."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], cgutils.true_bit)
+
+    return types.intp(types.uint64), codegen
+
+
+@inlined
+def nonzero(array, index, count):  # type: ignore[no-untyped-def]
+    """Bit k of the result: ``array[index + k] != 0``, for the first ``count`` numbers, at most LANES."""
+    if index + LANES <= array.size:
+        return _nonzero_lanes(array, index) & (np.uint64(0xFFFFFFFF) >> np.uint64(LANES - min(count, LANES)))
+    found = np.uint64(0)
+    for k in range(min(count, LANES)):
+        if load(array, index + k) != 0:
+            found |= np.uint64(1) << np.uint64(k)
+    return found
 
 
 def _pointer(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:

@@ -15,7 +15,16 @@ import numpy as np
 
 from hypr.kernels.cpu_compile import compiled, inlined
 from hypr.kernels.cpu_scan import add_events, backward
-from hypr.kernels.cpu_vectors import WIDTH, rows_like
+from hypr.kernels.cpu_vectors import (
+    LANES,
+    WIDTH,
+    add_scaled_rows,
+    copy_row,
+    nonzero,
+    padded,
+    rows_like,
+    trailing_zeros,
+)
 
 _SCRATCH = 2**17  # numbers of dL/dI kept at a time: 512 KiB or 1 MiB, which a level-2 cache holds
 _FEWEST_STEPS = 16  # per block, however wide the layer
@@ -41,7 +50,7 @@ def credit_window(  # type: ignore[no-untyped-def]
     steps, inputs = pre.shape[0], pre.shape[2]
     neurons, feedback = gradient.shape[1], recurrent.shape[0]
     low, size = first * neurons, (last - first) * neurons
-    carried = new.shape[2]
+    carried, one = new.shape[2], dz.dtype.type(1)
     adjoints, errors = _unit_adjoints(states, carried, size), _filter_errors(len(states), carried, kappas, steps, dz)
     later, sums = np.zeros(size, dz.dtype), rows_like(mixing, (1 + carried, size))
     for k in range(len(sums)):
@@ -51,8 +60,9 @@ def credit_window(  # type: ignore[no-untyped-def]
     parts = -(-steps * (1 + carried) * size // _SCRATCH)
     block = max(min(_FEWEST_STEPS, steps), -(-steps // parts))
     scratch = np.zeros((1 + carried) * block * size + WIDTH, dz.dtype)
-    events, counts = np.empty((inputs + feedback, block + 1), np.int64), np.empty(inputs + feedback, np.int64)
-    total = np.empty(neurons + WIDTH, dz.dtype)
+    width = padded((1 + carried) * neurons)
+    rows, products = np.zeros(block * width + WIDTH, dz.dtype), np.zeros((gradient.shape[0], width), dz.dtype)
+    events, counts = np.empty((inputs + feedback, block), np.int64), np.empty(inputs + feedback, np.int64)
     for begin in range((steps - 1) // block * block, -1, -block):
         end = min(begin + block, steps)
         d_current = scratch[: (1 + carried) * (end - begin) * size].reshape(1 + carried, end - begin, size)
@@ -61,25 +71,20 @@ def credit_window(  # type: ignore[no-untyped-def]
             size, adjoints, later, sums, d_current, down, whole,
         )  # fmt: skip
         for b in range(first, last):
-            _list_events(pre, b * inputs, inputs, begin, end, events, counts, 0)
-            _list_events(spikes, b * neurons, feedback, begin, end, events, counts, inputs)
-            for j in range(inputs + feedback):
-                if j < inputs:
-                    values, stride, at = pre.reshape(-1), pre.shape[1] * inputs, b * inputs + j
-                else:
-                    values, stride, at = spikes.reshape(-1), spikes.shape[1], b * neurons + j - inputs
+            for t in range(end - begin):
                 for a in range(1 + carried):
-                    total[:] = 0
-                    origin = (a * (end - begin) - begin) * size + (b - first) * neurons
-                    add_events(total, neurons, scratch, origin, size, values, at, stride, events[j], 0, counts[j])
-                    _add_to(gradient, new, b, j, a, total)
+                    place = (a * (end - begin) + t) * size + (b - first) * neurons
+                    copy_row(rows, t * width + a * neurons, scratch, place, neurons)
+            _add_products(pre, b * inputs, inputs, begin, end, events, counts, rows, products, 0)
+            _add_products(spikes, b * neurons, feedback, begin, end, events, counts, rows, products, inputs)
             if has_bias:
-                for a in range(1 + carried):
-                    total[:] = 0
-                    for t in range(end - begin):
-                        for n in range(neurons):
-                            total[n] += d_current[a, t, (b - first) * neurons + n]
-                    _add_to(gradient, new, b, inputs + feedback, a, total)
+                for t in range(end - begin):
+                    add_scaled_rows(products, (inputs + feedback) * width, width, rows, (t * width,), (one,))
+            if carried > 0:
+                _hand_out(products, gradient, new, b)
+                products[:] = 0
+    if carried == 0:
+        gradient += products[:, :neurons]
     _add_own(mixing, sums, gradient, new, first, last, inputs + feedback + has_bias)
     for s in range(len(states)):
         adjoint_start[s, low : low + size] = adjoints[s][0]
@@ -114,28 +119,41 @@ def _filter_errors(components, carried, kappas, steps, like):  # type: ignore[no
 
 
 @inlined
-def _list_events(values, at, count, begin, end, events, counts, row):  # type: ignore[no-untyped-def]
-    """For each of ``count`` neighbours at ``at`` the steps in [begin, end) at which they are not zero, listed without
-    branches, which would be mispredicted more often than an addition costs.
+def _add_products(values, at, count, begin, end, events, counts, rows, products, row):  # type: ignore[no-untyped-def]
+    """From row ``row`` of products: for each of ``count`` neighbours at ``at`` the sum over the steps of its value times
+    the row of that step; ``rows`` (end - begin, width) belong to one sample.
     """
-    flat, stride = values.reshape(-1), values[0].size
-    counts[row : row + count] = 0
-    for t in range(begin, end):
-        for j in range(count):
-            found = counts[row + j]
-            events[row + j, found] = t
-            counts[row + j] = found + (1 if flat[t * stride + at + j] != 0 else 0)
+    flat, stride, width = values.reshape(-1), values[0].size, products.shape[1]
+    start = begin * stride + at
+    _list_events(flat, start, stride, count, end - begin, events, counts)
+    for j in range(count):
+        add_events(products, (row + j) * width, width, rows, width, flat, start + j, stride, events[j], counts[j])
 
 
 @inlined
-def _add_to(gradient, new, b, row, a, total):  # type: ignore[no-untyped-def]
-    """Adjoint 0 makes the gradient, the others make the eligibility."""
-    if a == 0:
-        for n in range(gradient.shape[1]):
-            gradient[row, n] += total[n]
-    else:
-        for n in range(gradient.shape[1]):
-            new[b, row, a - 1, n] += total[n]
+def _list_events(flat, at, stride, count, steps, events, counts):  # type: ignore[no-untyped-def]
+    """For each of ``count`` neighbours the steps at which they are not zero; only those cost anything."""
+    counts[:count] = 0
+    for t in range(steps):
+        for low in range(0, count, LANES):
+            found = nonzero(flat, at + t * stride + low, count - low)
+            while found != 0:
+                j = low + trailing_zeros(found)
+                found &= found - np.uint64(1)
+                events[j, counts[j]] = t
+                counts[j] += 1
+
+
+@compiled
+def _hand_out(products, gradient, new, b):  # type: ignore[no-untyped-def]
+    """Adjoint 0 makes the gradient, the others make the eligibility of sample b."""
+    rows, components, neurons = new.shape[1:]
+    for k in range(rows):
+        for n in range(neurons):
+            gradient[k, n] += products[k, n]
+        for s in range(components):
+            for n in range(neurons):
+                new[b, k, s, n] += products[k, (1 + s) * neurons + n]
 
 
 @compiled

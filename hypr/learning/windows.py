@@ -126,15 +126,14 @@ class WindowedRule(Rule):
         self, trajectories: list[LayerTrajectory], error: Tensor, carry: Carry, gradients: Gradients, onward: bool
     ) -> None:
         """P-stage of one window, from the output down; ``onward``: another window follows, which needs the carry."""
-        dz, from_readout = error, torch.zeros_like(error[0])
+        dz, from_readout = error, None
         for index in reversed(range(len(trajectories))):
             layer, filters = self.net.layers[index], self._filters(index)
-            spike = [None] if self._spike_boundary(index) else []
-            readout = [from_readout] if self._readout_filter(index) is not None else []
+            filtered = (None, from_readout) if self._spike_boundary(index) else (from_readout,)
             whole = self.mode == "full" or (self.readout_memory and index == len(trajectories) - 1)
             credit = dispatch.credit_window(
                 layer, trajectories[index], dz, gradients.layers[index], self.mode,
-                Boundary(carry.eligibilities[index], filters, (*spike, *readout), onward and self.carried),
+                Boundary(carry.eligibilities[index], filters, filtered[: len(filters)], onward and self.carried),
                 "nothing" if index == 0 else "whole" if whole else "direct",
             )  # fmt: skip
             carry.eligibilities[index] = credit.after

@@ -14,9 +14,10 @@ from numba import njit
 
 import hypr
 from hypr.errors import HyprError
-from hypr.kernels import cpu, cpu_threads, dispatch, reference
+from hypr.kernels import composed, cpu, cpu_threads, dispatch, reference
 from hypr.kernels.cpu_math import exponential
 from hypr.kernels.derived import constant_parameters, derived
+from hypr.kernels.types import Boundary, LayerGradient
 from hypr.learning import BPTT, HYPR, HYPRWindow
 from hypr.losses import CrossEntropy
 from hypr.neurons import LI
@@ -77,54 +78,73 @@ def test_run_credit_and_carry_equal_the_reference(kind, shape, dtype):
     assert_close(found.current, expected.current, dtype, "current")
     if layer.spiking:
         assert torch.equal(found.spikes, expected.spikes)
-    dz, end = torch.randn(steps, samples, n, dtype=dtype), torch.randn_like(state)
+    dz = torch.randn(steps, samples, n, dtype=dtype)
     for trajectory in (found, expected):  # the kernels' own memory layout and the other one
         for mode in ("detached", "full"):
-            for adjoint in (None, end):
-                check_credit(layer, trajectory, dz, mode, adjoint, dtype)
-        for filters in ((), (0.0,), (0.0, 0.9)):
-            check_carry(layer, trajectory, filters, dtype)
+            for filters in ((), (0.0,), (0.9,), (0.0, 0.9)):
+                check_windows(layer, trajectory, dz, mode, filters, dtype)
 
 
-def check_credit(layer, trajectory, dz, mode, end, dtype):
-    expected = reference.credit_layer(layer, trajectory, dz, mode, end)
-    found = cpu.credit_layer(layer, trajectory, dz, mode, end)
-    for name in ("d_current", "d_direct", "adjoint_start", "dz_start"):
-        assert_close(getattr(found, name), getattr(expected, name), dtype, (mode, name))
-    assert found.d_parameters.keys() == expected.d_parameters.keys()
-    scale = max(float(value.abs().max()) for value in expected.d_parameters.values())
-    for name, value in expected.d_parameters.items():
-        # Sums over steps and samples cancel: their rounding follows the terms, not the sum.
-        assert float((found.d_parameters[name] - value).abs().max()) < LIMITS[dtype] * scale, (mode, name)
+def check_windows(layer, trajectory, dz, mode, filters, dtype):
+    """Two windows, the second one starting from what the first one carried: everything equals the reference."""
+    gradients, carried = (LayerGradient(), LayerGradient()), (None, None)
+    filtered = [None if mode == "full" and kappa == 0.0 else torch.randn_like(dz[0]) for kappa in filters]
+    for onward in (True, False):
+        results = []
+        for use, gradient, before in zip((cpu_credit, reference_credit), gradients, carried, strict=True):
+            boundary = Boundary(before, filters, tuple(filtered), onward)
+            down = "whole" if mode == "full" or filters else "direct"
+            results.append(use(layer, trajectory, dz, gradient, mode, boundary, down))
+        found, expected = results
+        assert_close(found.down, expected.down, dtype, (mode, "down"))
+        assert_close(found.adjoint_start, expected.adjoint_start, dtype, (mode, "adjoint_start"))
+        assert (found.after is None) == (expected.after is None) == (not onward)
+        if onward:
+            check_eligibility(found.after, expected.after, dtype, (mode, filters))
+        carried = (found.after, expected.after)
+    check_sums(gradients[0].sums, gradients[1].sums, dtype, (mode, filters))
 
 
-def check_carry(layer, trajectory, filters, dtype):
-    expected = found = reference.start_eligibility(layer, trajectory.pre.shape[1], len(filters))
-    for _ in range(2):  # the second window starts from what the first one carried
-        expected = reference.carry_eligibility(layer, trajectory, expected, filters)
-        found = cpu.carry_eligibility(layer, trajectory, found, filters)
+def cpu_credit(*arguments):
+    return cpu.credit_window(*arguments)
+
+
+def reference_credit(*arguments):
+    return composed.credit_window(reference, *arguments)
+
+
+def check_eligibility(found, expected, dtype, what):
     for name in ("weight", "recurrent", "bias"):
-        assert_close(getattr(found, name), getattr(expected, name), dtype, (filters, name))
+        assert_close(getattr(found, name), getattr(expected, name), dtype, (*what, name))
     assert found.parameters.keys() == expected.parameters.keys()
     for name, value in expected.parameters.items():
-        assert_close(found.parameters[name], value, dtype, (filters, name))
-    adjoint = torch.randn_like(expected.weight[..., 0])
-    one, two = reference.boundary_gradient(adjoint, expected), cpu.boundary_gradient(adjoint, expected)
-    packed = cpu.boundary_gradient(adjoint, found)
-    assert one.keys() == two.keys() == packed.keys()
-    for name, value in one.items():
-        assert_close(two[name], value, dtype, (filters, name))
-        assert difference(packed[name], value) < 30 * LIMITS[dtype], (filters, name)  # differences of both add up
+        assert_close(found.parameters[name], value, dtype, (*what, name))
+
+
+def check_sums(found, expected, dtype, what):
+    """Sums over steps and samples cancel: their rounding follows the terms, not the sum, and adds up over windows."""
+    assert found.keys() == expected.keys()
+    scale = max(float(value.abs().max()) for value in expected.values())
+    for name, value in expected.items():
+        assert found[name].shape == value.shape
+        assert float((found[name] - value).abs().max()) < 10 * LIMITS[dtype] * scale, (*what, name)
 
 
 @pytest.mark.parametrize("density", [0.0, 0.05, 0.9])
-def test_carry_equals_the_reference_for_sparse_and_dense_inputs(density):
-    layer = make("brf", 11, 9, torch.float64, seed=1)
+def test_credit_equals_the_reference_for_sparse_and_dense_graded_inputs(density):
+    layer = make("brf", 41, 9, torch.float64, seed=1)
     pre, state, spikes = start(layer, 30, 4, torch.float64, density)
-    trajectory = cpu.run_layer(layer, pre * 0.5, state, spikes)  # graded inputs
-    for values in (trajectory.pre, trajectory.spikes):
-        assert values.shape  # both kinds of input reach the carry
-    check_carry(layer, trajectory, (0.0,), torch.float64)
+    trajectory = cpu.run_layer(layer, pre * 0.5, state, spikes)
+    check_windows(layer, trajectory, torch.randn(30, 4, 9).double(), "detached", (0.9,), torch.float64)
+
+
+def test_credit_of_a_window_in_several_blocks_of_steps_equals_the_reference():
+    layer = make("alif", 5, 40, torch.float64, seed=2)
+    pre, state, spikes = start(layer, 1500, 3, torch.float64)
+    trajectory = cpu.run_layer(layer, pre, state, spikes)
+    dz = torch.randn(1500, 3, 40).double()
+    for mode in ("detached", "full"):
+        check_windows(layer, trajectory, dz, mode, (), torch.float64)
 
 
 @pytest.mark.parametrize("rule", [HYPR, HYPRWindow])
@@ -147,16 +167,15 @@ def test_gradients_of_the_rules_equal_the_reference(rule, stack, window):
 def test_results_are_the_same_bits_for_any_number_of_threads(kind, monkeypatch):
     monkeypatch.setattr(cpu_threads, "_WORTH_A_THREAD", 1)
     layer = make(kind, 6, 13, torch.float32, seed=3)
-    pre, state, spikes = start(layer, 25, 7, torch.float32)
-    dz, before = torch.randn(25, 7, 13), torch.get_num_threads()
+    pre, state, spikes = start(layer, 25, 50, torch.float32)
+    dz, before = torch.randn(25, 50, 13), torch.get_num_threads()
     results = []
     try:
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            trajectory = cpu.run_layer(layer, pre, state, spikes)
-            credit = cpu.credit_layer(layer, trajectory, dz, "full")
-            carried = cpu.carry_eligibility(layer, trajectory, reference.start_eligibility(layer, 7))
-            results.append([trajectory.states, credit.d_current, *credit.d_parameters.values(), carried.weight])
+            trajectory, gradient = cpu.run_layer(layer, pre, state, spikes), LayerGradient()
+            credit = cpu.credit_window(layer, trajectory, dz, gradient, "full", Boundary(onward=True), "whole")
+            results.append([trajectory.states, credit.down, *gradient.sums.values(), credit.after.weight])
     finally:
         torch.set_num_threads(before)
     for other in results[1:]:
@@ -168,20 +187,25 @@ def test_gradients_are_taken_of_replaced_states_not_of_recorded_ones():
     pre, state, spikes = start(layer, 12, 2, torch.float64)
     recorded = cpu.run_layer(layer, pre, state, spikes)
     other = replace(recorded, states=recorded.states + 0.1)
-    check_credit(layer, other, torch.randn(12, 2, 5, dtype=torch.float64), "full", None, torch.float64)
+    check_windows(layer, other, torch.randn(12, 2, 5, dtype=torch.float64), "full", (), torch.float64)
 
 
 def test_reset_of_a_carried_eligibility_reaches_the_next_window():
     layer = make("brf", 4, 5, torch.float64, seed=5)
     pre, state, spikes = start(layer, 12, 2, torch.float64)
     trajectory = cpu.run_layer(layer, pre, state, spikes)
-    carried = cpu.carry_eligibility(layer, trajectory, reference.start_eligibility(layer, 2))
+    dz = torch.zeros(12, 2, 5, dtype=torch.float64)
+
+    def window(before):
+        boundary = Boundary(before, onward=True)
+        return cpu.credit_window(layer, trajectory, dz, LayerGradient(), "detached", boundary, "nothing").after
+
+    carried = window(None)
     fresh = carried.weight.clone()
     for value in (carried.weight, carried.recurrent, carried.bias, *carried.parameters.values()):
-        assert value is not None
+        assert value is not None and value.abs().max() > 0
         value[:] = 0.0
-    again = cpu.carry_eligibility(layer, trajectory, carried)
-    assert difference(again.weight, fresh) < LIMITS[torch.float64]
+    assert difference(window(carried).weight, fresh) < LIMITS[torch.float64]
 
 
 @pytest.mark.parametrize("target", ["steps", "sequence", "steps_soft", "sequence_soft"])
@@ -301,8 +325,8 @@ from hypr.learning import HYPR
 net = hypr.Network([hypr.BRF(3, 5), hypr.LI(5, 2)])
 HYPR(net, window=4).backward(torch.rand(2, 9, 3), torch.zeros(2, dtype=torch.int64))
 from numba.core.dispatcher import Dispatcher
-from hypr.kernels import cpu_brf, cpu_carry, cpu_leaky, cpu_loss, cpu_math
-used = [v for m in (cpu_brf, cpu_carry, cpu_leaky, cpu_loss) for v in vars(m).values() if isinstance(v, Dispatcher)]
+from hypr.kernels import cpu_loss, cpu_scan, cpu_window
+used = [v for m in (cpu_loss, cpu_scan, cpu_window) for v in vars(m).values() if isinstance(v, Dispatcher)]
 print(sum(sum(v.stats.cache_hits.values()) for v in used), sum(sum(v.stats.cache_misses.values()) for v in used))
 """
 
