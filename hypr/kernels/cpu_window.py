@@ -6,7 +6,8 @@ adds one row instead of a dense product over time. With unit vectors as adjoints
 gains^t pre^t``; a filtered spike is one whose error at step t is ``(1 - kappa) kappa^(T - t)``.
 
 Rows of gradients (K, N) and eligibilities (B, K, S, N): all inputs, recurrent neurons, the bias if it enters the
-current, the neuron's own P parameters.
+current, the neuron's own P parameters. Rows of products (K, width) hold one part of N numbers per adjoint: the gradient,
+then the S components of the eligibility.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from hypr.kernels.cpu_vectors import (
     WIDTH,
     add_scaled_rows,
     copy_row,
+    load,
     nonzero,
     padded,
     rows_like,
+    store,
     trailing_zeros,
 )
 
@@ -47,71 +50,66 @@ def credit_window(  # type: ignore[no-untyped-def]
         adjoint_start: (d, F) and later_start (F,), out: dL/ds and dL/dz at the window's start.
         gradient: (K, N), added to.
     """
-    steps, inputs = pre.shape[0], pre.shape[2]
-    neurons, feedback = gradient.shape[1], recurrent.shape[0]
-    low, size = first * neurons, (last - first) * neurons
-    carried, one = new.shape[2], dz.dtype.type(1)
-    adjoints, errors = _unit_adjoints(states, carried, size), _filter_errors(len(states), carried, kappas, steps, dz)
-    later, sums = np.zeros(size, dz.dtype), rows_like(mixing, (1 + carried, size))
+    steps, inputs, neurons, feedback = pre.shape[0], pre.shape[2], gradient.shape[1], recurrent.shape[0]
+    low, size, synapses = first * neurons, (last - first) * neurons, inputs + feedback
+    count, one = 1 + new.shape[2], dz.dtype.type(1)
+    adjoints, errors = _unit_adjoints(states, count, size), _filter_errors(len(states), count, kappas, steps, dz)
+    later, sums = np.zeros(size, dz.dtype), rows_like(mixing, (count, size))
     for k in range(len(sums)):
         sums[k][:] = 0
-    new[first:last] = 0
-
-    parts = -(-steps * (1 + carried) * size // _SCRATCH)
-    block = max(min(_FEWEST_STEPS, steps), -(-steps // parts))
-    scratch = np.zeros((1 + carried) * block * size + WIDTH, dz.dtype)
-    width = padded((1 + carried) * neurons)
+    block = max(min(_FEWEST_STEPS, steps), -(-steps // -(-steps * count * size // _SCRATCH)))
+    width, scratch = padded(count * neurons), np.zeros(count * block * size + WIDTH, dz.dtype)
     rows, products = np.zeros(block * width + WIDTH, dz.dtype), np.zeros((gradient.shape[0], width), dz.dtype)
-    events, counts = np.empty((inputs + feedback, block), np.int64), np.empty(inputs + feedback, np.int64)
-    for begin in range((steps - 1) // block * block, -1, -block):
+    events, counts = np.empty((synapses, block), np.int64), np.empty(synapses, np.int64)
+    latest = (steps - 1) // block * block
+    for begin in range(latest, -1, -block):
         end = min(begin + block, steps)
-        d_current = scratch[: (1 + carried) * (end - begin) * size].reshape(1 + carried, end - begin, size)
+        d_current = scratch[: count * (end - begin) * size].reshape(count, end - begin, size)
         backward(
             model, states, spikes, current, coefficients, kind, shape, dz, errors, recurrent, full, begin, end, low,
             size, adjoints, later, sums, d_current, down, whole,
         )  # fmt: skip
         for b in range(first, last):
+            place = (b - first) * neurons
             for t in range(end - begin):
-                for a in range(1 + carried):
-                    place = (a * (end - begin) + t) * size + (b - first) * neurons
-                    copy_row(rows, t * width + a * neurons, scratch, place, neurons)
+                for a in range(count):
+                    copy_row(rows, t * width + a * neurons, scratch, (a * (end - begin) + t) * size + place, neurons)
             _add_products(pre, b * inputs, inputs, begin, end, events, counts, rows, products, 0)
             _add_products(spikes, b * neurons, feedback, begin, end, events, counts, rows, products, inputs)
             if has_bias:
                 for t in range(end - begin):
-                    add_scaled_rows(products, (inputs + feedback) * width, width, rows, (t * width,), (one,))
-            if carried > 0:
-                _hand_out(products, gradient, new, b)
-                products[:] = 0
-    if carried == 0:
+                    add_scaled_rows(products, synapses * width, width, rows, (t * width,), (one,))
+            if begin == 0:
+                _add_own(mixing, sums, place, products, synapses + has_bias, neurons)
+            if count > 1:
+                _hand_out(products, gradient, new, b, begin == latest)
+    if count == 1:
         gradient += products[:, :neurons]
-    _add_own(mixing, sums, gradient, new, first, last, inputs + feedback + has_bias)
     for s in range(len(states)):
         adjoint_start[s, low : low + size] = adjoints[s][0]
     later_start[low : low + size] = later
     if own_spike >= 0:
         boundary[own_spike, low : low + size] = later
     if old.shape[0] > 0:
-        _meet(adjoint_start, boundary, old, gradient, first, last)
-        if carried > 0:
-            _transport(adjoints, kappas, steps, old, new, first, last)
+        _cross_start(adjoints, boundary, kappas, steps, old, new, gradient, first, last)
 
 
 @compiled
-def _unit_adjoints(states, carried, size):  # type: ignore[no-untyped-def]
+def _unit_adjoints(states, count, size):  # type: ignore[no-untyped-def]
     """Adjoint 0 starts from zero, adjoint 1 + s from the unit vector of component s."""
-    adjoints = rows_like(states, (1 + carried, size))
+    adjoints = rows_like(states, (count, size))
     for s in range(len(states)):
         adjoints[s][:] = 0
-        if carried > 0:
+        if count > 1:
             adjoints[s][1 + s] = 1
     return adjoints
 
 
 @compiled
-def _filter_errors(components, carried, kappas, steps, like):  # type: ignore[no-untyped-def]
-    errors = np.zeros((carried, steps), like.dtype)
-    for s in range(components, carried):
+def _filter_errors(components, count, kappas, steps, like):  # type: ignore[no-untyped-def]
+    """(count - 1, T): nothing arrives at the components of the state, (1 - kappa) kappa^(T - t) at filtered spikes."""
+    errors = np.zeros((count - 1, steps), like.dtype)
+    for s in range(components, count - 1):
         kappa = kappas[s - components]
         for t in range(steps):
             errors[s, t] = (1.0 - kappa) * kappa ** (steps - 1.0 - t)
@@ -145,61 +143,65 @@ def _list_events(flat, at, stride, count, steps, events, counts):  # type: ignor
 
 
 @compiled
-def _hand_out(products, gradient, new, b):  # type: ignore[no-untyped-def]
-    """Adjoint 0 makes the gradient, the others make the eligibility of sample b."""
-    rows, components, neurons = new.shape[1:]
-    for k in range(rows):
-        for n in range(neurons):
-            gradient[k, n] += products[k, n]
-        for s in range(components):
-            for n in range(neurons):
-                new[b, k, s, n] += products[k, (1 + s) * neurons + n]
-
-
-@compiled
-def _add_own(mixing, sums, gradient, new, first, last, row):  # type: ignore[no-untyped-def]
-    """The neuron's own parameters, from row ``row``."""
-    neurons = gradient.shape[1]
+def _add_own(mixing, sums, place, products, row, neurons):  # type: ignore[no-untyped-def]
+    """The neuron's own parameters, from row ``row``, of the sample at ``place`` of the sums."""
     for k in range(len(mixing)):
         for p in range(mixing[k].shape[0]):
-            for b in range(first, last):
-                low = (b - first) * neurons
+            for a in range(sums[k].shape[0]):
                 for n in range(neurons):
-                    gradient[row + p, n] += mixing[k][p, n] * sums[k][0, low + n]
-                for s in range(new.shape[2]):
-                    for n in range(neurons):
-                        new[b, row + p, s, n] += mixing[k][p, n] * sums[k][1 + s, low + n]
+                    products[row + p, a * neurons + n] += mixing[k][p, n] * sums[k][a, place + n]
 
 
 @compiled
-def _meet(adjoint_start, boundary, old, gradient, first, last):  # type: ignore[no-untyped-def]
-    """gradient += m^0 . e^0, over states and filtered spikes."""
-    rows, components, neurons = old.shape[1:]
-    for b in range(first, last):
-        low = b * neurons
-        for s in range(components):
-            row = adjoint_start[s] if s < adjoint_start.shape[0] else boundary[s - adjoint_start.shape[0]]
-            m = row[low : low + neurons]
-            for k in range(rows):
-                for n in range(neurons):
-                    gradient[k, n] += m[n] * old[b, k, s, n]
+def _hand_out(products, gradient, new, b, fresh):  # type: ignore[no-untyped-def]
+    """Adjoint 0 makes the gradient, the others the eligibility of sample b (``fresh``: nothing is in it yet); products
+    are zero afterwards.
+    """
+    rows, components, neurons = new.shape[1:]
+    many = components * neurons
+    for k in range(rows):
+        at, out = k * products.shape[1], (b * rows + k) * many
+        for n in range(neurons):
+            gradient[k, n] += products[k, n]
+        if fresh:
+            for n in range(many):
+                store(new, out + n, load(products, at + neurons + n))
+        else:
+            for n in range(many):
+                store(new, out + n, load(new, out + n) + load(products, at + neurons + n))
+        for n in range(products.shape[1]):
+            products[k, n] = 0
 
 
 @compiled
-def _transport(adjoints, kappas, steps, old, new, first, last):  # type: ignore[no-untyped-def]
-    """new += onward . old: row s of ``onward`` is the adjoint that started from component s."""
+def _cross_start(adjoints, boundary, kappas, steps, old, new, gradient, first, last):  # type: ignore[no-untyped-def]
+    """What the eligibility at the window's start gives: gradient += m^0 . e^0, and new += onward . old where it goes on.
+
+    Row s of ``onward`` is the adjoint that started from component s; a filtered spike also decays by itself.
+    """
     rows, components, neurons = old.shape[1:]
-    own = len(adjoints)
+    states, carried = len(adjoints), new.shape[2]
+    m, onward = np.zeros((components, neurons), old.dtype), np.zeros((carried, components, neurons), old.dtype)
     for b in range(first, last):
-        low = (b - first) * neurons
-        for s in range(components):
-            for c in range(own):
-                factor = adjoints[c][1 + s, low : low + neurons]
-                for k in range(rows):
+        here, place = b * neurons, (b - first) * neurons
+        for c in range(components):
+            m[c] = (
+                adjoints[c][0, place : place + neurons]
+                if c < states
+                else boundary[c - states, here : here + neurons]
+            )
+            for s in range(carried):
+                if c < states:
+                    onward[s, c] = adjoints[c][1 + s, place : place + neurons]
+                elif s == c:
+                    onward[s, c] = kappas[c - states] ** steps
+        for k in range(rows):
+            at = (b * rows + k) * components * neurons
+            for c in range(components):
+                for n in range(neurons):
+                    gradient[k, n] += load(m, c * neurons + n) * load(old, at + c * neurons + n)
+                for s in range(carried):
+                    out, factor = at + s * neurons, (s * components + c) * neurons
                     for n in range(neurons):
-                        new[b, k, s, n] += factor[n] * old[b, k, c, n]
-            if s >= own:
-                decay = new.dtype.type(kappas[s - own] ** steps)
-                for k in range(rows):
-                    for n in range(neurons):
-                        new[b, k, s, n] += decay * old[b, k, s, n]
+                        gained = load(onward, factor + n) * load(old, at + c * neurons + n)
+                        store(new, out + n, load(new, out + n) + gained)
