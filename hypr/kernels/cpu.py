@@ -15,7 +15,7 @@ from torch import Tensor
 
 from hypr.kernels.cpu_eligibility import PackedEligibility, named, pack, rows_of
 from hypr.kernels.cpu_loss import step_cross_entropy
-from hypr.kernels.cpu_models import Model, model_of, supported, surrogate_arguments
+from hypr.kernels.cpu_models import model_of, supported, surrogate_arguments
 from hypr.kernels.cpu_scan import forward
 from hypr.kernels.cpu_threads import each, flushed, ranges, shares
 from hypr.kernels.cpu_vectors import padded
@@ -176,33 +176,34 @@ def _rows(layer: Neuron, trajectory: LayerTrajectory) -> _Rows:
 
 
 def _numbers(layer: Neuron, batch: int) -> _Numbers:
-    model, effective = model_of(layer), {name: value.detach().numpy() for name, value in layer.effective().items()}
-    dtype = next(iter(effective.values())).dtype
+    effective = {name: value.detach().numpy() for name, value in layer.effective().items()}
+    model = model_of(layer, effective)
+    dtype, n = model.coefficients[0].dtype, layer.n
+    coefficients = np.empty((len(model.coefficients), batch, n), dtype)
+    for row, values in zip(coefficients, model.coefficients, strict=True):
+        row[:] = values
+    factors = [model.gradients[name] for name in effective]
+    mixing = np.empty((len(factors[0]), len(effective), n), dtype)
+    for p, row in enumerate(factors):
+        for k, factor in enumerate(row):
+            mixing[k, p] = factor
     outgoing = recurrent = np.empty((0, 0), dtype)
     if layer.recurrent_weight is not None:
-        recurrent = np.zeros((layer.n, padded(layer.n)), dtype)
+        recurrent = np.zeros((n, padded(n)), dtype)
         outgoing = np.zeros_like(recurrent)
-        recurrent[:, : layer.n] = layer.recurrent_weight.detach().numpy()
-        outgoing[:, : layer.n] = recurrent[:, : layer.n].T
+        recurrent[:, :n] = layer.recurrent_weight.detach().numpy()
+        outgoing[:, :n] = recurrent[:, :n].T
     kind, shape = surrogate_arguments(layer)
     return _Numbers(
-        model.numbers(dtype),
-        tuple(np.tile(values, batch) for values in model.coefficients(effective)),
-        tuple(effective),
-        _mixing(model, effective),
-        outgoing,
-        recurrent,
-        kind,
-        np.array(shape, dtype),
+        neuron=model.neuron(*np.array(model.constants, dtype)),
+        coefficients=tuple(coefficients.reshape(len(coefficients), -1)),
+        parameters=tuple(effective),
+        mixing=tuple(mixing),
+        outgoing=outgoing,
+        recurrent=recurrent,
+        kind=kind,
+        shape=np.array(shape, dtype),
     )
-
-
-def _mixing(model: Model, effective: dict[str, np.ndarray]) -> _Arrays:
-    """k arrays (P, N): gradients are linear in the sums, so those of unit sums say all."""
-    some = next(iter(effective.values()))
-    units = np.repeat(np.eye(model.sums, dtype=some.dtype)[:, :, None], some.size, axis=2)
-    gradients = model.gradients(units, effective)
-    return tuple(np.ascontiguousarray([gradients[name][k] for name in effective]) for k in range(model.sums))
 
 
 def _flat(value: Tensor, leading: int) -> np.ndarray:

@@ -8,18 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from numba import config as numba_config
-from numba import njit
+from numba import extending, njit
 
 config: Any = numba_config  # numba sets its attributes when it is imported
+intrinsic: Any = extending.intrinsic  # its type would have callers pass the typing context
 
 OPTIONS: dict[str, Any] = {
     "nogil": True,
     "error_model": "numpy",
     "fastmath": {"nsz"},  # no signed zeros; everything else rounds as it is written
 }
-INLINED: dict[str, Any] = OPTIONS | {"forceinline": True}
-"""For what is called once a number or once a row: a call costs as much as some hundred numbers of a row, for every array
-goes over as seven arguments."""
+INLINED: Any = OPTIONS | {"forceinline": True}
+"""For what is called once a number or once a row: a call costs as much as some hundred numbers of a row, for every
+array goes over as seven arguments."""
 
 
 def _cache_folder() -> str:

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 from numba import types
-from numba.extending import intrinsic, overload
+from numba.extending import overload
 from numba.np.numpy_support import as_dtype
 
-from hypr.kernels.cpu_compile import INLINED, inlined
+from hypr.kernels.cpu_compile import INLINED, inlined, intrinsic
 
 SLAYER = 0
 DOUBLE_GAUSSIAN = 1

@@ -1,5 +1,5 @@
-"""What each neuron layer hands to the compiled kernels: its model with constants, coefficients, and how the kernels' sums
-become gradients.
+"""What each neuron layer hands to the compiled kernels: its model with constants and coefficients, and how the sums of
+the kernels become gradients.
 """
 
 from __future__ import annotations
@@ -25,26 +25,20 @@ class Model:
 
     Attributes:
         neuron: class of :mod:`hypr.kernels.cpu_neurons`; constants: its numbers.
-        coefficients: effective parameters (N,) -> per-neuron coefficients, each (N,), in the order of the class.
-        sums: number of sums that the adjoint yields.
-        gradients: sums, each (..., N), and effective parameters -> gradients by name of the effective parameter, each
-            (..., N).
+        coefficients: per-neuron coefficients, each (N,), in the order of the class.
+        gradients: effective parameter name -> factors, (N,) or numbers, of the sums that the adjoint yields; the
+            gradient is the sum of factors times sums.
     """
 
     neuron: type[tuple[float, ...]]
     constants: Sequence[float]
-    coefficients: Callable[[Parameters], Sequence[np.ndarray]]
-    sums: int
-    gradients: Callable[[np.ndarray, Parameters], dict[str, np.ndarray]]
-
-    def numbers(self, dtype: np.dtype) -> tuple[float, ...]:
-        """The named tuple that the kernels take, in their floating type."""
-        return self.neuron(*np.array(self.constants, dtype))
+    coefficients: Sequence[np.ndarray]
+    gradients: Mapping[str, Sequence[np.ndarray | float]]
 
 
-def model_of(layer: Neuron) -> Model:
-    """The compiled model of a layer of a supported type."""
-    return _BUILDERS[type(layer)](layer)
+def model_of(layer: Neuron, effective: Parameters) -> Model:
+    """The compiled model of a layer of a supported type, from its effective parameters (N,)."""
+    return _BUILDERS[type(layer)](layer, effective)
 
 
 def supported(layer: Neuron) -> bool:
@@ -67,75 +61,53 @@ def surrogate_arguments(layer: Neuron) -> tuple[int, list[float]]:
     return DOUBLE_GAUSSIAN, [inner, -0.5 / choice.width**2, -outer, -0.5 / choice.wide**2]
 
 
-def _brf(layer: Any) -> Model:
-    dt = layer.dt
-    constants = (dt, layer.theta, layer.gamma)
-
-    def turning(p: Parameters) -> list[np.ndarray]:
-        return [p["b_offset"], np.cos(dt * p["omega"]), np.sin(dt * p["omega"])]
-
-    def damped(p: Parameters) -> list[np.ndarray]:
-        return [(np.sqrt(1.0 - (dt * p["omega"]) ** 2) - 1.0) / dt - p["b_offset"], p["omega"]]
-
-    def along_rotation(sums: np.ndarray, p: Parameters) -> dict[str, np.ndarray]:
-        return {"omega": sums[1], "b_offset": -sums[0]}
-
-    def with_damping(sums: np.ndarray, p: Parameters) -> dict[str, np.ndarray]:
-        slope = -dt * p["omega"] / np.sqrt(1.0 - (dt * p["omega"]) ** 2)  # of the damping p(omega)
-        return {"omega": sums[1] + slope * sums[0], "b_offset": -sums[0]}
-
-    if layer.variant == "euler":
-        return Model(cpu_neurons.BRFEuler, constants, damped, 2, with_damping)
-    return Model(cpu_neurons.BRFExponential, constants, turning, 2, along_rotation)
+def _brf(layer: Any, p: Parameters) -> Model:
+    dt, constants, angle = layer.dt, (layer.dt, layer.theta, layer.gamma), layer.dt * p["omega"]
+    if layer.variant == "exponential":
+        turning = [p["b_offset"], np.cos(angle), np.sin(angle)]
+        return Model(cpu_neurons.BRFExponential, constants, turning, {"omega": (0.0, 1.0), "b_offset": (-1.0, 0.0)})
+    cosine = np.sqrt(1.0 - angle**2)
+    slope = -angle / cosine  # of the damping p(omega)
+    damped = [(cosine - 1.0) / dt - p["b_offset"], p["omega"]]
+    return Model(cpu_neurons.BRFEuler, constants, damped, {"omega": (slope, 1.0), "b_offset": (-1.0, 0.0)})
 
 
-def _se_adlif(layer: Any) -> Model:
-    rho = layer.rho
-
-    def coefficients(p: Parameters) -> list[np.ndarray]:
-        gain = (1.0 - p["beta"]) * rho
-        return [p["alpha"], p["beta"], gain * p["a"], gain * p["b"]]
-
-    def gradients(sums: np.ndarray, p: Parameters) -> dict[str, np.ndarray]:
-        gain = (1.0 - p["beta"]) * rho
-        beta = sums[1] - rho * (p["a"] * sums[2] + p["b"] * sums[3])
-        return {"alpha": sums[0], "beta": beta, "a": gain * sums[2], "b": gain * sums[3]}
-
+def _se_adlif(layer: Any, p: Parameters) -> Model:
+    rho, gain = layer.rho, (1.0 - p["beta"]) * layer.rho
+    gradients = {
+        "alpha": (1.0, 0.0, 0.0, 0.0),
+        "beta": (0.0, 1.0, -rho * p["a"], -rho * p["b"]),
+        "a": (0.0, 0.0, gain, 0.0),
+        "b": (0.0, 0.0, 0.0, gain),
+    }
     constants = (layer.theta, float(layer.adaptation_spike == "current"))
-    return Model(cpu_neurons.SEAdLIF, constants, coefficients, 4, gradients)
+    return Model(cpu_neurons.SEAdLIF, constants, [p["alpha"], p["beta"], gain * p["a"], gain * p["b"]], gradients)
 
 
-def _alif(layer: Any) -> Model:
-    return _named(cpu_neurons.ALIF, (layer.beta, layer.b0), ("alpha", "rho"))
+def _alif(layer: Any, p: Parameters) -> Model:
+    return _named(cpu_neurons.ALIF, (layer.beta, layer.b0), ("alpha", "rho"), p)
 
 
-def _lif(layer: Any) -> Model:
-    constants = (layer.theta, float(layer.reset == "subtract"))
-    return _named(cpu_neurons.LIF, constants, ("alpha",))
+def _lif(layer: Any, p: Parameters) -> Model:
+    return _named(cpu_neurons.LIF, (layer.theta, float(layer.reset == "subtract")), ("alpha",), p)
 
 
-def _cuba_lif(layer: Any) -> Model:
+def _cuba_lif(layer: Any, p: Parameters) -> Model:
     constants = (layer.theta, float(layer.reset == "subtract"), layer.syn_gain, layer.mem_gain)
-    return _named(cpu_neurons.CubaLIF, constants, ("alpha_syn", "alpha_mem", "bias"))
+    return _named(cpu_neurons.CubaLIF, constants, ("alpha_syn", "alpha_mem", "bias"), p)
 
 
-def _li(layer: Any) -> Model:
-    return _named(cpu_neurons.LI, (0.0,), ("kappa",))
+def _li(layer: Any, p: Parameters) -> Model:
+    return _named(cpu_neurons.LI, (0.0,), ("kappa",), p)
 
 
-def _named(neuron: type[tuple[float, ...]], constants: Sequence[float], names: Sequence[str]) -> Model:
-    """A model whose coefficients are its effective parameters themselves."""
-
-    def coefficients(p: Parameters) -> list[np.ndarray]:
-        return [p[name] for name in names]
-
-    def gradients(sums: np.ndarray, p: Parameters) -> dict[str, np.ndarray]:
-        return dict(zip(names, sums, strict=True))
-
-    return Model(neuron, constants, coefficients, len(names), gradients)
+def _named(neuron: type[tuple[float, ...]], constants: Sequence[float], names: Sequence[str], p: Parameters) -> Model:
+    """A model whose coefficients and sums are those of its effective parameters themselves."""
+    gradients = {name: [float(name == other) for other in names] for name in names}
+    return Model(neuron, constants, [p[name] for name in names], gradients)
 
 
-_BUILDERS: dict[type[Neuron], Callable[[Any], Model]] = {
+_BUILDERS: dict[type[Neuron], Callable[[Any, Parameters], Model]] = {
     BRF: _brf,
     SEAdLIF: _se_adlif,
     ALIF: _alif,

@@ -43,7 +43,7 @@ class BRFEuler(NamedTuple):
 
     @staticmethod
     def adjoint(model, s, z, i, k, known, psi, m, error):  # type: ignore[no-untyped-def]
-        (u, v, q), (damping, omega), (m_u, m_v, m_q), c = s, k, m, known
+        (u, v, _), (_, omega), (m_u, m_v, m_q), c = s, k, m, known
         d_x = psi * (error + m_q)  # q^t = gamma q' + z^t
         d_u, d_v = model.dt * (m_u + d_x), model.dt * m_v
         d_c = d_u * u + d_v * v
@@ -78,7 +78,7 @@ class BRFExponential(NamedTuple):
 
     @staticmethod
     def adjoint(model, s, z, i, k, known, psi, m, error):  # type: ignore[no-untyped-def]
-        (u, v, q), (offset, cos, sin), (m_u, m_v, m_q), decay = s, k, m, known
+        (u, v, _), (_, cos, sin), (m_u, m_v, m_q), decay = s, k, m, known
         turned_u, turned_v = decay * (cos * u - sin * v), decay * (sin * u + cos * v)
         d_x = psi * (error + m_q)  # q^t = gamma q' + z^t
         d_u = m_u + d_x
@@ -109,7 +109,7 @@ class SEAdLIF(NamedTuple):
 
     @staticmethod
     def distance(model, s, z, i, k):  # type: ignore[no-untyped-def]
-        (u, w), (alpha, beta, ga, gb) = s, k
+        (u, w), alpha = s, k[0]
         new = alpha * u * complement(z) + complement(alpha) * (i - w)
         return new - model.theta, new
 
@@ -221,7 +221,7 @@ class CubaLIF(NamedTuple):
 
     @staticmethod
     def adjoint(model, s, z, i, k, known, psi, m, error):  # type: ignore[no-untyped-def]
-        (u, v), (syn, mem, bias), (m_u, m_v), lost = s, k, m, known
+        (u, v), (syn, mem, _), (m_u, m_v), lost = s, k, m, known
         d_v = m_v + psi * error
         d_u = m_u + model.mem_gain * d_v
         kept = complement(nought(z)) if model.subtract > 0 else complement(z)

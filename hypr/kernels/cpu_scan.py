@@ -1,7 +1,7 @@
 """The two scans over time of the CPU kernels, for every neuron model (:mod:`hypr.kernels.cpu_neurons`).
 
-Layout. The batch and neuron axes of one time step stand side by side (``F = B * N``, index ``b * N + n``), with an array
-for each state component, so that the innermost loops are long, contiguous and free of branches, which is what LLVM
+Layout. The batch and neuron axes of one time step stand side by side (``F = B * N``, index ``b * N + n``), an array for
+each state component, so that the innermost loops are long, contiguous and free of branches, which is what LLVM
 needs to emit vector instructions. Separate arrays also let it prove once a call that nothing overlaps. A call handles
 the flat range [low, low + size) of whole samples; ranges are independent. Coefficients come repeated per sample and are
 read from index 0.

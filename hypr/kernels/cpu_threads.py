@@ -21,7 +21,7 @@ _SUBNORMAL, _ONE = np.float32(1e-45), np.float32(1.0)  # their product is zero w
 
 
 def ranges(steps: int, batch: int, n: int) -> list[Range]:
-    """The batch in parts for independent work of ``steps`` rows of ``n`` numbers per sample, by the number of threads."""
+    """The batch in parts for independent work of ``steps`` rows of ``n`` numbers a sample, by the number of threads."""
     threads = max(1, min(torch.get_num_threads(), batch, steps * batch * n // _WORTH_A_THREAD))
     return _split(batch, max(1, min(-(-batch // threads), _ROW // n)))
 

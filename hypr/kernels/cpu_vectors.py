@@ -13,10 +13,10 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, overload, register_jitable
+from numba.extending import overload, register_jitable
 from numba.np.numpy_support import as_dtype
 
-from hypr.kernels.cpu_compile import INLINED, inlined
+from hypr.kernels.cpu_compile import INLINED, inlined, intrinsic
 
 WIDTH = 8
 """Numbers added at once by :func:`add_scaled_rows`. It works on whole vectors: rows must have up to WIDTH - 1 numbers

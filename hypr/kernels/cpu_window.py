@@ -6,8 +6,8 @@ adds one row instead of a dense product over time. With unit vectors as adjoints
 gains^t pre^t``; a filtered spike is one whose error at step t is ``(1 - kappa) kappa^(T - t)``.
 
 Rows of gradients (K, N) and eligibilities (B, K, S, N): all inputs, recurrent neurons, the bias if it enters the
-current, the neuron's own P parameters. Rows of products (K, width) hold one part of N numbers per adjoint: the gradient,
-then the S components of the eligibility.
+current, the neuron's own P parameters. Rows of products (K, width) hold N numbers for each adjoint: the gradient, then
+the S components of the eligibility.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def _filter_errors(components, count, kappas, steps, like):  # type: ignore[no-u
 
 @inlined
 def _add_products(values, at, count, begin, end, events, counts, rows, products, row):  # type: ignore[no-untyped-def]
-    """From row ``row`` of products: for each of ``count`` neighbours at ``at`` the sum over the steps of its value times
+    """From row ``row`` of products on: for each of ``count`` neighbours at ``at`` the sum over steps of its value times
     the row of that step; ``rows`` (end - begin, width) belong to one sample.
     """
     flat, stride, width = values.reshape(-1), values[0].size, products.shape[1]
@@ -175,7 +175,7 @@ def _hand_out(products, gradient, new, b, fresh):  # type: ignore[no-untyped-def
 
 @compiled
 def _cross_start(adjoints, boundary, kappas, steps, old, new, gradient, first, last):  # type: ignore[no-untyped-def]
-    """What the eligibility at the window's start gives: gradient += m^0 . e^0, and new += onward . old where it goes on.
+    """What the eligibility at the window's start gives: gradient += m^0 . e^0, and new += onward . old if it goes on.
 
     Row s of ``onward`` is the adjoint that started from component s; a filtered spike also decays by itself.
     """
@@ -186,9 +186,7 @@ def _cross_start(adjoints, boundary, kappas, steps, old, new, gradient, first, l
         here, place = b * neurons, (b - first) * neurons
         for c in range(components):
             m[c] = (
-                adjoints[c][0, place : place + neurons]
-                if c < states
-                else boundary[c - states, here : here + neurons]
+                adjoints[c][0, place : place + neurons] if c < states else boundary[c - states, here : here + neurons]
             )
             for s in range(carried):
                 if c < states:

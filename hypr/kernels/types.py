@@ -51,7 +51,7 @@ class LayerCredit:
             to the layer below). None in full mode, where the whole of ``d_current`` goes down.
         d_parameters: effective parameter name -> (N,), sum over t and B of ds/dtheta . m^t + dz/dtheta g^t. Names as in
             ``layer.effective()``; the chain from effective to raw values is taken once afterwards, by
-            ``layer.pull_back``.
+            :func:`hypr.neurons.base.pull_back`.
         adjoint_start: (B, d, N), m^0 = dL/ds^0, which multiplies a carried eligibility.
         dz_start: (B, N), dL/dz^0 in full mode (through R, reset and z*), else None.
     """
@@ -124,7 +124,7 @@ class LayerGradient:
 
 
 Down = Literal["nothing", "direct", "whole"]
-"""Which part of dL/dI leaves a layer downward: none is needed, that of the same step's spike (rule ``hypr``), or all."""
+"""Which part of dL/dI leaves a layer downward: none is needed, that of the same step's spike (rule ``hypr``), all."""
 
 
 @dataclass(frozen=True)

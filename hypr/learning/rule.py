@@ -11,6 +11,7 @@ from hypr.kernels.types import LayerGradient
 from hypr.losses import Loss, check_target, loss_function
 from hypr.network import Network
 from hypr.neurons import Neuron
+from hypr.neurons.base import pull_back
 
 
 class Rule:
@@ -82,10 +83,12 @@ class Gradients:
 
     def add_to(self, net: Network) -> None:
         """Chain rule to the raw parameters, then ``parameter.grad += gradient``."""
-        for layer, gradient in zip(net.layers, self.layers, strict=True):
-            raw = {name: value for name, value in gradient.sums.items() if "/" not in name}
-            effective = {name.split("/", 1)[1]: value for name, value in gradient.sums.items() if "/" in name}
-            for name, value in (raw | layer.pull_back(effective)).items():
+        effective = [
+            {name.split("/", 1)[1]: value for name, value in gradient.sums.items() if "/" in name}
+            for gradient in self.layers
+        ]
+        for layer, gradient, raw in zip(net.layers, self.layers, pull_back(net.layers, effective), strict=True):
+            for name, value in ({n: v for n, v in gradient.sums.items() if "/" not in n} | raw).items():
                 _accumulate(layer, name, value)
 
 

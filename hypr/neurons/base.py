@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -169,23 +169,8 @@ class Neuron(nn.Module):
 
     # ---- parameters
 
-    def pull_back(self, effective_gradients: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Chain rule from gradients of the effective parameters (N,) to those of the raw ones (N,) that are trained."""
-        raw = {name: parameter for name, parameter in self._raw().items() if parameter.requires_grad}
-        with torch.enable_grad():
-            values = self.effective()
-        names = [name for name in effective_gradients if values[name].requires_grad]
-        if not raw or not names:
-            return {name: torch.zeros_like(value) for name, value in raw.items()}
-        grads = torch.autograd.grad(
-            [values[name] for name in names],
-            list(raw.values()),
-            [effective_gradients[name] for name in names],
-            allow_unused=True,
-        )
-        return {name: torch.zeros_like(raw[name]) if g is None else g for name, g in zip(raw, grads, strict=True)}
-
-    def _raw(self) -> dict[str, nn.Parameter]:
+    def raw(self) -> dict[str, nn.Parameter]:
+        """The parameters of which the effective ones are made, by name."""
         raw = {name: self.get_parameter(name) for name in self.ranges}
         return raw if self.bias_in_current else {**raw, "bias": self.bias}
 
@@ -243,6 +228,30 @@ class Neuron(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.n_in}, {self.n}, recurrent={self.recurrent}"
+
+
+def pull_back(layers: Sequence[Neuron], gradients: Sequence[Mapping[str, Tensor]]) -> list[dict[str, Tensor]]:
+    """Chain rule from gradients of the layers' effective parameters (N,) to those of the raw ones (N,) that are
+    trained, for all layers at once: a pass of autograd costs more than the few numbers in it.
+    """
+    raws = [{name: p for name, p in layer.raw().items() if p.requires_grad} for layer in layers]
+    values, upstream = [], []
+    with torch.enable_grad():
+        for layer, given in zip(layers, gradients, strict=True):
+            effective = layer.effective()
+            known = [name for name in given if effective[name].requires_grad]
+            values += [effective[name] for name in known]
+            upstream += [given[name] for name in known]
+    wanted = [parameter for raw in raws for parameter in raw.values()]
+    found: Sequence[Tensor | None] = [None] * len(wanted)
+    if wanted and values:
+        found = torch.autograd.grad(values, wanted, upstream, allow_unused=True)
+    each = iter(found)
+    results: list[dict[str, Tensor]] = []
+    for raw in raws:
+        pairs = [(name, parameter, next(each)) for name, parameter in raw.items()]
+        results.append({name: torch.zeros_like(parameter) if g is None else g for name, parameter, g in pairs})
+    return results
 
 
 def _surrogate(choice: str | Surrogate | dict[str, Any]) -> Surrogate:

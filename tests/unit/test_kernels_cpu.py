@@ -175,6 +175,7 @@ def test_results_are_the_same_bits_for_any_number_of_threads(kind, monkeypatch):
             torch.set_num_threads(threads)
             trajectory, gradient = cpu.run_layer(layer, pre, state, spikes), LayerGradient()
             credit = cpu.credit_window(layer, trajectory, dz, gradient, "full", Boundary(onward=True), "whole")
+            assert credit.down is not None and credit.after is not None
             results.append([trajectory.states, credit.down, *gradient.sums.values(), credit.after.weight])
     finally:
         torch.set_num_threads(before)
@@ -198,7 +199,9 @@ def test_reset_of_a_carried_eligibility_reaches_the_next_window():
 
     def window(before):
         boundary = Boundary(before, onward=True)
-        return cpu.credit_window(layer, trajectory, dz, LayerGradient(), "detached", boundary, "nothing").after
+        after = cpu.credit_window(layer, trajectory, dz, LayerGradient(), "detached", boundary, "nothing").after
+        assert after is not None
+        return after
 
     carried = window(None)
     fresh = carried.weight.clone()

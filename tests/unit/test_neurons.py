@@ -13,6 +13,7 @@ import hypr
 from hypr.errors import HyprError
 from hypr.network import Network
 from hypr.neurons import BRF, LI, LIF, CubaLIF, SEAdLIF, forward_mode
+from hypr.neurons.base import pull_back
 from hypr.surrogate import DoubleGaussian, Slayer, Surrogate, describe, spike, surrogate
 from tests.unit.hypr_cases import MODELS, layer_trajectory, network
 
@@ -69,7 +70,7 @@ def test_pull_back_is_the_chain_rule_of_effective(name):
     layer, _ = layer_trajectory(name)
     upstream = {key: torch.linspace(-1, 1, layer.n).double() for key in layer.effective()}
     torch.stack([(value * upstream[key]).sum() for key, value in layer.effective().items()]).sum().backward()
-    found = layer.pull_back(upstream)
+    (found,) = pull_back([layer], [upstream])
     for key, value in found.items():
         torch.testing.assert_close(value, layer.get_parameter(key).grad, rtol=0, atol=0)
 
