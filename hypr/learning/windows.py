@@ -106,7 +106,8 @@ class WindowedRule(Rule):
             # Prediction from the whole sequence: its error needs all outputs first, so the dynamics run
             # twice at bounded memory.
             whole = self.loss(self._outputs(pre, carry.states, window), target, weight)
-        value, outputs = pre.new_zeros(()), []
+        # One tensor for all outputs: small pieces kept between large ones that go would grow the process's memory.
+        value, outputs = pre.new_zeros(()), pre.new_empty(steps, pre.shape[1], self.net.n_out)
         sums = [pre.new_zeros(layer.n) for layer in self.net.layers]
         for start in range(0, steps, window):
             stop = min(start + window, steps)
@@ -118,9 +119,9 @@ class WindowedRule(Rule):
                 part, error = whole[0] * (start == 0), whole[1][start:stop]
             value = value + part
             self._credit(trajectories, error, carry, gradients, onward=endless or stop < steps)
-            outputs.append(output)
+            outputs[start:stop] = output
             sums = [s + t.spikes[1:].sum((0, 1)) for s, t in zip(sums, trajectories, strict=True)]
-        return value, torch.cat(outputs), [total / pre.shape[1] for total in sums]
+        return value, outputs, [total / pre.shape[1] for total in sums]
 
     def _credit(
         self, trajectories: list[LayerTrajectory], error: Tensor, carry: Carry, gradients: Gradients, onward: bool
@@ -157,12 +158,12 @@ class WindowedRule(Rule):
         return float(self.net.layers[-1].effective()["kappa"].mean())
 
     def _outputs(self, pre: Tensor, states: list[LayerState], window: int) -> Tensor:
-        outputs = []
-        for part in pre.split(window):
+        outputs = pre.new_empty(pre.shape[0], pre.shape[1], self.net.n_out)
+        for part, rows in zip(pre.split(window), outputs.split(window), strict=True):
             trajectories = self.net.run(part, states)
             states = end_state(trajectories)
-            outputs.append(trajectories[-1].spikes[1:])
-        return torch.cat(outputs)
+            rows[:] = trajectories[-1].spikes[1:]
+        return outputs
 
     def _record(self, output: Tensor, sums: list[Tensor]) -> None:
         self.output = output.transpose(0, 1)
