@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.options import json_file, png_file
+from benchmarks.output import pyplot, save_figure, write_json
 from benchmarks.timing import Timing, as_dictionary, interleave, machine
 from export import onnx
 from hardware import compare, emulate, reference
@@ -142,20 +143,14 @@ def table(
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
     """Bar chart of the rates."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(8, 0.5 * len(rows) + 1.2), layout="constrained")
+    figure, axes = pyplot().subplots(figsize=(8, 0.5 * len(rows) + 1.2), layout="constrained")
     names, rates = [row["engine"] for row in rows][::-1], [row["updates_per_s"] for row in rows][::-1]
     axes.barh(names, rates, color="#4a6fa5")
     axes.set(xscale="log", xlabel="neuron updates per second")
     for index, rate in enumerate(rates):
         axes.text(rate, index, f" {rate:.3g}", va="center")
     axes.margins(x=0.15)
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    save_figure(figure, path)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -164,8 +159,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--bundle", type=Path, help="bundle whose program and test sequences are used")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--no-lava", action="store_true", help="leave Lava out")
-    parser.add_argument("--json", type=Path, help="write all figures to this file")
-    parser.add_argument("--plot", type=Path, help="write a bar chart to this file (PNG)")
+    parser.add_argument("--json", type=json_file, metavar="FILE.json", help="write all figures to this file")
+    parser.add_argument("--plot", type=png_file, metavar="FILE.png", help="write a bar chart to this file")
     options = parser.parse_args(arguments)
     program, inputs = ecg_shaped() if options.bundle is None else bundle_case(options.bundle)
     try:
@@ -195,7 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     if options.json:
         figures = {"machine": description, "rows": rows, "timings": as_dictionary(timings), "compared": compared}
-        options.json.write_text(json.dumps(figures, indent=2))
+        write_json(options.json, figures)
     if options.plot:
         draw(rows, options.plot)
     return 0

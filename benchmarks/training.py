@@ -23,8 +23,9 @@ from torch import Tensor
 
 import hypr
 from benchmarks import peers
+from benchmarks.options import json_file, names_of, numbers_from, png_file
+from benchmarks.output import pyplot, save_figure, write_json
 from benchmarks.timing import Timing, as_dictionary, interleave, machine
-from export.files import write_atomically
 from hypr.kernels import dispatch
 from hypr.learning import BPTT, HYPR, EProp, HYPRWindow
 from hypr.learning.rule import Rule
@@ -163,10 +164,6 @@ def draw(timings: dict[str, dict[str, Any]], path: Path) -> None:
     Raises:
         ExportError: the folder of ``path`` does not exist or cannot be written.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
     from matplotlib.patches import Patch
 
     kinds = {"ours, compiled": "#2f6f9f", "ours, reference": "#9db8cc", "other frameworks, BPTT": "#c9803a"}
@@ -174,7 +171,7 @@ def draw(timings: dict[str, dict[str, Any]], path: Path) -> None:
     rows = sorted((1e3 * values["least"], name) for name, values in timings.items())
     kind = [theirs if name.startswith(PEER) else ours if name.endswith("| compiled") else reference for _, name in rows]
     labels = [name.removeprefix(PEER).replace(" | reference", ", reference").split(" | ")[0] for _, name in rows]
-    figure, axes = plt.subplots(figsize=(8, 0.36 * len(rows) + 1.4), layout="constrained")
+    figure, axes = pyplot().subplots(figsize=(8, 0.36 * len(rows) + 1.4), layout="constrained")
     places = range(len(rows))  # not the labels: two rows may bear the same one
     axes.barh(places, [least for least, _ in rows], color=[kinds[one] for one in kind])
     axes.set_yticks(places, labels)
@@ -185,8 +182,7 @@ def draw(timings: dict[str, dict[str, Any]], path: Path) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     shown = [one for one in kinds if one in kind]
     axes.legend(handles=[Patch(color=kinds[one], label=one) for one in shown], loc="lower right")
-    write_atomically(path, lambda part: figure.savefig(part, dpi=120, format="png"))
-    plt.close(figure)
+    save_figure(figure, path)
 
 
 def table(timings: dict[str, dict[str, Any]], rates: dict[str, float]) -> str:
@@ -228,10 +224,10 @@ def _cases(options: argparse.Namespace) -> list[Case]:
     if not options.neurons:
         return [replace(case, rate=options.rate) for case in default_cases()]
     cases = []
-    for neuron in options.neurons.split(","):
-        for rule in options.rules.split(","):
-            for steps in map(int, options.steps.split(",")):
-                windows = [int(w) or None for w in options.windows.split(",")] if rule in WINDOWED else [None]
+    for neuron in options.neurons:
+        for rule in options.rules:
+            for steps in options.steps:
+                windows = [window or None for window in options.windows] if rule in WINDOWED else [None]
                 cases += [Case(neuron, rule, window, steps, options.batch, rate=options.rate) for window in windows]
     return cases
 
@@ -240,11 +236,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; prints the table, writes JSON where asked."""
     parser = argparse.ArgumentParser(prog="benchmarks.training", description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--neurons", default="", help=f"comma-separated, of {', '.join(NEURONS)}; empty: the default cases"
+        "--neurons",
+        type=names_of(NEURONS),
+        default=[],
+        help=f"comma-separated, of {', '.join(NEURONS)}; none: the default cases",
     )
-    parser.add_argument("--rules", default="hypr,bptt", help=f"comma-separated, of {', '.join(RULES)}")
-    parser.add_argument("--steps", default="1300", help="comma-separated lengths T")
-    parser.add_argument("--windows", default="0,130", help="comma-separated, 0 is the whole sequence")
+    parser.add_argument(
+        "--rules",
+        type=names_of(RULES),
+        default="hypr,bptt",
+        help=f"comma-separated, of {', '.join(RULES)} (with --neurons, as the next two)",
+    )
+    parser.add_argument("--steps", type=numbers_from(1), default="1300", help="comma-separated lengths T")
+    parser.add_argument(
+        "--windows", type=numbers_from(0), default="0,130", help="comma-separated, 0 is the whole sequence"
+    )
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument(
         "--rate", type=float, default=0.1, help="spikes per neuron and step (trained on QTDB: 0.1 to 0.2)"
@@ -257,13 +263,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--data", type=Path, help="folder with QTDB_train.mat; random spikes of the same rate without it"
     )
-    parser.add_argument("--json", type=Path, help="file for all figures")
+    parser.add_argument("--json", type=json_file, metavar="FILE.json", help="write all figures to this file")
     parser.add_argument(
-        "--plot", type=Path, metavar="FILE.png", help="write a bar chart of the step times to this file"
+        "--plot", type=png_file, metavar="FILE.png", help="write a bar chart of the step times to this file"
     )
     options = parser.parse_args(arguments)
-    if options.plot and (options.plot.suffix.lower() != ".png" or not options.plot.parent.is_dir()):
-        parser.error(f"--plot {options.plot}: must be a .png file in a folder that exists")
     torch.set_num_threads(options.threads)
     result = run(_cases(options), options.repeats, options.seconds, options.reference, options.data, options.peers)
     print(json.dumps(result["machine"]))
@@ -275,7 +279,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.plot:
         draw(result["timings"], options.plot)
     if options.json:
-        options.json.write_text(json.dumps(result, indent=1) + "\n")
+        write_json(options.json, result)
     return 0
 
 

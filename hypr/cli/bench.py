@@ -15,14 +15,18 @@ import click
 from hypr.cli.output import json_option
 
 SUITES = {name: f"benchmarks.{name}" for name in ("training", "emulator", "memory", "gpu")}
-WITHOUT_JSON = ("memory", "gpu")  # print a table; gpu writes a file with --out
+WITHOUT_JSON = ("gpu",)  # prints a table, and writes a file with --out
 
 
-@click.command("bench", context_settings={"ignore_unknown_options": True})
-@click.argument("suite", default="training")
+@click.command("bench", context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("suite", required=False)
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 @json_option
-def bench_verb(suite: str, options: tuple[str, ...], as_json: bool) -> int:
+@click.option("-h", "--help", "wants_help", is_flag=True, help="Show this message, or after a SUITE its own, and exit.")
+@click.pass_context
+def bench_verb(
+    context: click.Context, suite: str | None, options: tuple[str, ...], as_json: bool, wants_help: bool
+) -> int:
     """Run a benchmark SUITE side by side and print ratios; OPTIONS go to the suite.
 
     Suites: training (rules, neurons, other frameworks), emulator (all integer engines), memory (against the length of
@@ -34,11 +38,16 @@ def bench_verb(suite: str, options: tuple[str, ...], as_json: bool) -> int:
       hypr bench training --neurons brf,alif --rules hypr,bptt --windows 0,130
       hypr bench training --peers --repeats 5
       hypr bench emulator --bundle bundles/ecg --plot engines.png
-      hypr bench memory --rules hypr,bptt --steps 1000,16000
-      python -m benchmarks.training --help
+      hypr bench memory --rules hypr,bptt --steps 1000,16000 --plot memory.png
+      hypr bench training --help
     """
     from hypr.errors import HyprError
 
+    if wants_help and suite is None:
+        click.echo(context.get_help())
+        return 0
+    if suite is None or suite.startswith("-"):  # options alone are those of the usual suite
+        suite, options = "training", options if suite is None else (suite, *options)
     if suite not in SUITES:
         near = difflib.get_close_matches(suite, SUITES, n=1)
         hint = f"did you mean '{near[0]}'? " if near else ""
@@ -48,7 +57,9 @@ def bench_verb(suite: str, options: tuple[str, ...], as_json: bool) -> int:
         raise HyprError(f"{root}: has no folder benchmarks; run this in a clone of the repository")
     sys.path.insert(0, str(root))
     main = importlib.import_module(SUITES[suite]).main
-    if not as_json:
+    if wants_help:
+        options = ("--help",)
+    if not as_json or wants_help:
         return int(main(list(options)))
     if suite in WITHOUT_JSON:
         raise HyprError(f"suite '{suite}' has no --json; leave it out")
