@@ -47,9 +47,10 @@ def interleave(calls: Mapping[str, Callable[[], Any]], repeats: int, seconds: fl
     Args:
         calls: what to time, by name.
         repeats: rounds, at least 3.
-        seconds: a call that has used up this much time sits out the rounds after its third.
+        seconds: a call that was timed for this long sits out the rounds after its third.
     """
     first = {name: _once(call)[0] for name, call in calls.items()}
+    again = {name: _once(call)[0] for name, call in calls.items()}  # without compiling
     wall: dict[str, list[float]] = {name: [] for name in calls}
     cpu: dict[str, list[float]] = {name: [] for name in calls}
     for index in range(max(repeats, 3)):
@@ -57,7 +58,7 @@ def interleave(calls: Mapping[str, Callable[[], Any]], repeats: int, seconds: fl
             if index >= 3 and sum(wall[name]) > seconds:
                 continue
             gc.collect()
-            if (wall[name] or [first[name]])[-1] < _SLOW:
+            if again[name] < _SLOW:
                 _warm_up(call)
             taken, used = _once(call)
             wall[name].append(taken)

@@ -351,11 +351,15 @@ def _reproducible(config: Config) -> Iterator[None]:
 
 
 def _prepare_folder(config: Config, folder: Path, resume: bool) -> None:
-    """Write the configuration into a new folder, or compare it with that of the run to be continued."""
+    """Write the configuration into a new folder, or compare it with that of the run to be continued.
+
+    A folder with nothing but a configuration is new: the run in it failed before it began, for want of data perhaps.
+    """
     path = folder / runs.CONFIG
-    if path.exists() and not resume:
+    begun = path.exists() and any(file.name != runs.CONFIG for file in folder.iterdir())
+    if begun and not resume:
         raise HyprError(f"{folder}: holds a run already; continue it with --resume, or give another folder")
-    if path.exists():
+    if begun:
         before = load_config(path)
         if before != config:
             raise HyprError(

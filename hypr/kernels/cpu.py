@@ -1,8 +1,10 @@
 """The operations of a layer on the CPU, compiled; same results as :mod:`hypr.kernels.reference` up to rounding.
 
-Samples are split over ``torch.get_num_threads()`` threads. Which sums of gradients cross samples depends on the shapes
-alone, so results are the same bits for any number of threads. Trajectories recorded here keep an array for each state
-component (``states`` is a transposed view), the layout in which the loops run; other layouts are copied.
+The forward scan splits samples over ``torch.get_num_threads()`` threads. The P-stage splits them in a few shares with
+sums of their own (:func:`hypr.kernels.cpu_threads.shares`), which depend on the shapes alone: results are the same bits
+for any number of threads, and a small batch of a narrow layer keeps two threads busy, not sixteen. Trajectories
+recorded here keep an array for each state component (``states`` is a permuted view), the layout in which the loops run;
+other layouts are copied.
 """
 
 from __future__ import annotations
@@ -13,12 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hypr.errors import HyprError
 from hypr.kernels.cpu_eligibility import PackedEligibility, named, pack, rows_of
 from hypr.kernels.cpu_loss import step_cross_entropy
 from hypr.kernels.cpu_models import model_of, supported, surrogate_arguments
-from hypr.kernels.cpu_scan import forward
-from hypr.kernels.cpu_threads import each, flushed, ranges, shares
+from hypr.kernels.cpu_scan import Numbers, Rows, forward
+from hypr.kernels.cpu_threads import each, flushed, ranges, shares, short
 from hypr.kernels.cpu_vectors import padded
+from hypr.kernels.cpu_window import Ends
 from hypr.kernels.cpu_window import credit_window as credit
 from hypr.kernels.derived import derived
 from hypr.kernels.types import Boundary, Down, LayerGradient, LayerTrajectory, Mode, WindowCredit
@@ -26,51 +30,30 @@ from hypr.neurons.base import Neuron
 
 __all__ = ["credit_window", "run_layer", "step_cross_entropy", "supports"]
 
-_Arrays = tuple[np.ndarray, ...]
-
 
 @dataclass(frozen=True)
-class _Numbers:
-    """A layer's numbers as the kernels take them.
+class _Layer:
+    """A layer as the kernels take it, and the names of its effective parameters."""
 
-    Attributes:
-        neuron: constants of the step, and which step.
-        coefficients: each (B N,), repeated per sample.
-        parameters: names of the P effective parameters.
-        mixing: k arrays (P, N), which make gradients by them of the k sums of the kernels.
-        outgoing: (N, padded N), row j = weights from neuron j; (0, 0) without recurrence. ``recurrent``: weights to i.
-        kind, shape: of the surrogate.
-    """
-
-    neuron: tuple[float, ...]
-    coefficients: _Arrays
+    numbers: Numbers
     parameters: tuple[str, ...]
-    mixing: _Arrays
-    outgoing: np.ndarray
-    recurrent: np.ndarray
-    kind: int
-    shape: np.ndarray
 
 
 @dataclass(frozen=True)
-class _Rows:
-    """A trajectory as the kernels take it, sharing memory with the tensors where their layout allows; and its layer's
-    numbers.
-    """
+class _Window:
+    """A trajectory as the kernels take it, sharing memory with the tensors where their layout allows; and its layer."""
 
-    numbers: _Numbers
-    states: _Arrays
-    spikes: np.ndarray
-    current: np.ndarray
+    layer: _Layer
+    rows: Rows
 
 
 @dataclass(frozen=True)
 class _Recorded(LayerTrajectory):
-    """A trajectory that these kernels recorded, with its rows. ``dataclasses.replace`` drops them, so they never go
+    """A trajectory that these kernels recorded, as they take it. ``dataclasses.replace`` drops that, so it never goes
     stale.
     """
 
-    rows: _Rows | None = field(default=None, init=False, repr=False, compare=False)
+    window: _Window | None = field(default=None, init=False, repr=False, compare=False)
 
 
 def supports(layer: Neuron, dtype: torch.dtype) -> bool:
@@ -84,23 +67,25 @@ def run_layer(layer: Neuron, pre: Tensor, state: Tensor, spikes: Tensor) -> Laye
     Gradients taken from the trajectory later belong to the parameters that it was recorded with.
     """
     (steps, batch, _), d, n = pre.shape, len(layer.state_names), layer.n
-    numbers = derived((_numbers, layer, batch), lambda: _numbers(layer, batch))
+    known = derived((_layer, layer, batch), lambda: _layer(layer, batch))
     flat, weight = pre.detach().reshape(steps * batch, layer.n_in), layer.weight.detach().T
     current = torch.addmm(layer.bias.detach(), flat, weight) if layer.bias_in_current else flat @ weight
-    states, outputs = (np.empty((*lead, batch * n), numbers.shape.dtype) for lead in ((d, steps + 1), (steps + 1,)))
+    states, outputs = (np.empty((*lead, batch * n), _dtype(known)) for lead in ((d, steps + 1), (steps + 1,)))
     states[:, 0] = state.detach().numpy().transpose(1, 0, 2).reshape(d, -1)
     outputs[0] = spikes.detach().numpy().reshape(-1)
-    rows = _Rows(numbers, tuple(states), outputs, current.numpy().reshape(steps, -1))
-    arguments = (numbers.neuron, rows.states, rows.spikes, rows.current, numbers.coefficients, numbers.outgoing)
+    window = _Window(known, Rows(tuple(states), outputs, current.numpy().reshape(steps, -1)))
     with flushed():
-        each(ranges(steps, batch, n), steps * n, lambda _, low, high: forward(*arguments, low * n, (high - low) * n))
+        each(
+            ranges(steps, batch, n), steps * n,
+            lambda _, low, high: forward(known.numbers, window.rows, low * n, (high - low) * n),
+        )  # fmt: skip
     trajectory = _Recorded(
         pre,
         torch.from_numpy(states).view(d, steps + 1, batch, n).permute(1, 2, 0, 3),
         torch.from_numpy(outputs).view(steps + 1, batch, n),
         current.view(steps, batch, n),
     )
-    object.__setattr__(trajectory, "rows", rows)  # the class is frozen for its users
+    object.__setattr__(trajectory, "window", window)  # the class is frozen for its users
     return trajectory
 
 
@@ -113,69 +98,79 @@ def credit_window(
     boundary: Boundary,
     down: Down,
 ) -> WindowCredit:
-    """See :func:`hypr.kernels.composed.credit_window`."""
-    rows, (steps, batch, n), filters = _rows(layer, trajectory), dz.shape, boundary.spike_filters
-    numbers, dtype, d = rows.numbers, rows.spikes.dtype, len(rows.states)
-    count = rows_of(layer, numbers.parameters)
-    old = np.empty((0, 0, 0, 0), dtype) if boundary.before is None else pack(boundary.before)
-    new = np.empty((batch, count, d + len(filters), n) if boundary.onward else (0, 0, 0, 0), dtype)
+    """See :func:`hypr.kernels.composed.credit_window`. A value that is not finite does not spread through inputs that
+    are zero, as it does in a matrix product.
+    """
+    window, (steps, batch, n) = _window(layer, trajectory), dz.shape
+    rows, parameters, d = window.rows, window.layer.parameters, len(window.rows.states)
+    dtype, count = rows.spikes.dtype, rows_of(layer, parameters)
     leaving = np.empty((0, 0) if down == "nothing" else (steps, batch * n), dtype)
-    start, later = np.empty((d, batch * n), dtype), np.empty(batch * n, dtype)
-    filtered, own = _filtered(boundary, batch * n, dtype)
-    parts = shares(batch, n)
-    sums = np.zeros((len(parts), count, n), dtype)
+    start, ends = np.empty((d, batch * n), dtype), _ends(boundary, (batch, count, d, n), dtype)
     arguments = (
-        numbers.neuron, rows.states, rows.spikes, rows.current, numbers.coefficients, numbers.kind, numbers.shape,
-        _flat(dz, steps), numbers.recurrent, mode == "full", numbers.mixing, layer.bias_in_current,
-        trajectory.pre.detach().contiguous().numpy(), np.array(filters, np.float64),
-        leaving, down == "whole", old, filtered, own, new, start, later,
+        window.layer.numbers, rows, trajectory.pre.detach().contiguous().numpy(), _flat(dz, steps), mode == "full",
+        layer.bias_in_current, ends, leaving, down == "whole", start,
     )  # fmt: skip
-    work = steps * n * (1 + new.shape[2])
+    parts = shares(batch, n, count)
+    sums = np.zeros((len(parts), count, n), dtype)
+
+    def share(index: int, first: int, last: int) -> None:
+        for low, high in short(first, last, n):
+            credit(*arguments, sums[index], low, high)
+
     with flushed():
-        each(parts, work, lambda index, low, high: credit(*arguments, sums[index], low, high))
-    _add(gradient, sums, layer, numbers.parameters)
+        each(parts, steps * n * (1 + ends.after.shape[2]), share)
+    _add(gradient, sums, layer, parameters)
     return WindowCredit(
         None if down == "nothing" else torch.from_numpy(leaving).view(steps, batch, n),
         torch.from_numpy(start).view(d, batch, n).transpose(0, 1),
-        PackedEligibility(new, layer, numbers.parameters) if boundary.onward else None,
+        PackedEligibility(ends.after, layer, parameters) if boundary.onward else None,
     )
 
 
-def _filtered(boundary: Boundary, flat: int, dtype: np.dtype) -> tuple[np.ndarray, int]:
-    """Adjoints of the filtered spikes (filters, F), and the number of the one that the scan yields, or -1."""
-    values, own = np.empty((len(boundary.filtered), flat), dtype), -1
+def _ends(boundary: Boundary, shape: tuple[int, int, int, int], dtype: np.dtype) -> Ends:
+    """The window's ends as the kernels take them; ``shape`` (B, K, d, N)."""
+    batch, count, d, n = shape
+    shape = (batch, count, d + len(boundary.spike_filters), n)
+    before = np.empty((0, 0, 0, 0), dtype) if boundary.before is None else pack(boundary.before)
+    if boundary.before is not None and before.shape != shape:
+        raise HyprError(f"boundary.before has shape {before.shape} (samples, rows, components, neurons), not {shape}")
+    filtered, own = np.empty((len(boundary.filtered), batch * n), dtype), -1
     for index, value in enumerate(boundary.filtered):
         if value is None:
             own = index
         else:
-            values[index] = value.detach().reshape(-1).numpy()
-    return values, own
+            filtered[index] = value.detach().reshape(-1).numpy()
+    after = np.empty(shape if boundary.onward else (0, 0, 0, 0), dtype)
+    return Ends(before, np.array(boundary.spike_filters, np.float64), filtered, own, after)
 
 
 def _add(gradient: LayerGradient, sums: np.ndarray, layer: Neuron, parameters: tuple[str, ...]) -> None:
     """Adds (shares, K, N); the first time makes the sums, as views of one array."""
     total = sums[0] if len(sums) == 1 else sums.sum(0)
-    if gradient.packed is None:
-        gradient.packed = total
-        for name, value in named(torch.from_numpy(total), layer, parameters).items():
+    if gradient.array is not None:
+        gradient.array += total
+        return
+    views = named(torch.from_numpy(total), layer, parameters)
+    if gradient.sums:
+        for name, value in views.items():
             gradient.add(name, value)
     else:
-        gradient.packed += total
+        gradient.array, gradient.sums = total, views
 
 
-def _rows(layer: Neuron, trajectory: LayerTrajectory) -> _Rows:
-    if isinstance(trajectory, _Recorded) and trajectory.rows is not None:
-        return trajectory.rows
+def _window(layer: Neuron, trajectory: LayerTrajectory) -> _Window:
+    if isinstance(trajectory, _Recorded) and trajectory.window is not None:
+        return trajectory.window
     steps, batch, _ = trajectory.current.shape
-    return _Rows(
-        derived((_numbers, layer, batch), lambda: _numbers(layer, batch)),
+    rows = Rows(
         states=tuple(_flat(component, steps + 1) for component in trajectory.states.unbind(2)),
         spikes=_flat(trajectory.spikes, steps + 1),
         current=_flat(trajectory.current, steps),
     )
+    return _Window(derived((_layer, layer, batch), lambda: _layer(layer, batch)), rows)
 
 
-def _numbers(layer: Neuron, batch: int) -> _Numbers:
+def _layer(layer: Neuron, batch: int) -> _Layer:
     effective = {name: value.detach().numpy() for name, value in layer.effective().items()}
     model = model_of(layer, effective)
     dtype, n = model.coefficients[0].dtype, layer.n
@@ -194,16 +189,20 @@ def _numbers(layer: Neuron, batch: int) -> _Numbers:
         recurrent[:, :n] = layer.recurrent_weight.detach().numpy()
         outgoing[:, :n] = recurrent[:, :n].T
     kind, shape = surrogate_arguments(layer)
-    return _Numbers(
+    numbers = Numbers(
         neuron=model.neuron(*np.array(model.constants, dtype)),
         coefficients=tuple(coefficients.reshape(len(coefficients), -1)),
-        parameters=tuple(effective),
         mixing=tuple(mixing),
         outgoing=outgoing,
         recurrent=recurrent,
         kind=kind,
         shape=np.array(shape, dtype),
     )
+    return _Layer(numbers, tuple(effective))
+
+
+def _dtype(layer: _Layer) -> np.dtype:
+    return layer.numbers.shape.dtype
 
 
 def _flat(value: Tensor, leading: int) -> np.ndarray:

@@ -6,14 +6,13 @@ needs to emit vector instructions. Separate arrays also let it prove once a call
 the flat range [low, low + size) of whole samples; ranges are independent. Coefficients come repeated per sample and are
 read from index 0.
 
-Common arguments: states, d arrays (T + 1, F); spikes (T + 1, F); current (T, F); coefficients, k arrays of at least
-``size`` numbers; matrices (N, padded N) with rows filled up to whole vectors, or (0, 0) without recurrence.
+Matrices have rows filled up to whole vectors (:func:`hypr.kernels.cpu_vectors.padded`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba.extending import overload
@@ -32,6 +31,35 @@ from hypr.kernels.cpu_vectors import (
     take,
     trailing_zeros,
 )
+
+
+class Numbers(NamedTuple):
+    """A layer in the numbers that the scans take.
+
+    Attributes:
+        neuron: a named tuple of :mod:`hypr.kernels.cpu_neurons`: which step, and its constants.
+        coefficients: each (B N,), repeated per sample, so that a scan reads them from index 0.
+        mixing: k arrays (P, N), which make gradients by the P effective parameters of the k sums of the adjoint.
+        outgoing: (N, padded N), row j = weights from neuron j; (0, 0) without recurrence. ``recurrent``: row i =
+            weights to neuron i.
+        kind, shape: of the surrogate.
+    """
+
+    neuron: tuple[float, ...]
+    coefficients: tuple[np.ndarray, ...]
+    mixing: tuple[np.ndarray, ...]
+    outgoing: np.ndarray
+    recurrent: np.ndarray
+    kind: int
+    shape: np.ndarray
+
+
+class Rows(NamedTuple):
+    """A window as the scans record and read it: states, d arrays (T + 1, F); spikes (T + 1, F); current (T, F)."""
+
+    states: tuple[np.ndarray, ...]
+    spikes: np.ndarray
+    current: np.ndarray
 
 
 def step(model: Any, s: Any, z: Any, i: Any, k: Any) -> Any:
@@ -65,10 +93,12 @@ for _function in (step, distance, adjoint, slope):
 
 
 @compiled
-def forward(model, states, spikes, current, coefficients, outgoing, low, size):  # type: ignore[no-untyped-def]
+def forward(numbers, window, low, size):  # type: ignore[no-untyped-def]
     """S-stage: row 0 of states and spikes is given, the rest written; current is given without its recurrent part and
-    completed in place. outgoing: row j = weights from neuron j.
+    completed in place.
     """
+    model, coefficients, outgoing = numbers.neuron, numbers.coefficients, numbers.outgoing
+    states, spikes, current = window.states, window.spikes, window.current
     stride, neurons = current.shape[1], outgoing.shape[0]
     now, z = _start(states, low, size), spikes[0, low : low + size].copy()
     events, total = np.empty(neurons + 1, np.int64), np.empty(outgoing.shape[1], z.dtype)
@@ -131,8 +161,7 @@ def add_events(total, at, size, rows, width, values, base, step, events, count):
 
 @compiled
 def backward(  # type: ignore[no-untyped-def]
-    model, states, spikes, current, coefficients, kind, shape, dz, errors, recurrent, full, begin, end, low, size,
-    adjoints, later, sums, d_current, down, whole,
+    numbers, window, dz, errors, full, begin, end, low, size, adjoints, later, sums, d_current, down, whole
 ):  # fmt: skip
     """Credits steps [begin, end), the last one first, of A adjoints at once over one set of Jacobians.
 
@@ -141,15 +170,15 @@ def backward(  # type: ignore[no-untyped-def]
     are made.
 
     Args:
-        kind, shape: of the surrogate.
-        recurrent: (N, padded N), row i = weights to neuron i.
         adjoints: d arrays (A, size), in: at step end, out: at step begin.
         later: (size,), the same for dL/dz of adjoint 0.
         sums: k arrays (A, size), added to.
-        d_current: (A, end - begin, size), out: dL/dI; numbers behind it are read.
+        d_current: (A, end - begin, size), out: dL/dI.
         down: (T, F) or (0, 0), out: what leaves the layer downward, dL/dI of adjoint 0, all of it (``whole``) or the
             part that passes through the spike of the same step.
     """
+    model, coefficients, recurrent = numbers.neuron, numbers.coefficients, numbers.recurrent
+    states, spikes, current = window.states, window.spikes, window.current
     stride, steps, count = current.shape[1], end - begin, d_current.shape[0]
     psi, known, error, back = np.empty_like(later), np.empty_like(later), np.empty_like(later), np.empty_like(later)
     total = np.empty(recurrent.shape[1], later.dtype)
@@ -161,7 +190,7 @@ def backward(  # type: ignore[no-untyped-def]
             )
             store(psi, i, x)
             store(known, i, again)
-        surrogate(kind, shape, psi)
+        surrogate(numbers.kind, numbers.shape, psi)
         for i in range(size):
             store(error, i, load(dz, here + i) + load(later, i))
         out = (t - begin) * size

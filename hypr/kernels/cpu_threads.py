@@ -16,6 +16,7 @@ Range = tuple[int, int]
 _ROW = 4096  # flat elements per call at most, so that the rows of one step stay in the level-1 and level-2 caches
 _SHORTEST_ROW = 256  # flat elements per share of samples at least, below which loops spend their time on their ends
 _SHARES = 16  # at most
+_SUMS = 2**23  # numbers of all shares together, at most, but for one share
 _WORTH_A_THREAD = 50_000  # neuron updates per thread below which handing work over costs more than it saves
 _SUBNORMAL, _ONE = np.float32(1e-45), np.float32(1.0)  # their product is zero where subnormal numbers are
 
@@ -23,14 +24,20 @@ _SUBNORMAL, _ONE = np.float32(1e-45), np.float32(1.0)  # their product is zero w
 def ranges(steps: int, batch: int, n: int) -> list[Range]:
     """The batch in parts for independent work of ``steps`` rows of ``n`` numbers a sample, by the number of threads."""
     threads = max(1, min(torch.get_num_threads(), batch, steps * batch * n // _WORTH_A_THREAD))
-    return _split(batch, max(1, min(-(-batch // threads), _ROW // n)))
+    return _split(0, batch, max(1, min(-(-batch // threads), _ROW // n)))
 
 
-def shares(batch: int, n: int) -> list[Range]:
-    """The batch in parts that each have sums of their own; by the shapes alone, so that sums of the parts are the same
-    bits for any number of threads.
+def shares(batch: int, n: int, rows: int) -> list[Range]:
+    """The batch in parts that each have sums (rows, n) of their own; by the shapes alone, so that sums of the parts are
+    the same bits for any number of threads.
     """
-    return _split(batch, max(-(-batch // _SHARES), min(-(-_SHORTEST_ROW // n), batch)))
+    most = max(1, min(_SHARES, _SUMS // (rows * n)))
+    return _split(0, batch, max(-(-batch // most), min(-(-_SHORTEST_ROW // n), batch)))
+
+
+def short(first: int, last: int, n: int) -> list[Range]:
+    """Samples of a share in parts whose rows stay in the caches."""
+    return _split(first, last, max(1, _ROW // n))
 
 
 def each(parts: Sequence[Range], work: int, call: Callable[[int, int, int], Any]) -> None:
@@ -39,7 +46,7 @@ def each(parts: Sequence[Range], work: int, call: Callable[[int, int, int], Any]
     Args:
         parts: ranges of samples.
         work: neuron updates per sample.
-        call: must touch nothing outside its samples, and release the interpreter's lock.
+        call: must change nothing but what belongs to its index and samples, and release the interpreter's lock.
     """
     threads = min(torch.get_num_threads(), len(parts), parts[-1][1] * work // _WORTH_A_THREAD)
     if threads <= 1:
@@ -50,8 +57,8 @@ def each(parts: Sequence[Range], work: int, call: Callable[[int, int, int], Any]
         future.result()
 
 
-def _split(batch: int, size: int) -> list[Range]:
-    return [(low, min(low + size, batch)) for low in range(0, batch, size)]
+def _split(first: int, last: int, size: int) -> list[Range]:
+    return [(low, min(low + size, last)) for low in range(first, last, size)]
 
 
 class flushed:  # used like a function; a generator would cost as much as a small kernel

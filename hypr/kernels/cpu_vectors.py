@@ -1,5 +1,4 @@
-"""Access to flat memory for the CPU scans: the same element of several rows as one tuple, and sums of rows in whole
-vectors.
+"""Access to flat memory for the CPU kernels: the same element of several rows as one tuple, and rows in whole vectors.
 
 Indices are flat, not negative and not checked. These are intrinsics, since an element of an array in a tuple costs a
 reference count each time in numba, and what Python would make of a negative index a comparison.
@@ -19,8 +18,8 @@ from numba.np.numpy_support import as_dtype
 from hypr.kernels.cpu_compile import INLINED, inlined, intrinsic
 
 WIDTH = 8
-"""Numbers added at once by :func:`add_scaled_rows`. It works on whole vectors: rows must have up to WIDTH - 1 numbers
-behind them."""
+"""Numbers of a vector. :func:`add_scaled_rows` and :func:`copy_row` read and write whole ones: up to WIDTH - 1 numbers
+behind a row, which must exist and not matter."""
 
 LANES = 32
 """Numbers looked at at once by :func:`nonzero`."""

@@ -1,9 +1,10 @@
 """The P-stage of one layer and window on the CPU, compiled: scan, weight gradients, use and update of eligibilities.
 
 Gradients by weights and eligibilities are sums over time of "dL/dI times input". Inputs are mostly zeros, so each event
-adds one row instead of a dense product over time. With unit vectors as adjoints at the window's end the scan yields
-``gains[s, t] = sum_k (prod_{t' > t} A^{t'})_{s k} B_k^t``, and the eligibility after the window is ``onward e^0 + sum_t
-gains^t pre^t``; a filtered spike is one whose error at step t is ``(1 - kappa) kappa^(T - t)``.
+adds one row instead of a dense product over time; that was the faster way for 140 inputs without zeros, too. With unit
+vectors as adjoints at the window's end the scan yields ``gains[s, t] = sum_k (prod_{t' > t} A^{t'})_{s k} B_k^t``, and
+the eligibility after the window is ``onward e^0 + sum_t gains^t pre^t``; a filtered spike is one whose error at step t
+is ``(1 - kappa) kappa^(T - t)``.
 
 Rows of gradients (K, N) and eligibilities (B, K, S, N): all inputs, recurrent neurons, the bias if it enters the
 current, the neuron's own P parameters. Rows of products (K, width) hold N numbers for each adjoint: the gradient, then
@@ -11,6 +12,8 @@ the S components of the eligibility.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -33,65 +36,100 @@ _SCRATCH = 2**17  # numbers of dL/dI kept at a time: 512 KiB or 1 MiB, which a l
 _FEWEST_STEPS = 16  # per block, however wide the layer
 
 
+class Ends(NamedTuple):
+    """What passes the ends of a window.
+
+    Attributes:
+        before: (B, K, S, N), the eligibility at its start; (0, 0, 0, 0) where there is none.
+        kappas: (filters,) float64, of the spikes that are carried filtered.
+        filtered: (filters, F), dL/d(filtered spike) at the start.
+        own: number of the filtered spike whose adjoint is the dL/dz that the scan arrives at instead, or -1.
+        after: out, the eligibility at its end; (0, 0, 0, 0) where it is not needed.
+    """
+
+    before: np.ndarray
+    kappas: np.ndarray
+    filtered: np.ndarray
+    own: int
+    after: np.ndarray
+
+
 @compiled
 def credit_window(  # type: ignore[no-untyped-def]
-    model, states, spikes, current, coefficients, kind, shape, dz, recurrent, full, mixing, has_bias, pre, kappas,
-    down, whole, old, boundary, own_spike, new, adjoint_start, later_start, gradient, first, last,
+    numbers, window, pre, dz, full, has_bias, ends, down, whole, adjoint_start, gradient, first, last
 ):  # fmt: skip
-    """Samples [first, last) of a window; arguments that are not here: :mod:`hypr.kernels.cpu_scan`.
+    """Samples [first, last) of a window.
 
     Args:
-        mixing: k arrays (P, N), which make of the scan's sums the gradients by the neuron's own parameters.
-        pre: (T, B, J). kappas: (filters,) float64, of the spikes that are carried filtered.
-        old: (B, K, S, N), the eligibility at the window's start; (0, 0, 0, 0) where there is none.
-        boundary: (filters, F), adjoints of the filtered spikes at the start, but for number ``own_spike``, whose
-            adjoint is the dL/dz that the scan arrives at (-1: none).
-        new: out, the eligibility at the window's end; (0, 0, 0, 0) where it is not needed.
-        adjoint_start: (d, F) and later_start (F,), out: dL/ds and dL/dz at the window's start.
+        numbers, window, dz, full, down, whole: see :func:`hypr.kernels.cpu_scan.backward`.
+        pre: (T, B, J).
+        has_bias: whether the bias enters the current.
+        ends: what passes its ends.
+        adjoint_start: (d, F), out: dL/ds at the window's start.
         gradient: (K, N), added to.
     """
-    steps, inputs, neurons, feedback = pre.shape[0], pre.shape[2], gradient.shape[1], recurrent.shape[0]
-    low, size, synapses = first * neurons, (last - first) * neurons, inputs + feedback
-    count, one = 1 + new.shape[2], dz.dtype.type(1)
-    adjoints, errors = _unit_adjoints(states, count, size), _filter_errors(len(states), count, kappas, steps, dz)
-    later, sums = np.zeros(size, dz.dtype), rows_like(mixing, (count, size))
+    steps, neurons = pre.shape[0], gradient.shape[1]
+    low, size, count = first * neurons, (last - first) * neurons, 1 + ends.after.shape[2]
+    adjoints = _unit_adjoints(window.states, count, size)
+    errors = _filter_errors(len(adjoints), count, ends.kappas, steps, dz)
+    later, sums = np.zeros(size, dz.dtype), rows_like(numbers.mixing, (count, size))
     for k in range(len(sums)):
         sums[k][:] = 0
-    block = max(min(_FEWEST_STEPS, steps), -(-steps // -(-steps * count * size // _SCRATCH)))
-    width, scratch = padded(count * neurons), np.zeros(count * block * size + WIDTH, dz.dtype)
-    rows, products = np.zeros(block * width + WIDTH, dz.dtype), np.zeros((gradient.shape[0], width), dz.dtype)
-    events, counts = np.empty((synapses, block), np.int64), np.empty(synapses, np.int64)
+    block = _block(steps, count * size, max(pre.shape[2], numbers.recurrent.shape[0]))
+    scratch = np.zeros(count * block * size + WIDTH, dz.dtype)  # whole vectors are read at its end
+    products = np.zeros((gradient.shape[0], padded(count * neurons)), dz.dtype)
     latest = (steps - 1) // block * block
     for begin in range(latest, -1, -block):
         end = min(begin + block, steps)
         d_current = scratch[: count * (end - begin) * size].reshape(count, end - begin, size)
         backward(
-            model, states, spikes, current, coefficients, kind, shape, dz, errors, recurrent, full, begin, end, low,
-            size, adjoints, later, sums, d_current, down, whole,
-        )  # fmt: skip
-        for b in range(first, last):
-            place = (b - first) * neurons
-            for t in range(end - begin):
-                for a in range(count):
-                    copy_row(rows, t * width + a * neurons, scratch, (a * (end - begin) + t) * size + place, neurons)
-            _add_products(pre, b * inputs, inputs, begin, end, events, counts, rows, products, 0)
-            _add_products(spikes, b * neurons, feedback, begin, end, events, counts, rows, products, inputs)
-            if has_bias:
-                for t in range(end - begin):
-                    add_scaled_rows(products, synapses * width, width, rows, (t * width,), (one,))
-            if begin == 0:
-                _add_own(mixing, sums, place, products, synapses + has_bias, neurons)
-            if count > 1:
-                _hand_out(products, gradient, new, b, begin == latest)
+            numbers, window, dz, errors, full, begin, end, low, size, adjoints, later, sums, d_current, down, whole
+        )
+        _add_block(numbers, window, pre, has_bias, begin, end, first, last, scratch, sums, products, gradient, ends,
+                   begin == latest)  # fmt: skip
     if count == 1:
         gradient += products[:, :neurons]
-    for s in range(len(states)):
+    for s in range(len(adjoints)):
         adjoint_start[s, low : low + size] = adjoints[s][0]
-    later_start[low : low + size] = later
-    if own_spike >= 0:
-        boundary[own_spike, low : low + size] = later
-    if old.shape[0] > 0:
-        _cross_start(adjoints, boundary, kappas, steps, old, new, gradient, first, last)
+    if ends.before.shape[0] > 0:
+        _cross_start(adjoints, later, steps, ends, gradient, first, last)
+
+
+@inlined
+def _block(steps, row, neighbours):  # type: ignore[no-untyped-def]
+    """Steps worked on at a time: all of them in equal parts, such that dL/dI and the lists of events stay small."""
+    parts = -(-steps * max(row, neighbours) // _SCRATCH)
+    return max(min(_FEWEST_STEPS, steps), -(-steps // parts))
+
+
+@compiled
+def _add_block(  # type: ignore[no-untyped-def]
+    numbers, window, pre, has_bias, begin, end, first, last, scratch, sums, products, gradient, ends, fresh
+):  # fmt: skip
+    """Products of dL/dI and inputs over the steps [begin, end), and at the window's start the neuron's own parameters.
+
+    ``scratch`` holds dL/dI (A, end - begin, size). With eligibilities the products are handed out sample by sample,
+    else they are summed over samples.
+    """
+    inputs, feedback, neurons = pre.shape[2], numbers.recurrent.shape[0], gradient.shape[1]
+    steps, size, synapses, width = end - begin, (last - first) * neurons, inputs + feedback, products.shape[1]
+    count, one = 1 + ends.after.shape[2], scratch.dtype.type(1)
+    rows, most = np.zeros(steps * width + WIDTH, scratch.dtype), max(inputs, feedback)
+    events, counts = np.empty((most, steps), np.int64), np.empty(most, np.int64)
+    for b in range(first, last):
+        place = (b - first) * neurons
+        for t in range(steps):
+            for a in range(count):  # in ascending order: the rest of a vector is overwritten by the next row
+                copy_row(rows, t * width + a * neurons, scratch, (a * steps + t) * size + place, neurons)
+        _add_products(pre, b * inputs, inputs, begin, end, events, counts, rows, products, 0)
+        _add_products(window.spikes, b * neurons, feedback, begin, end, events, counts, rows, products, inputs)
+        if has_bias:
+            for t in range(steps):
+                add_scaled_rows(products, synapses * width, width, rows, (t * width,), (one,))
+        if begin == 0:
+            _add_own(numbers.mixing, sums, place, products, synapses + has_bias, neurons)
+        if count > 1:
+            _hand_out(products, gradient, ends.after, b, fresh)
 
 
 @compiled
@@ -174,32 +212,37 @@ def _hand_out(products, gradient, new, b, fresh):  # type: ignore[no-untyped-def
 
 
 @compiled
-def _cross_start(adjoints, boundary, kappas, steps, old, new, gradient, first, last):  # type: ignore[no-untyped-def]
-    """What the eligibility at the window's start gives: gradient += m^0 . e^0, and new += onward . old if it goes on.
+def _cross_start(adjoints, later, steps, ends, gradient, first, last):  # type: ignore[no-untyped-def]
+    """What the eligibility at the window's start gives: gradient += m^0 . e^0, and after += onward . before if it goes
+    on.
 
     Row s of ``onward`` is the adjoint that started from component s; a filtered spike also decays by itself.
     """
-    rows, components, neurons = old.shape[1:]
-    states, carried = len(adjoints), new.shape[2]
-    m, onward = np.zeros((components, neurons), old.dtype), np.zeros((carried, components, neurons), old.dtype)
+    before, after = ends.before, ends.after
+    rows, components, neurons = before.shape[1:]
+    states, carried = len(adjoints), after.shape[2]
+    m, onward = np.zeros((components, neurons), before.dtype), np.zeros((carried, components, neurons), before.dtype)
     for b in range(first, last):
         here, place = b * neurons, (b - first) * neurons
         for c in range(components):
-            m[c] = (
-                adjoints[c][0, place : place + neurons] if c < states else boundary[c - states, here : here + neurons]
-            )
+            if c < states:
+                m[c] = adjoints[c][0, place : place + neurons]
+            elif c - states == ends.own:
+                m[c] = later[place : place + neurons]
+            else:
+                m[c] = ends.filtered[c - states, here : here + neurons]
             for s in range(carried):
                 if c < states:
                     onward[s, c] = adjoints[c][1 + s, place : place + neurons]
                 elif s == c:
-                    onward[s, c] = kappas[c - states] ** steps
+                    onward[s, c] = ends.kappas[c - states] ** steps
         for k in range(rows):
             at = (b * rows + k) * components * neurons
             for c in range(components):
                 for n in range(neurons):
-                    gradient[k, n] += load(m, c * neurons + n) * load(old, at + c * neurons + n)
+                    gradient[k, n] += load(m, c * neurons + n) * load(before, at + c * neurons + n)
                 for s in range(carried):
                     out, factor = at + s * neurons, (s * components + c) * neurons
                     for n in range(neurons):
-                        gained = load(onward, factor + n) * load(old, at + c * neurons + n)
-                        store(new, out + n, load(new, out + n) + gained)
+                        gained = load(onward, factor + n) * load(before, at + c * neurons + n)
+                        store(after, out + n, load(after, out + n) + gained)

@@ -54,7 +54,15 @@ def credit_window(
     boundary: Boundary = Boundary(),  # noqa: B008 (frozen)
     down: Down = "nothing",
 ) -> WindowCredit:
-    """See :func:`hypr.kernels.composed.credit_window`, which a set of kernels may do in one go."""
+    """See :func:`hypr.kernels.composed.credit_window`, which a set of kernels may do in one go.
+
+    Raises:
+        HyprError: asked for what a mode does not have.
+    """
+    if mode == "full" and down == "direct":
+        raise HyprError("credit_window: in mode 'full' all of dL/dI goes down; ask for 'whole'")
+    if mode == "detached" and boundary.before is not None and any(value is None for value in boundary.filtered):
+        raise HyprError("credit_window: mode 'detached' has no dL/dz at the window's start; give it in 'filtered'")
     kernels = _kernels(layer)
     whole = getattr(kernels, "credit_window", None)
     if whole is not None:

@@ -44,15 +44,11 @@ def run_layer(layer: Neuron, pre: Tensor, state: Tensor, spikes: Tensor) -> Laye
 
 
 @torch.no_grad()
-def credit_layer(
-    layer: Neuron, trajectory: LayerTrajectory, dz: Tensor, mode: Mode = "detached", adjoint_end: Tensor | None = None
-) -> LayerCredit:
+def credit_layer(layer: Neuron, trajectory: LayerTrajectory, dz: Tensor, mode: Mode = "detached") -> LayerCredit:
     """See :func:`hypr.kernels.reference.credit_layer`."""
     (steps, batch, n), d, full, model = dz.shape, len(layer.state_names), mode == "full", model_of(layer)
     recurrent = layer.recurrent_weight.detach().contiguous() if full and layer.recurrent_weight is not None else None
     adjoints = dz.new_zeros(1, d, batch, n)
-    if adjoint_end is not None:
-        adjoints[0] = adjoint_end.transpose(0, 1)
     later, sums, d_current = dz.new_zeros(batch, n), dz.new_zeros(1, model.sums, batch, n), _rows(dz, steps)
     direct = None if full else dz.new_empty(steps, batch, n)
     data = Credit(

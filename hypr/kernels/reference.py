@@ -47,9 +47,7 @@ def run_layer(layer: Neuron, pre: Tensor, state: Tensor, spikes: Tensor) -> Laye
 
 
 @torch.no_grad()
-def credit_layer(
-    layer: Neuron, trajectory: LayerTrajectory, dz: Tensor, mode: Mode = "detached", adjoint_end: Tensor | None = None
-) -> LayerCredit:
+def credit_layer(layer: Neuron, trajectory: LayerTrajectory, dz: Tensor, mode: Mode = "detached") -> LayerCredit:
     """P-stage of one window: the reverse scan ``m^{t-1} = A^T m^t + C g^t``, ``dL/dI^t = B . m^t + D g^t``.
 
     Args:
@@ -58,10 +56,9 @@ def credit_layer(
         dz: (T, B, N), the error dL/dz^t that reaches the layer from above at step t.
         mode: ``detached`` holds z^{t-1} constant; ``full`` adds the paths through it (recurrent weights, reset, z*) to
             g.
-        adjoint_end: (B, d, N), dL/ds at the window's end; None is zero.
     """
     jac = _jacobians(layer, trajectory)
-    adjoint = torch.zeros_like(trajectory.states[0]) if adjoint_end is None else adjoint_end
+    adjoint = torch.zeros_like(trajectory.states[0])
     later = torch.zeros_like(dz[0])
     adjoints, errors, d_current = torch.empty_like(trajectory.states[1:]), torch.empty_like(dz), torch.empty_like(dz)
     for t in reversed(range(trajectory.steps)):

@@ -6,9 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
+import numpy as np
 from torch import Tensor
+
+from hypr.errors import HyprError
 
 Mode = Literal["detached", "full"]
 """``detached``: z^{t-1} is a constant (rule ``hypr``). ``full``: recurrent, reset and z* paths are included (``bptt``,
@@ -98,22 +101,31 @@ class Boundary:
     filtered: tuple[Tensor | None, ...] = ()
     onward: bool = False
 
+    def __post_init__(self) -> None:
+        if len(self.filtered) != len(self.spike_filters):
+            raise HyprError(
+                f"boundary has {len(self.filtered)} adjoints of filtered spikes for {len(self.spike_filters)} filters"
+            )
+
 
 @dataclass
 class LayerGradient:
-    """Sums of gradients of one layer, in effective parameters.
+    """Sums of gradients of one layer, in effective parameters. They are added to in place.
 
     Attributes:
         sums: by ``weight`` (N, n_in), ``recurrent_weight`` (N, N), ``bias`` (N,) and ``effective/NAME`` (N,).
-        packed: for the kernels that add: one array of which the sums are views, or None.
+        array: one array of which all sums are views, where the kernels that made them keep them so; else None.
     """
 
     sums: dict[str, Tensor] = field(default_factory=dict)
-    packed: Any = None
+    array: np.ndarray | None = None
 
     def add(self, name: str, value: Tensor) -> None:
         """Adds to a sum."""
-        self.sums[name] = self.sums[name] + value if name in self.sums else value
+        if name in self.sums:
+            self.sums[name].add_(value)
+        else:
+            self.sums[name] = value.clone()
 
     def add_product(self, name: str, left: Tensor, right: Tensor) -> None:
         """Adds a matrix product to a sum."""

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from hypr.errors import HyprError
@@ -94,8 +95,13 @@ class Gradients:
 
 def _accumulate(layer: Neuron, name: str, value: Tensor) -> None:
     parameter = layer.get_parameter(name)
-    if parameter.requires_grad:
-        parameter.grad = value.clone() if parameter.grad is None else parameter.grad.add_(value)
+    if not parameter.requires_grad:
+        return
+    if parameter.grad is None:
+        # In the parameter's own memory layout: fused optimisers walk through both memories side by side.
+        parameter.grad = torch.empty_like(parameter).copy_(value)
+    else:
+        parameter.grad.add_(value)
 
 
 def _mask(mask: Tensor | None, batch: int, steps: int, like: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """The two-stage rules: run a window forward, credit it backward, carry eligibilities to the next.
 
 ``HYPR`` holds spikes of earlier steps constant (arXiv 2506.14464), ``HYPRWindow`` uses the full gradient inside a
-window, ``BPTT`` is one window over the whole sequence. All go through the same three operations of a layer
+window, ``BPTT`` is one window over the whole sequence. All go through the same two operations of a layer
 (:mod:`hypr.kernels`).
 """
 

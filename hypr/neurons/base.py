@@ -242,14 +242,15 @@ def pull_back(layers: Sequence[Neuron], gradients: Sequence[Mapping[str, Tensor]
             known = [name for name in given if effective[name].requires_grad]
             values += [effective[name] for name in known]
             upstream += [given[name] for name in known]
-    wanted = [parameter for raw in raws for parameter in raw.values()]
+    # A parameter that several layers share is asked for once: what comes back is its whole gradient.
+    wanted = list({id(parameter): parameter for raw in raws for parameter in raw.values()}.values())
     found: Sequence[Tensor | None] = [None] * len(wanted)
     if wanted and values:
         found = torch.autograd.grad(values, wanted, upstream, allow_unused=True)
-    each = iter(found)
+    given_by = {id(parameter): gradient for parameter, gradient in zip(wanted, found, strict=True)}
     results: list[dict[str, Tensor]] = []
     for raw in raws:
-        pairs = [(name, parameter, next(each)) for name, parameter in raw.items()]
+        pairs = [(name, parameter, given_by.pop(id(parameter), None)) for name, parameter in raw.items()]
         results.append({name: torch.zeros_like(parameter) if g is None else g for name, parameter, g in pairs})
     return results
 

@@ -113,6 +113,15 @@ def test_a_folder_with_a_run_is_not_overwritten(finished):
         train(config.load("digits-brf", SMALL), finished)
 
 
+def test_a_folder_whose_run_failed_before_it_began_can_be_used_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("HYPR_DATA", str(tmp_path / "nothing"))
+    with pytest.raises(HyprError, match="hypr data fetch qtdb"):
+        train(config.load("qtdb-brf"), tmp_path / "run")
+    assert train(config.load("digits-brf", [*SMALL, "epochs=1"]), tmp_path / "run").epochs == 1
+    with pytest.raises(HyprError, match="holds a run already"):
+        train(config.load("digits-brf", SMALL), tmp_path / "run")
+
+
 def test_resume_with_another_configuration_is_refused(finished):
     with pytest.raises(HyprError, match=r"training\.batch was 256, now 128"):
         train(config.load("digits-brf", [*SMALL, "batch=128"]), finished, resume=True)

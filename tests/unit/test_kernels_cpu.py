@@ -32,10 +32,10 @@ LIMITS = {
 }
 
 
-def make(kind, n_in, n, dtype, seed):
-    """A layer that spikes often, with its inputs and a random start."""
+def make(kind, n_in, n, dtype, seed, recurrent=True):
+    """A layer that spikes often."""
     torch.manual_seed(seed)
-    layer = LI(n_in, n) if kind == "li" else MODELS[kind](n_in, n)
+    layer = LI(n_in, n) if kind == "li" else MODELS[kind](n_in, n, recurrent=recurrent)
     layer = layer.to(dtype).requires_grad_(False)
     gain = GAIN[next((key for key in GAIN if kind.startswith(key)), "own")]
     layer.weight.mul_(gain)
@@ -138,13 +138,94 @@ def test_credit_equals_the_reference_for_sparse_and_dense_graded_inputs(density)
     check_windows(layer, trajectory, torch.randn(30, 4, 9).double(), "detached", (0.9,), torch.float64)
 
 
-def test_credit_of_a_window_in_several_blocks_of_steps_equals_the_reference():
-    layer = make("alif", 5, 40, torch.float64, seed=2)
-    pre, state, spikes = start(layer, 1500, 3, torch.float64)
+@pytest.mark.parametrize("mode", ["detached", "full"])
+def test_credit_in_several_blocks_of_steps_the_last_one_shorter_equals_the_reference(mode):
+    layer = make("alif", 5, 37, torch.float64, seed=2)
+    pre, state, spikes = start(layer, 1501, 3, torch.float64)
     trajectory = cpu.run_layer(layer, pre, state, spikes)
-    dz = torch.randn(1500, 3, 40).double()
+    check_windows(layer, trajectory, torch.randn(1501, 3, 37).double(), mode, (0.9,), torch.float64)
+
+
+@pytest.mark.parametrize("mode", ["detached", "full"])
+@pytest.mark.parametrize("kind", ["brf", "cuba_lif_zero"])
+def test_credit_of_many_samples_in_several_shares_equals_the_reference(kind, mode):
+    layer = make(kind, 6, 13, torch.float64, seed=3)
+    pre, state, spikes = start(layer, 12, 50, torch.float64)
+    assert len(cpu_threads.shares(50, 13, 20)) > 1
+    trajectory = cpu.run_layer(layer, pre, state, spikes)
+    check_windows(layer, trajectory, torch.randn(12, 50, 13).double(), mode, (0.0, 0.9), torch.float64)
+
+
+def test_shares_that_exceed_a_row_are_worked_on_in_parts(monkeypatch):
+    monkeypatch.setattr(cpu_threads, "_ROW", 40)
+    layer = make("lif_zero", 6, 13, torch.float64, seed=3)
+    pre, state, spikes = start(layer, 12, 50, torch.float64)
+    trajectory, expected = (run(layer, pre, state, spikes) for run in (cpu.run_layer, reference.run_layer))
+    assert torch.equal(trajectory.spikes, expected.spikes)
+    check_windows(layer, trajectory, torch.randn(12, 50, 13).double(), "full", (), torch.float64)
+
+
+@pytest.mark.parametrize("kind", [name for name in KINDS if name != "li"])
+def test_layers_without_recurrence_equal_the_reference(kind):
+    layer = make(kind, 4, 6, torch.float64, seed=4, recurrent=False)
+    pre, state, spikes = start(layer, 20, 3, torch.float64)
+    trajectory = cpu.run_layer(layer, pre, state, spikes)
+    assert torch.equal(trajectory.spikes, reference.run_layer(layer, pre, state, spikes).spikes)
     for mode in ("detached", "full"):
-        check_windows(layer, trajectory, dz, mode, (), torch.float64)
+        check_windows(layer, trajectory, torch.randn(20, 3, 6).double(), mode, (0.0,), torch.float64)
+
+
+@pytest.mark.parametrize("n", [31, 32, 33, 64, 65, 100])
+def test_sizes_around_whole_vectors_and_masks_equal_the_reference(n):
+    layer = make("se_adlif_previous", n + 1, n, torch.float64, seed=5)
+    pre, state, spikes = start(layer, 15, 2, torch.float64)
+    trajectory = cpu.run_layer(layer, pre, state, spikes)
+    assert torch.equal(trajectory.spikes, reference.run_layer(layer, pre, state, spikes).spikes)
+    check_windows(layer, trajectory, torch.randn(15, 2, n).double(), "full", (), torch.float64)
+
+
+def test_strided_and_expanded_tensors_are_taken_as_they_are():
+    layer = make("brf", 6, 5, torch.float64, seed=6)
+    pre, state, spikes = start(layer, 20, 3, torch.float64)
+    strided = torch.stack([pre, pre], 3)[..., 0].transpose(0, 1).contiguous().transpose(0, 1)
+    trajectory = cpu.run_layer(layer, strided, state.expand(3, 3, 5), spikes)
+    assert torch.equal(trajectory.states, cpu.run_layer(layer, pre, state, spikes).states)
+    dz = torch.randn(1, 3, 1).double().expand(20, 3, 5)
+    check_windows(layer, trajectory, dz, "detached", (), torch.float64)
+
+
+def test_what_a_mode_does_not_have_is_refused_on_every_path():
+    layer = make("brf", 3, 4, torch.float64, seed=7)
+    pre, state, spikes = start(layer, 5, 2, torch.float64)
+    trajectory, dz = cpu.run_layer(layer, pre, state, spikes), torch.zeros(5, 2, 4).double()
+    carried = dispatch.credit_window(layer, trajectory, dz, LayerGradient(), boundary=Boundary(onward=True)).after
+    for kernels in ("compiled", "reference"):
+        with dispatch.use(kernels):
+            with pytest.raises(HyprError, match="ask for 'whole'"):
+                dispatch.credit_window(layer, trajectory, dz, LayerGradient(), "full", down="direct")
+            with pytest.raises(HyprError, match="give it in 'filtered'"):
+                boundary = Boundary(carried, (0.0,), (None,))
+                dispatch.credit_window(layer, trajectory, dz, LayerGradient(), "detached", boundary)
+    with pytest.raises(HyprError, match="0 adjoints of filtered spikes for 1 filters"):
+        Boundary(carried, (0.9,), ())
+    with pytest.raises(HyprError, match=r"shape \(2, 10, 3, 4\).*not \(2, 10, 4, 4\)"):  # components of another rule
+        dispatch.credit_window(layer, trajectory, dz, LayerGradient(), boundary=Boundary(carried, (0.9,), (dz[0],)))
+
+
+def test_sums_may_be_added_to_by_several_kinds_of_kernels():
+    layer = make("brf", 3, 4, torch.float64, seed=8)
+    pre, state, spikes = start(layer, 9, 2, torch.float64)
+    trajectory, dz = cpu.run_layer(layer, pre, state, spikes), torch.randn(9, 2, 4).double()
+    one, mixed = LayerGradient(), LayerGradient()
+    for kernels in ("reference", "compiled", "compiled"):
+        with dispatch.use(kernels):
+            dispatch.credit_window(layer, trajectory, dz, mixed)
+    for _ in range(3):
+        dispatch.credit_window(layer, trajectory, dz, one)
+    check_sums(mixed.sums, one.sums, torch.float64, "mixed")
+    one.add("bias", torch.ones(4).double())
+    dispatch.credit_window(layer, trajectory, dz, one)
+    assert difference(one.sums["bias"], mixed.sums["bias"] / 3 * 4 + 1) < LIMITS[torch.float64]
 
 
 @pytest.mark.parametrize("rule", [HYPR, HYPRWindow])

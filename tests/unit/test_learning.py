@@ -320,3 +320,39 @@ def test_a_wrong_use_is_one_line_that_says_what_to_do(build, says):
     with pytest.raises(HyprError, match=says) as caught:
         build(network("brf"))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("window", [None, 7])
+def test_gradients_lie_in_memory_as_their_parameters_do(window):
+    """Fused optimisers walk through both memories side by side, without a look at strides."""
+    net = network("brf", "lif_zero")
+    gradients(HYPR(net, window=window), *batch(net, T))
+    for name, parameter in net.named_parameters():
+        assert parameter.grad is not None and parameter.grad.stride() == parameter.stride(), name
+    twin = network("brf", "lif_zero")
+    for parameter, other in zip(net.parameters(), twin.parameters(), strict=True):
+        other.grad = parameter.grad.clone() if parameter.grad is not None else None
+    for one, fused in ((net, True), (twin, False)):
+        torch.optim.Adam(one.parameters(), lr=0.1, fused=fused).step()
+    for (name, parameter), other in zip(net.named_parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(parameter, other, rtol=0, atol=1e-14, msg=name)  # orders of the same operations
+
+
+def test_parameters_shared_by_layers_and_layers_used_twice_have_the_gradient_of_autograd():
+    tied = network("brf", "brf")
+    tied.layers[1].omega = tied.layers[0].omega
+    twice = network("brf", n_in=6, n=6)
+    twice = type(twice)([twice.layers[0], twice.layers[0], twice.layers[1]]).double()
+    for net in (tied, twice):
+        data = batch(net, T)
+        assert worst(gradients(BPTT(net), *data)[1], gradients(Autograd(net, paths="full"), *data)[1]) < LIMIT
+
+
+def test_a_frozen_layer_gets_no_gradient_and_changes_none_of_the_others():
+    net = network("brf", "alif")
+    data = batch(net, T)
+    expected = gradients(BPTT(net), *data)[1]
+    net.layers[0].requires_grad_(False)
+    found = gradients(BPTT(net), *data)[1]
+    assert not any(name.startswith("layers.0.") for name in found)
+    assert found and all(torch.equal(value, expected[name]) for name, value in found.items())
