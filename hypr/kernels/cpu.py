@@ -18,6 +18,7 @@ from torch import Tensor
 from hypr.errors import HyprError
 from hypr.kernels.cpu_eligibility import PackedEligibility, named, pack, rows_of
 from hypr.kernels.cpu_loss import step_cross_entropy
+from hypr.kernels.cpu_memory import empty
 from hypr.kernels.cpu_models import model_of, supported, surrogate_arguments
 from hypr.kernels.cpu_scan import Numbers, Rows, forward
 from hypr.kernels.cpu_threads import each, flushed, ranges, shares, short
@@ -68,12 +69,17 @@ def run_layer(layer: Neuron, pre: Tensor, state: Tensor, spikes: Tensor) -> Laye
     """
     (steps, batch, _), d, n = pre.shape, len(layer.state_names), layer.n
     known = derived((_layer, layer, batch), lambda: _layer(layer, batch))
-    flat, weight = pre.detach().reshape(steps * batch, layer.n_in), layer.weight.detach().T
-    current = torch.addmm(layer.bias.detach(), flat, weight) if layer.bias_in_current else flat @ weight
-    states, outputs = (np.empty((*lead, batch * n), _dtype(known)) for lead in ((d, steps + 1), (steps + 1,)))
+    dtype = known.numbers.shape.dtype
+    states, outputs = empty((d, steps + 1, batch * n), dtype), empty((steps + 1, batch * n), dtype)
+    currents = empty((steps, batch * n), dtype)
+    current, flat = torch.from_numpy(currents).view(steps * batch, n), pre.detach().reshape(steps * batch, layer.n_in)
+    if layer.bias_in_current:
+        torch.addmm(layer.bias.detach(), flat, layer.weight.detach().T, out=current)
+    else:
+        torch.mm(flat, layer.weight.detach().T, out=current)
     states[:, 0] = state.detach().numpy().transpose(1, 0, 2).reshape(d, -1)
     outputs[0] = spikes.detach().numpy().reshape(-1)
-    window = _Window(known, Rows(tuple(states), outputs, current.numpy().reshape(steps, -1)))
+    window = _Window(known, Rows(tuple(states), outputs, currents))
     with flushed():
         each(
             ranges(steps, batch, n), steps * n,
@@ -104,7 +110,7 @@ def credit_window(
     window, (steps, batch, n) = _window(layer, trajectory), dz.shape
     rows, parameters, d = window.rows, window.layer.parameters, len(window.rows.states)
     dtype, count = rows.spikes.dtype, rows_of(layer, parameters)
-    leaving = np.empty((0, 0) if down == "nothing" else (steps, batch * n), dtype)
+    leaving = empty((0, 0) if down == "nothing" else (steps, batch * n), dtype)
     start, ends = np.empty((d, batch * n), dtype), _ends(boundary, (batch, count, d, n), dtype)
     arguments = (
         window.layer.numbers, rows, trajectory.pre.detach().contiguous().numpy(), _flat(dz, steps), mode == "full",
@@ -140,7 +146,7 @@ def _ends(boundary: Boundary, shape: tuple[int, int, int, int], dtype: np.dtype)
             own = index
         else:
             filtered[index] = value.detach().reshape(-1).numpy()
-    after = np.empty(shape if boundary.onward else (0, 0, 0, 0), dtype)
+    after = empty(shape if boundary.onward else (0, 0, 0, 0), dtype)
     return Ends(before, np.array(boundary.spike_filters, np.float64), filtered, own, after)
 
 
@@ -199,10 +205,6 @@ def _layer(layer: Neuron, batch: int) -> _Layer:
         shape=np.array(shape, dtype),
     )
     return _Layer(numbers, tuple(effective))
-
-
-def _dtype(layer: _Layer) -> np.dtype:
-    return layer.numbers.shape.dtype
 
 
 def _flat(value: Tensor, leading: int) -> np.ndarray:
