@@ -24,7 +24,14 @@ Row = dict[str, Any]
 
 
 def peak_mib() -> float:
-    """Largest resident size of this process so far in MiB (ru_maxrss counts KiB on Linux, bytes on macOS)."""
+    """Largest resident size of this process so far in MiB.
+
+    Linux counts into ru_maxrss what the parent occupied when it forked; VmHWM begins with the new program.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) / 2**10  # kB there means KiB
     value = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return value / 2**20 if sys.platform == "darwin" else value / 2**10
 
