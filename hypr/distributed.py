@@ -234,6 +234,7 @@ def joined(device: str = "auto", timeout: timedelta = TIMEOUT) -> Iterator[tuple
         ) from None
     try:
         yield group, place
+        dist.barrier()  # who leaves while others still talk may be aborted by the threads of the group
     finally:
         dist.destroy_process_group()
 

@@ -105,7 +105,8 @@ def test_a_killed_process_leaves_a_run_that_continues_with_the_same_bits(two_pro
     folder = tmp_path / "run"
     assert torchrun(WORKER, "train", folder, 7, *SMALL).returncode != 0  # five updates per epoch: in the second
     assert (folder / "resume.safetensors").exists() and not (folder / "result.json").exists()
-    assert torchrun(WORKER, "train", folder, 0, *SMALL).returncode == 0
+    done = torchrun(WORKER, "train", folder, 0, *SMALL)
+    assert done.returncode == 0, done.stderr
     for name in ("last.safetensors", "best.safetensors", "resume.safetensors"):
         whole, killed = (checkpoint.read(path / name).tensors for path in (two_processes[0], folder))
         assert whole.keys() == killed.keys()
