@@ -175,7 +175,8 @@ def draw(timings: dict[str, dict[str, Any]], path: Path) -> None:
     places = range(len(rows))  # not the labels: two rows may bear the same one
     axes.barh(places, [least for least, _ in rows], color=[kinds[one] for one in kind])
     axes.set_yticks(places, labels)
-    axes.set(xscale="log", xlabel="least wall time of one training step, ms (log scale)")
+    scale = "log" if rows[-1][0] > 10 * rows[0][0] else "linear"  # a log axis makes near times look far apart
+    axes.set(xscale=scale, xlabel=f"least wall time of one training step, ms ({scale} scale)")
     for place, (least, _) in enumerate(rows):
         axes.text(least, place, f" {least:.3g}" if least < 1000 else f" {least:.0f}", va="center")
     axes.margins(x=0.12, y=0.02)
