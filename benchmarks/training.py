@@ -182,7 +182,8 @@ def draw(timings: dict[str, dict[str, Any]], path: Path) -> None:
     axes.margins(x=0.12, y=0.02)
     axes.spines[["top", "right"]].set_visible(False)
     shown = [one for one in kinds if one in kind]
-    axes.legend(handles=[Patch(color=kinds[one], label=one) for one in shown], loc="lower right")
+    if len(shown) > 1:
+        axes.legend(handles=[Patch(color=kinds[one], label=one) for one in shown], loc="lower right")
     save_figure(figure, path)
 
 
