@@ -22,7 +22,7 @@ import numpy as np
 from benchmarks.options import json_file, png_file
 from benchmarks.output import pyplot, save_figure, write_json
 from benchmarks.timing import Timing, as_dictionary, interleave, machine
-from export import onnx
+from export.onnx.runtime import OnnxNetwork
 from hardware import compare, emulate, reference
 from hardware.emulator import Emulator
 from hardware.errors import HardwareError
@@ -64,7 +64,7 @@ def ecg_shaped() -> tuple[Program, np.ndarray]:
 
 def bundle_case(path: Path) -> tuple[Program, np.ndarray]:
     """Program and test sequences of a bundle."""
-    from export.bundle import Bundle
+    from export.bundle.bundle import Bundle
     from hypr.deploy import bundle_data
     from hypr.evaluation import time_major
 
@@ -78,7 +78,7 @@ def contenders(program: Program, available: int, lava: bool) -> dict[str, Conten
         "emulator, 1 thread": Contender(available, lambda x, record: emulate(program, x, record, threads=1)),
         "emulator, 2 threads": Contender(available, lambda x, record: emulate(program, x, record, threads=2)),
         "emulator in NumPy": Contender(available, lambda x, record: Emulator(program).run(x, record)),
-        "ONNX Runtime": Contender(available, functools.partial(_onnx, onnx.OnnxNetwork.open(program))),
+        "ONNX Runtime": Contender(available, functools.partial(_onnx, OnnxNetwork.open(program))),
         "scalar oracle": Contender(1, lambda x, record: reference.run(program, x, record)),
     }
     try:

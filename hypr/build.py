@@ -80,7 +80,7 @@ def build_stage(config: QuantizationConfig, network: Network, dataset: SequenceD
     Raises:
         ExportError: a neuron without integer form, or a format out of range.
     """
-    from export.formats import QuantizationSettings
+    from export.quantization.formats import QuantizationSettings
     from hypr.integer.stage import IntegerStage
 
     values: dict[str, Any] = config.model_dump()

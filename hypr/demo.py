@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from export.bundle import Bundle
-from export.certificate import certificate, write_certificate
-from export.engines import Engine, Record
-from export.verify import PairResult, VerificationResult, verify
+from export.bundle.bundle import Bundle
+from export.verification.certificate import certificate, write_certificate
+from export.verification.engines import Engine, Record
+from export.verification.verify import PairResult, VerificationResult, verify
 from hardware import emulate
 from hardware.program import Program
 from hardware.trace import Trace
@@ -149,7 +149,7 @@ def _overheard(engine: Engine, heard: dict[str, list[np.ndarray]]) -> Engine:
 def _rows(
     done: Exported, test: SequenceDataset, result: VerificationResult, outputs: dict[str, np.ndarray]
 ) -> tuple[Row, ...]:
-    from export import float_engine
+    from export.interchange import float_engine
 
     bundle, inputs = done.bundle, time_major(test)
     program = bundle.program

@@ -15,13 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from export import QuantizationSettings, Reading, engines, quantize, read, to_nir
-from export.bundle import TARGETS, Bundle, Origin, write_bundle
-from export.certificate import file_hash
-from export.engines import Engine
-from export.presets import reading_of
-from export.staircase import staircase
-from export.verify import Progress, VerificationResult, verify
+from export import QuantizationSettings, Reading, quantize, read, to_nir
+from export.bundle.bundle import TARGETS, Bundle, Origin, write_bundle
+from export.interchange.presets import reading_of
+from export.quantization.staircase import staircase
+from export.verification import engines
+from export.verification.certificate import file_hash
+from export.verification.engines import Engine
+from export.verification.verify import Progress, VerificationResult, verify
 from hardware import emulate
 from hardware.models import STATE_BITS
 from hardware.program import Program
@@ -114,7 +115,8 @@ def import_nir(
     Args:
         path: the NIR file.
         out: folder of the bundle.
-        preset: framework that wrote it, a key of :data:`export.presets.PRESETS`; None: what the file itself says.
+        preset: framework that wrote it, a key of :data:`export.interchange.presets.PRESETS`; None: what the file itself
+            says.
         conventions: fields of :class:`export.Reading`; None keeps the preset's.
         calibration: inputs (T, B, N_in) from which the range of states is measured.
         **settings: fields of :class:`export.QuantizationSettings`.
@@ -166,7 +168,7 @@ def run_engine(bundle: Bundle, engine: str, inputs: np.ndarray, record: Sequence
         RuntimeMissing: the engine is not installed. InputError, ExportError: unfit inputs, a state that no layer has.
     """
     if engine == "float":
-        from export import float_engine
+        from export.interchange import float_engine
 
         return float_engine.run(bundle.float_network(), inputs, record)
     return (
@@ -187,7 +189,7 @@ def verify_bundle(
     """Run engines on the same inputs and compare every integer of every step.
 
     An engine ``module:name`` is the user's own, an object with ``run(program, inputs, record) -> Trace`` that Python
-    can import. ``options`` are those of :func:`export.verify.verify`.
+    can import. ``options`` are those of :func:`export.verification.verify.verify`.
     """
     chosen = [imported_engine(name) if ":" in name else bundle.engine(name) for name in names]
     return verify(bundle.program, inputs, chosen, progress=progress, **options)

@@ -75,7 +75,7 @@ def packages() -> list[Check]:
 
 def engines() -> list[Check]:
     """Engines that run a Program, and whether they run here."""
-    from export.engines import ENGINES
+    from export.verification.engines import ENGINES
 
     found = []
     for engine in ENGINES.values():

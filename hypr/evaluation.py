@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from export.dequantize import formats_of
+from export.quantization.dequantize import formats_of
 from hardware.decision import classify
 from hardware.program import Layer, Program
 from hardware.trace import Trace

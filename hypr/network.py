@@ -195,7 +195,7 @@ class Network(nn.Module):
         return cls(layers, **{key: structure[key] for key in known[:3] if key in structure})
 
     def to_arrays(self) -> dict[str, Any]:
-        """The trained network as plain float64 arrays, in the protocol of ``export.source``."""
+        """The trained network as plain float64 arrays, in the protocol of ``export.interchange.source``."""
         return {
             "layers": [layer.to_arrays() for layer in self.layers],
             "input_scale": self.input_scale,

@@ -39,7 +39,7 @@ QUANTIZATION = "quantization.json"
 
 BEST, LAST, RESUME = "best.safetensors", "last.safetensors", "resume.safetensors"
 if TYPE_CHECKING:
-    from export.formats import QuantizationSettings
+    from export.quantization.formats import QuantizationSettings
 
 _PACKAGES = ("torch", "numpy", "numba", "scipy", "scikit-learn", "safetensors")
 
@@ -200,7 +200,7 @@ def read_settings(path: Path) -> QuantizationSettings:
     Raises:
         HyprError: where the file is damaged or holds anything else.
     """
-    from export.formats import QuantizationSettings
+    from export.quantization.formats import QuantizationSettings
 
     try:
         return QuantizationSettings(**read_json(path))

@@ -12,9 +12,9 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from export import quantize, to_nir
-from export.formats import QuantizationSettings
-from export.memory import FORMULA
-from export.search import Candidate, Report, SearchResult, search
+from export.quantization.formats import QuantizationSettings
+from export.quantization.memory import FORMULA
+from export.quantization.search import Candidate, Report, SearchResult, search
 from hardware import emulate
 from hypr.data import SequenceDataset
 from hypr.data.storage import write_atomically
@@ -125,7 +125,7 @@ def search_run(run: Run, max_loss: float, report: Report | None = None) -> Trade
     Args:
         run: a trained run.
         max_loss: accepted loss against the float network on the validation part, a fraction.
-        report: see :func:`export.search.search`.
+        report: see :func:`export.quantization.search.search`.
 
     Raises:
         ExportError: a network without integer form. HyprError: missing or changed data.

@@ -1,5 +1,5 @@
 """Random networks of every neuron model as plain arrays, in the form in which a trained network arrives
-(``export.source``)."""
+(``export.interchange.source``)."""
 
 from __future__ import annotations
 

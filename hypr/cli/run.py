@@ -34,7 +34,7 @@ def run_verb(bundle: Path, inputs: Path, engine: str, record: str, out: Path, as
       hypr run bundles/ecg inputs.npz --engine lava --record all --out lava.npz
       hypr run bundles/ecg inputs.npz --engine float --out float.npz
     """
-    from export.bundle import Bundle
+    from export.bundle.bundle import Bundle
     from hypr.arrays import read_inputs, write_trace
     from hypr.deploy import run_engine
 

@@ -10,7 +10,7 @@ import click
 from hypr.cli.output import json_option, note, progress, seconds, show, table
 
 if TYPE_CHECKING:
-    from export.verify import VerificationResult
+    from export.verification.verify import VerificationResult
 
 
 @click.command("verify")
@@ -69,8 +69,8 @@ def verify_verb(
     """
     if data_name is not None and inputs is not None:
         raise click.UsageError("give --data or --inputs, not both")
-    from export.bundle import Bundle
-    from export.certificate import certificate, write_certificate
+    from export.bundle.bundle import Bundle
+    from export.verification.certificate import certificate, write_certificate
     from hypr.arrays import read_inputs
     from hypr.deploy import bundle_data, verify_bundle
     from hypr.evaluation import time_major

@@ -1,7 +1,7 @@
 """The reals that a layer's integers stand for, in the parametrisation of the float neuron (its own dt, rho, gains).
 
-``export.dequantize`` gives the difference equation of the integers with those constants folded in; here they are
-taken out again, so that the float neuron's Jacobians can be evaluated on integer states.
+``export.quantization.dequantize`` gives the difference equation of the integers with those constants folded in; here
+they are taken out again, so that the float neuron's Jacobians can be evaluated on integer states.
 
 Two constants cannot be taken over, because the float neuron has none of its own for them: the decay of BRF's q (its
 gamma is not rounded), and the jump of ALIF's threshold (there ``beta (1 - rho)`` with the rounded rho, off by up to
@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from export.calibration import state_factor
-from export.formats import LayerFormat
-from export.quantize_tensors import input_factor
-from export.steps import StepLayer
+from export.interchange.steps import StepLayer
+from export.quantization.calibration import state_factor
+from export.quantization.formats import LayerFormat
+from export.quantization.tensors import input_factor
 from hypr.neurons import Neuron
 
 
@@ -44,7 +44,7 @@ def layer_reals(layer: Neuron, real: StepLayer, form: LayerFormat) -> LayerReals
 
     Args:
         layer: the float neuron layer.
-        real: difference equation of its integers (``export.dequantize.dequantize_layer``).
+        real: difference equation of its integers (``export.quantization.dequantize.dequantize_layer``).
         form: the integer format.
     """
     own = _own(layer, real)

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 
 from export import to_nir
-from export.calibration import choose_formats
-from export.dequantize import dequantize_layer
-from export.formats import LayerFormat, QuantizationSettings
-from export.quantize import prepare, program_of
-from export.steps import StepNetwork
+from export.interchange.steps import StepNetwork
+from export.quantization.calibration import choose_formats
+from export.quantization.dequantize import dequantize_layer
+from export.quantization.formats import LayerFormat, QuantizationSettings
+from export.quantization.quantize import prepare, program_of
 from hardware.emulator import emulate
 from hardware.models import STATE_MAX
 from hardware.program import Program

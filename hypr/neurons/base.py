@@ -205,7 +205,7 @@ class Neuron(nn.Module):
 
     def to_arrays(self) -> dict[str, Any]:
         """The layer for export: effective values as float64 arrays, names as in the difference equations of
-        ``export.source``.
+        ``export.interchange.source``.
         """
         values = {name: value for name, value in self.effective().items() if name != "bias"}
         return {

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from export import float_engine
-from export.bundle import FLOAT_NIR, MANIFEST, Bundle
-from export.certificate import read_certificate
-from export.dequantize import formats_of
+from export.bundle.bundle import FLOAT_NIR, MANIFEST, Bundle
+from export.interchange import float_engine
+from export.quantization.dequantize import formats_of
+from export.verification.certificate import read_certificate
 from hardware import emulate
 from hardware.program import Program
 from hardware.trace import Trace

@@ -212,7 +212,7 @@ def test_truncated_program_file(hypr, small_bundle, tmp_path):
 
 
 def test_truncated_program_file_whose_manifest_was_made_to_agree(hypr, small_bundle, tmp_path):
-    from export.certificate import file_hash
+    from export.verification.certificate import file_hash
 
     copy = altered(small_bundle, tmp_path / "bundle")
     path = copy / "program.npz"

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export import lava
+from export.bundle import lava
 from hardware import reference
 from hardware.program_file import load, save
 from hardware.random_programs import random_program

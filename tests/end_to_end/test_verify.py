@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export import nir
-from export.bundle import Bundle, write_bundle
-from export.certificate import certificate, read_certificate, write_certificate
-from export.quantize import quantize
-from export.verify import verify
+from export import to_nir
+from export.bundle.bundle import Bundle, write_bundle
+from export.quantization.quantize import quantize
+from export.verification.certificate import certificate, read_certificate, write_certificate
+from export.verification.verify import verify
 from tests.end_to_end.lava_support import runtime_python
 from tests.paths import data_folder
 
@@ -47,7 +47,7 @@ def resonators(channels: int, hidden: int, classes: int, seed: int = 0) -> dict[
 
 
 def bundle_of(arrays: dict[str, object], inputs: np.ndarray, folder: Path) -> Bundle:
-    graph = nir.to_nir(arrays, dt=1e-3)
+    graph = to_nir(arrays, dt=1e-3)
     program = quantize(graph, calibration=inputs[:, :16].transpose(1, 0, 2))
     return write_bundle(graph, program, folder / "bundle")
 

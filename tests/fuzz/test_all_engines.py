@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from export.onnx import OnnxNetwork
+from export.onnx.runtime import OnnxNetwork
 from hardware import Program, Trace, compare, emulate, reference
 from hardware.inputs import state_limit
 from hardware.models import MODELS

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import export
-from export.discretise import discretise
+from export.interchange.discretise import discretise
 from tests.random_networks import random_inputs, random_network
 
 

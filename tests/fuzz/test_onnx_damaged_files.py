@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from export.errors import ExportError
-from export.onnx import export_onnx, run
+from export.onnx.runtime import export_onnx, run
 from hardware import HardwareError
 from hardware.random_programs import random_inputs, random_program
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from export.onnx import OnnxNetwork, model
+from export.onnx.runtime import OnnxNetwork, model
 from hardware import Program, Trace, reference
 from hardware.random_programs import random_inputs, random_program, random_state
 

@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export import float_engine, nir, onnx_float
-from export.bundle import MANIFEST, SCAN, STEP, Bundle, Origin, write_bundle
-from export.certificate import certificate
+from export import to_nir
+from export.bundle.bundle import MANIFEST, SCAN, STEP, Bundle, Origin, write_bundle
 from export.errors import ExportError
-from export.quantize import quantize
-from export.verify import verify
+from export.interchange import float_engine
+from export.onnx.floating import run_float
+from export.quantization.quantize import quantize
+from export.verification.certificate import certificate
+from export.verification.verify import verify
 from hardware import HardwareError, Program, content_hash, load
 from hardware.random_programs import random_program
 
@@ -50,7 +52,7 @@ def integers(graph) -> Program:
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Bundle:
-    graph = nir.to_nir(network(), dt=1e-3)
+    graph = to_nir(network(), dt=1e-3)
     origin = Origin(dataset={"name": "digits", "encoding": "spikes"}, seed=3, metrics={"test_accuracy": 0.9})
     return write_bundle(graph, integers(graph), tmp_path / "out", origin=origin)
 
@@ -84,7 +86,7 @@ def test_the_float_graph_computes_what_the_float_engine_computes(bundle: Bundle)
     import onnx
 
     expected = float_engine.run(bundle.float_network(), spikes_in(), "all").arrays()
-    found = onnx_float.run_float(onnx.load(bundle.file("float_scan.onnx")), spikes_in()).arrays()
+    found = run_float(onnx.load(bundle.file("float_scan.onnx")), spikes_in()).arrays()
     assert expected.keys() == found.keys()
     assert np.count_nonzero(expected["spikes/hidden0"]) > 0
     for name, value in expected.items():
@@ -148,7 +150,7 @@ def test_a_program_that_is_not_the_manifests_is_refused(bundle: Bundle) -> None:
 
 
 def test_a_graph_of_another_program_is_not_run(bundle: Bundle, tmp_path: Path) -> None:
-    other = nir.to_nir(network(seed=5), dt=1e-3)
+    other = to_nir(network(seed=5), dt=1e-3)
     second = write_bundle(other, integers(other), tmp_path / "second", ("onnx",))
     for name, engine in ((SCAN, "onnx"), (STEP, "onnx-step")):
         (bundle.path / name).write_bytes((second.path / name).read_bytes())
@@ -158,7 +160,7 @@ def test_a_graph_of_another_program_is_not_run(bundle: Bundle, tmp_path: Path) -
 
 
 def test_nothing_is_left_behind_when_writing_fails(tmp_path: Path) -> None:
-    graph = nir.to_nir(network(), dt=1e-3)
+    graph = to_nir(network(), dt=1e-3)
     with pytest.raises(ExportError, match="targets are"):
         write_bundle(graph, integers(graph), tmp_path / "out", ("tflite",))
     with pytest.raises(ExportError, match="JSON"):
@@ -169,7 +171,7 @@ def test_nothing_is_left_behind_when_writing_fails(tmp_path: Path) -> None:
 
 
 def test_only_a_bundle_is_overwritten_and_only_on_request(tmp_path: Path, bundle: Bundle) -> None:
-    graph = nir.to_nir(network(seed=2), dt=1e-3)
+    graph = to_nir(network(seed=2), dt=1e-3)
     program = integers(graph)
     with pytest.raises(ExportError, match="bundle already"):
         write_bundle(graph, program, bundle.path, ("onnx",))

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 import export
-from export.dequantize import requantize
-from export.discretise import Reading
-from export.float_engine import run
-from export.presets import PRESETS, REFUSED, reading_of
-from export.staircase import STAIRS, accuracy_of, staircase
+from export.interchange.discretise import Reading
+from export.interchange.float_engine import run
+from export.interchange.presets import PRESETS, REFUSED, reading_of
+from export.quantization.dequantize import requantize
+from export.quantization.staircase import STAIRS, accuracy_of, staircase
 from tests.paths import cases_folder, data_folder
 from tests.random_networks import random_inputs, random_network
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 import export
-from export.discretise import Reading, discretise
-from export.float_engine import run
-from export.source import network_arrays
-from export.steps import from_arrays
+from export.interchange.discretise import Reading, discretise
+from export.interchange.float_engine import run
+from export.interchange.source import network_arrays
+from export.interchange.steps import from_arrays
 from tests.random_networks import SPIKING, random_inputs, random_layer, random_network
 
 KINDS = [(kind, "li") for kind in SPIKING] + [("lif", "cuba_lif"), ("brf", "alif", "se_adlif")]

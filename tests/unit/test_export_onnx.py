@@ -9,10 +9,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from export import onnx as export_onnx_module
 from export.errors import ExportError
-from export.onnx import OnnxNetwork, export_onnx, load, model, run
-from export.onnx_integer import MAX_MATMUL_INTEGER_INPUT
+from export.onnx import runtime
+from export.onnx.integer import MAX_MATMUL_INTEGER_INPUT
+from export.onnx.runtime import OnnxNetwork, export_onnx, load, model, run
 from hardware import InputError, InputFormat, Layer, Program, Synapses, content_hash, reference
 from hardware.models import MODELS, STATE_MAX
 from hardware.random_programs import random_inputs, random_program
@@ -117,7 +117,7 @@ def test_batches_that_do_not_fit_into_memory_run_in_parts(monkeypatch: pytest.Mo
     program = random_program(rng, layers=2)
     inputs = random_inputs(rng, program, 6, 7)
     whole = run(program, inputs, "all", threads=1).arrays()
-    monkeypatch.setattr(export_onnx_module, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(runtime, "CHUNK_BYTES", 1)
     parts = run(program, inputs, "all", threads=1).arrays()
     for name, value in whole.items():
         assert np.array_equal(value, parts[name]), name

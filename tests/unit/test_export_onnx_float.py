@@ -9,11 +9,11 @@ import numpy as np
 import onnx
 import pytest
 
-from export import float_engine
 from export.errors import ExportError, UnsupportedError
-from export.onnx_float import export_float_onnx, float_model, has_float_graph, run_float
-from export.source import network_arrays
-from export.steps import StepNetwork, from_arrays
+from export.interchange import float_engine
+from export.interchange.source import network_arrays
+from export.interchange.steps import StepNetwork, from_arrays
+from export.onnx.floating import export_float_onnx, float_model, has_float_graph, run_float
 
 SIZE, INPUTS = 10, 5
 
@@ -128,7 +128,7 @@ def test_the_file_declares_opset_and_arithmetic(tmp_path: Path) -> None:
     assert [(item.domain, item.version) for item in graph.opset_import] == [("", 21)]
     assert {item.key: item.value for item in graph.metadata_props}["hypr.arithmetic"] == "float32"
     with pytest.raises(ExportError, match="integer graph"):  # it must not pass for the integer network
-        from export.onnx import load
+        from export.onnx.runtime import load
 
         load(tmp_path / "float_scan.onnx")
 

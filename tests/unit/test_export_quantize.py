@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 
 import export
-from export.calibration import best_exponent, squared_error
-from export.dequantize import formats_of, integer_steps, requantize
-from export.float_engine import run
-from export.formats import LayerFormat, QuantizationSettings
-from export.quantization_report import quantization_report
-from export.quantize import quantize_layer
-from export.quantize_tensors import quantize_brf, quantize_weights, weight_limit
-from export.source import network_arrays
-from export.steps import from_arrays
+from export.interchange.float_engine import run
+from export.interchange.source import network_arrays
+from export.interchange.steps import from_arrays
+from export.quantization.calibration import best_exponent, squared_error
+from export.quantization.dequantize import formats_of, integer_steps, requantize
+from export.quantization.formats import LayerFormat, QuantizationSettings
+from export.quantization.quantize import quantize_layer
+from export.quantization.report import quantization_report
+from export.quantization.tensors import quantize_brf, quantize_weights, weight_limit
 from hardware.emulator import emulate
 from tests.random_networks import SPIKING, random_inputs, random_network
 
@@ -197,7 +197,7 @@ def test_late_subtraction_is_converted_without_changing_a_spike() -> None:
     network["layers"][0]["options"]["reset"] = "subtract"
     graph = export.to_nir(network)
     late = export.Reading(reset_timing="next_step")
-    from export.quantize import prepare
+    from export.quantization.quantize import prepare
 
     converted = prepare(graph, late, None, {})
     assert converted.layers[0].options["reset_timing"] == "same_step"

@@ -7,12 +7,12 @@ import nir
 import numpy as np
 import pytest
 
-from export.dequantize import quantized_nir
-from export.discretise import Reading, discretise
 from export.errors import ExportError
-from export.float_engine import run
-from export.quantize import quantize
-from export.steps import StepLayer
+from export.interchange.discretise import Reading, discretise
+from export.interchange.float_engine import run
+from export.interchange.steps import StepLayer
+from export.quantization.dequantize import quantized_nir
+from export.quantization.quantize import quantize
 
 
 def _lif(n: int) -> nir.LIF:

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export import engines
-from export.certificate import certificate, read_certificate, write_certificate
 from export.errors import ExportError
-from export.verify import describe, verify
+from export.verification import engines
+from export.verification.certificate import certificate, read_certificate, write_certificate
+from export.verification.verify import describe, verify
 from hardware import (
     Emulator,
     InputError,

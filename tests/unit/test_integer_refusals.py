@@ -6,7 +6,7 @@ import pytest
 
 import hypr
 from export.errors import ExportError
-from export.formats import QuantizationSettings
+from export.quantization.formats import QuantizationSettings
 from hardware.errors import InputError
 from hypr.errors import HyprError
 from hypr.integer.stage import IntegerStage

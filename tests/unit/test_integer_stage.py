@@ -16,7 +16,7 @@ from torch import Tensor
 import hypr
 from export import quantize, to_nir
 from export.errors import ExportError
-from export.formats import QuantizationSettings
+from export.quantization.formats import QuantizationSettings
 from hardware import Program, emulate
 from hardware.trace import Trace
 from hypr.errors import HyprError

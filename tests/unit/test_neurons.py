@@ -200,7 +200,7 @@ def test_surrogate_descriptions_come_back_as_the_same_object():
 @pytest.mark.parametrize("name", [n for n in BUILT_IN if n != "cuba_lif_subtract"])
 def test_export_accepts_the_arrays_and_they_reproduce_effective_values(name):
     pytest.importorskip("nir", reason="export reads and writes NIR")
-    from export.source import network_arrays
+    from export.interchange.source import network_arrays
 
     net = network(name)
     arrays = network_arrays(net)

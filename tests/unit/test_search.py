@@ -16,12 +16,12 @@ import torch
 import export
 import hypr
 from export.errors import ExportError
-from export.float_engine import run as run_float
-from export.formats import QuantizationSettings
-from export.memory import memory
-from export.quantize import prepare
-from export.search import LEAST, SearchResult, _fewer, _moves, search
-from export.staircase import accuracy_of
+from export.interchange.float_engine import run as run_float
+from export.quantization.formats import QuantizationSettings
+from export.quantization.memory import memory
+from export.quantization.quantize import prepare
+from export.quantization.search import LEAST, SearchResult, _fewer, _moves, search
+from export.quantization.staircase import accuracy_of
 from hardware import Decision, InputFormat, Layer, Program, Synapses, emulate
 from hypr.data import SequenceDataset
 from hypr.errors import HyprError

@@ -12,8 +12,8 @@ from dataclasses import fields, replace
 from difflib import get_close_matches
 from typing import Any
 
-from export.discretise import Reading
 from export.errors import ExportError, UnsupportedError
+from export.interchange.discretise import Reading
 
 PRESETS: Mapping[str, Reading] = {
     "nir": Reading(scheme="euler", reset="zero"),

@@ -10,12 +10,12 @@ from typing import Any
 import nir
 import numpy as np
 
-from export.calibration import choose_formats
-from export.discretise import Reading, discretise
 from export.errors import QuantizationError, UnsupportedError
-from export.formats import LayerFormat, QuantizationSettings
-from export.quantize_tensors import CUBA_SHIFT, QUANTIZE, folded_synapses, quantize_bias, quantize_weights
-from export.steps import StepLayer, StepNetwork
+from export.interchange.discretise import Reading, discretise
+from export.interchange.steps import StepLayer, StepNetwork
+from export.quantization.calibration import choose_formats
+from export.quantization.formats import LayerFormat, QuantizationSettings
+from export.quantization.tensors import CUBA_SHIFT, QUANTIZE, folded_synapses, quantize_bias, quantize_weights
 from hardware.errors import HardwareError
 from hardware.program import Decision, InputFormat, Layer, Program, Synapses
 

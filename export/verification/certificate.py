@@ -15,7 +15,7 @@ from typing import Any
 
 from export.errors import ExportError
 from export.files import write_atomically
-from export.verify import PairResult, VerificationResult, describe
+from export.verification.verify import PairResult, VerificationResult, describe
 
 FORMAT = "hypr-certificate"
 FORMAT_VERSION = 1

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from export.engines import Engine
 from export.errors import ExportError
+from export.verification.engines import Engine
 from hardware.program import Program
 from hardware.trace import Trace
 

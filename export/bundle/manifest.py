@@ -10,13 +10,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from export.certificate import file_hash
 from export.errors import ExportError
+from export.verification.certificate import file_hash
 from hardware.program import SPEC_VERSION, Program
 from hardware.program_file import content_hash
 
 if TYPE_CHECKING:
-    from export.discretise import Reading
+    from export.interchange.discretise import Reading
 
 FORMAT = "hypr-bundle"
 FORMAT_VERSION = 1

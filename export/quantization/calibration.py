@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from export.errors import QuantizationError
-from export.float_engine import run
-from export.formats import LayerFormat, QuantizationSettings
-from export.quantize_tensors import (
+from export.interchange.float_engine import run
+from export.interchange.steps import StepLayer, StepNetwork
+from export.quantization.formats import LayerFormat, QuantizationSettings
+from export.quantization.tensors import (
     CUBA_SHIFT,
     coefficient_shifts,
     folded_synapses,
@@ -17,7 +18,6 @@ from export.quantize_tensors import (
     spike_increment,
     weight_limit,
 )
-from export.steps import StepLayer, StepNetwork
 from hardware.models import STATE_MAX
 from hardware.program import MAX_EXPONENT
 

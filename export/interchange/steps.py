@@ -1,10 +1,10 @@
 """A network in difference-equation form: what the float engine runs and what quantization turns into integers.
 
-The values are those of :mod:`export.source`, with what a NIR file can say beyond a trained network:
+The values are those of :mod:`export.interchange.source`, with what a NIR file can say beyond a trained network:
 
 ``lif``
     ``u = alpha u' + gain I + leak``, spike ``u > theta``; reset by options ``reset`` (``zero``: to v_reset,
-    ``subtract``: theta) and ``reset_timing`` (:class:`export.discretise.Reading`).
+    ``subtract``: theta) and ``reset_timing`` (:class:`export.interchange.discretise.Reading`).
 ``cuba_lif``
     ``u = alpha_syn u' + syn_gain (W x + R z' + b_syn)``; ``v = alpha_mem v' + mem_gain u + b``, reset as lif.
 ``li``
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from export.errors import ExportError
-from export.source import NetworkArrays
+from export.interchange.source import NetworkArrays
 
 STATES: Mapping[str, tuple[str, ...]] = {
     "brf": ("u", "v", "q"),

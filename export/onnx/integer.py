@@ -11,9 +11,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from export.onnx_builder import BOOL, DOUBLE, INT32, INT64, UINT8, GraphBuilder, Value
-from export.onnx_forms import Recurrence, Tensor
-from export.onnx_neurons import STEPS, Arithmetic, Current
+from export.onnx.builder import BOOL, DOUBLE, INT32, INT64, UINT8, GraphBuilder, Value
+from export.onnx.forms import Recurrence, Tensor
+from export.onnx.neurons import STEPS, Arithmetic, Current
 from hardware.program import Layer, Program, Synapses
 from hardware.program_file import content_hash
 
@@ -23,7 +23,7 @@ MAX_MATMUL_INTEGER_INPUT = 127
 
 
 def recurrence(program: Program) -> Recurrence:
-    """`program` for :func:`export.onnx_forms.build`."""
+    """`program` for :func:`export.onnx.forms.build`."""
     unsigned = program.input.low >= 0 and program.input.high <= 255
     carried = {}
     for layer in program.layers:

@@ -14,7 +14,7 @@ import numpy as np
 from onnx import ModelProto, TensorProto, checker, helper
 
 from export.errors import ExportError
-from export.onnx_builder import GraphBuilder, Value
+from export.onnx.builder import GraphBuilder, Value
 
 OPSET = 21
 IR_VERSION = 10

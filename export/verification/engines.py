@@ -175,15 +175,15 @@ def _as_one_step(trace: Trace) -> Values:
 
 
 def _onnx(program: Program, inputs: np.ndarray, record: Record) -> Trace:
-    from export import onnx
+    from export.onnx import runtime
 
-    return onnx.run(program, inputs, record, threads=1)  # a second thread gains nothing on operands this small
+    return runtime.run(program, inputs, record, threads=1)  # a second thread gains nothing on operands this small
 
 
 def _onnx_step(program: Program, inputs: np.ndarray, previous: Values) -> Values:
-    from export import onnx
+    from export.onnx import runtime
 
-    return onnx.OnnxNetwork.open(program, "step", threads=1).step(inputs, previous)
+    return runtime.OnnxNetwork.open(program, "step", threads=1).step(inputs, previous)
 
 
 def _lava(program: Program, inputs: np.ndarray, record: Record) -> Trace:

@@ -1,6 +1,6 @@
 """ONNX: write the integer graph of a Program, and run it with ONNX Runtime.
 
-The graph itself is built in :mod:`export.onnx_integer`, :mod:`export.onnx_neurons` and :mod:`export.onnx_forms`.
+The graph itself is built in :mod:`export.onnx.integer`, :mod:`export.onnx.neurons` and :mod:`export.onnx.forms`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from export import onnx_forms, onnx_integer
 from export.errors import ExportError
 from export.files import write_atomically
+from export.onnx import forms, integer
 from hardware.errors import InputError
 from hardware.program import SPEC_VERSION, InputFormat, Program
 from hardware.trace import Trace
@@ -46,7 +46,7 @@ def export_onnx(program: Program, path: str | os.PathLike[str], form: str = "sca
 
 def model(program: Program, form: str = "scan") -> onnx.ModelProto:
     """The ONNX model of `program`, checked by ONNX's checker and shape inference; forms as in :func:`export_onnx`."""
-    return onnx_forms.build(onnx_integer.recurrence(program), form, "integer", onnx_integer.metadata(program))
+    return forms.build(integer.recurrence(program), form, "integer", integer.metadata(program))
 
 
 def write_model(graph: onnx.ModelProto, path: str | os.PathLike[str]) -> None:
@@ -174,7 +174,7 @@ class OnnxNetwork:
         for item in self.session.get_inputs():
             if item.name != "x":
                 kind = np.uint8 if item.type == "tensor(uint8)" else np.int32
-                value = previous[item.name.removeprefix(onnx_forms.PREVIOUS)]
+                value = previous[item.name.removeprefix(forms.PREVIOUS)]
                 feed[item.name] = np.ascontiguousarray(value, dtype=kind)
         names = ["output", *self.names]
         return self._call(names, feed)
@@ -264,7 +264,7 @@ def _description(graph: onnx.ModelProto) -> dict[str, Any]:
     except (KeyError, TypeError, ValueError):
         raise ExportError("the metadata of the ONNX graph is incomplete or damaged; export the network again") from None
     outputs = {item.name for item in graph.graph.output}
-    if found["form"] not in onnx_forms.FORMS or outputs != {"output", *found["names"]}:
+    if found["form"] not in forms.FORMS or outputs != {"output", *found["names"]}:
         raise ExportError("the metadata of the ONNX graph does not fit its outputs; export the network again")
     return found
 

@@ -1,5 +1,5 @@
-"""The float network as an ONNX graph in float32: the difference equations of :mod:`export.steps`, nothing rounded to
-integers.
+"""The float network as an ONNX graph in float32: the difference equations of :mod:`export.interchange.steps`,
+nothing rounded to integers.
 
 It shows what the network computed before quantization, in any ONNX runtime. Spikes are exact 0/1 (uint8); membranes
 carry float32 rounding, so that a membrane within rounding of its threshold may spike one step earlier or later than in
@@ -17,12 +17,12 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from export import onnx_forms
 from export.errors import UnsupportedError
-from export.onnx import write_model
-from export.onnx_builder import FLOAT, UINT8, GraphBuilder, Value
-from export.onnx_forms import Recurrence, Tensor
-from export.steps import STATES, StepLayer, StepNetwork
+from export.interchange.steps import STATES, StepLayer, StepNetwork
+from export.onnx import forms
+from export.onnx.builder import FLOAT, UINT8, GraphBuilder, Value
+from export.onnx.forms import Recurrence, Tensor
+from export.onnx.runtime import write_model
 from hardware.trace import Trace
 
 
@@ -38,7 +38,7 @@ def export_float_onnx(network: StepNetwork, path: str | os.PathLike[str], form: 
 
 
 def float_model(network: StepNetwork, form: str = "scan") -> onnx.ModelProto:
-    """The checked ONNX model of `network`; forms as in :func:`export.onnx.export_onnx`."""
+    """The checked ONNX model of `network`; forms as in :func:`export.onnx.runtime.export_onnx`."""
     carried: dict[str, Tensor] = {}
     for layer in network.layers:
         _check_supported(layer)
@@ -53,7 +53,7 @@ def float_model(network: StepNetwork, form: str = "scan") -> onnx.ModelProto:
         body=lambda graph, x, previous: _step(graph, network, x, previous),
     )
     metadata = {"hypr.arithmetic": "float32", "hypr.trace": json.dumps(list(carried))}
-    return onnx_forms.build(recurrence, form, "float", metadata)
+    return forms.build(recurrence, form, "float", metadata)
 
 
 def has_float_graph(network: StepNetwork) -> bool:

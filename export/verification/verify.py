@@ -20,10 +20,10 @@ from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
 
-from export import engines as engine_registry
-from export.engines import Engine, Runner
 from export.errors import ExportError
-from export.verify_steps import run_forced
+from export.verification import engines as engine_registry
+from export.verification.engines import Engine, Runner
+from export.verification.steps import run_forced
 from hardware.compare import UPDATE_ORDER, Divergence, compare
 from hardware.inputs import check_inputs
 from hardware.program import Program

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from export.onnx_builder import GraphBuilder, Value
+from export.onnx.builder import GraphBuilder, Value
 from hardware.models import STATE_MAX
 from hardware.program import Layer
 

@@ -8,12 +8,12 @@ from typing import Any
 import nir
 import numpy as np
 
-from export.dequantize import dequantize_layer, formats_of
-from export.discretise import Reading
-from export.formats import LayerFormat, QuantizationSettings
-from export.quantize import prepare
-from export.quantize_tensors import CUBA_SHIFT, folded_synapses, weight_limit
-from export.steps import StepLayer, StepNetwork
+from export.interchange.discretise import Reading
+from export.interchange.steps import StepLayer, StepNetwork
+from export.quantization.dequantize import dequantize_layer, formats_of
+from export.quantization.formats import LayerFormat, QuantizationSettings
+from export.quantization.quantize import prepare
+from export.quantization.tensors import CUBA_SHIFT, folded_synapses, weight_limit
 from hardware.program import Layer, Program, Synapses
 
 

@@ -13,13 +13,13 @@ from typing import Any
 import nir
 import numpy as np
 
-from export.discretise import Reading
 from export.errors import QuantizationError
-from export.formats import LayerFormat, QuantizationSettings
-from export.nir import steps_to_nir
-from export.quantize import FORMAT_KEY, prepare, program_of, quantize
-from export.quantize_tensors import CUBA_ONE, CUBA_SHIFT
-from export.steps import StepLayer, StepNetwork
+from export.interchange.discretise import Reading
+from export.interchange.graph import steps_to_nir
+from export.interchange.steps import StepLayer, StepNetwork
+from export.quantization.formats import LayerFormat, QuantizationSettings
+from export.quantization.quantize import FORMAT_KEY, prepare, program_of, quantize
+from export.quantization.tensors import CUBA_ONE, CUBA_SHIFT
 from hardware.program import Layer, Program
 
 _QUARTER = 0.25

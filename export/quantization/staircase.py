@@ -8,15 +8,15 @@ from typing import Any
 import nir
 import numpy as np
 
-from export.dequantize import dequantize_layer, formats_of
-from export.discretise import Reading, discretise
 from export.errors import ExportError
-from export.float_engine import run
-from export.formats import QuantizationSettings
-from export.quantize import prepare
-from export.quantize import quantize as make_program
-from export.quantize_tensors import input_factor
-from export.steps import StepLayer, StepNetwork
+from export.interchange.discretise import Reading, discretise
+from export.interchange.float_engine import run
+from export.interchange.steps import StepLayer, StepNetwork
+from export.quantization.dequantize import dequantize_layer, formats_of
+from export.quantization.formats import QuantizationSettings
+from export.quantization.quantize import prepare
+from export.quantization.quantize import quantize as make_program
+from export.quantization.tensors import input_factor
 from hardware.emulator import emulate
 
 STAIRS = ("float", "weights", "coefficients", "states", "integer")

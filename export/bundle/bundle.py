@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from export.bundle_manifest import MANIFEST, Origin, check_file, read_manifest, write_manifest
-from export.engines import Engine, Record, Values, get
+from export.bundle.manifest import MANIFEST, Origin, check_file, read_manifest, write_manifest
 from export.errors import ExportError
+from export.verification.engines import Engine, Record, Values, get
 from hardware.program import Program
 from hardware.program_file import content_hash, load, save
 from hardware.trace import Trace
@@ -29,9 +29,9 @@ from hardware.trace import Trace
 if TYPE_CHECKING:
     import nir
 
-    from export.discretise import Reading
-    from export.onnx import OnnxNetwork
-    from export.steps import StepNetwork
+    from export.interchange.discretise import Reading
+    from export.interchange.steps import StepNetwork
+    from export.onnx.runtime import OnnxNetwork
 
 TARGETS = ("nir", "onnx", "lava")
 
@@ -88,8 +88,8 @@ class Bundle:
 
     def float_network(self) -> StepNetwork:
         """The float network as difference equations, for the float engine; ExportError where the bundle has none."""
-        from export import nir as nir_files
-        from export.discretise import Reading, discretise
+        from export.interchange import graph as nir_files
+        from export.interchange.discretise import Reading, discretise
 
         stored = self.manifest.get("reading")
         try:
@@ -117,13 +117,13 @@ class Bundle:
         return {f"{name} is this program": found() == expected for name, found in hashes.items() if self.has(name)}
 
     def _hash_of_float_network(self) -> str:
-        from export.dequantize import requantize
+        from export.quantization.dequantize import requantize
 
         return content_hash(requantize(self.float_network(), self.program))
 
     def _hash_of_quantized_network(self) -> str:
-        from export import nir as nir_files
-        from export.quantize import quantize
+        from export.interchange import graph as nir_files
+        from export.quantization.quantize import quantize
 
         return content_hash(quantize(nir_files.read(self.file(QUANTIZED_NIR))))
 
@@ -208,13 +208,13 @@ def write_bundle(
 
 
 def _onnx_hash(path: Path) -> str:
-    from export.onnx import OnnxNetwork
+    from export.onnx.runtime import OnnxNetwork
 
     return OnnxNetwork.open(path).program_sha256
 
 
 def _open_onnx(path: Path, program: Program) -> OnnxNetwork:
-    from export.onnx import OnnxNetwork
+    from export.onnx.runtime import OnnxNetwork
 
     network = OnnxNetwork.open(path, threads=1)
     if network.program_sha256 != content_hash(program):
@@ -247,14 +247,14 @@ def _fill(
     if "onnx" in to:
         _write_onnx(part, graph, program, reading)
     if "lava" in to:
-        from export import lava
+        from export.bundle import lava
 
         lava.write(program, part / LAVA)
 
 
 def _write_nir(part: Path, graph: nir.NIRGraph | None, program: Program, quantized: nir.NIRGraph | None) -> None:
-    from export import nir as nir_files
-    from export.dequantize import quantized_nir
+    from export.interchange import graph as nir_files
+    from export.quantization.dequantize import quantized_nir
 
     if graph is not None:
         nir_files.write(graph, part / FLOAT_NIR)
@@ -265,9 +265,9 @@ def _write_nir(part: Path, graph: nir.NIRGraph | None, program: Program, quantiz
 
 
 def _write_onnx(part: Path, graph: nir.NIRGraph | None, program: Program, reading: Reading | None) -> None:
-    from export.discretise import discretise
-    from export.onnx import export_onnx
-    from export.onnx_float import export_float_onnx, has_float_graph
+    from export.interchange.discretise import discretise
+    from export.onnx.floating import export_float_onnx, has_float_graph
+    from export.onnx.runtime import export_onnx
 
     export_onnx(program, part / SCAN, "scan")
     export_onnx(program, part / STEP, "step")

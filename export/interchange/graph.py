@@ -3,9 +3,9 @@
 Every layer becomes ``<name>.synapses`` (Affine, or Linear without bias), ``<name>`` (the neuron) and, where it is
 recurrent, a cycle through ``<name>.recurrent`` (Linear), which delivers the spikes of the previous step. A
 power-of-two ``input_scale`` becomes a Scale node. LIF, CubaLIF and LI are NIR's own nodes, to be read with the
-explicit Euler scheme; BRF, SE-adLIF and ALIF are the extension nodes of :mod:`export.nir_nodes`. What NIR cannot
-express (dt, scheme, reset, delay of recurrence, input integers, decision) stands in the metadata of the graph and its
-nodes.
+explicit Euler scheme; BRF, SE-adLIF and ALIF are the extension nodes of :mod:`export.interchange.nodes`. What NIR
+cannot express (dt, scheme, reset, delay of recurrence, input integers, decision) stands in the metadata of the graph
+and its nodes.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from typing import Any
 import nir
 import numpy as np
 
-from export import nir_nodes
 from export.errors import ExportError, GraphError
 from export.files import write_atomically
-from export.nir_checks import check_graph, scan_file
-from export.source import network_arrays
-from export.steps import StepLayer, StepNetwork, from_arrays
-from export.time_constants import euler_time_constant, smallest_float_type
+from export.interchange.checks import check_graph, scan_file
+from export.interchange.nodes import ALIF, BRF, SEAdLIF
+from export.interchange.source import network_arrays
+from export.interchange.steps import StepLayer, StepNetwork, from_arrays
+from export.interchange.time_constants import euler_time_constant, smallest_float_type
 
 FORMAT = "hypr-1"
 """Version of the metadata conventions below."""
@@ -33,7 +33,7 @@ def to_nir(network: Any, dt: float = 1e-3) -> nir.NIRGraph:
     """NIR graph of a trained network.
 
     Args:
-        network: a hypr.Network, or its arrays (:mod:`export.source`).
+        network: a hypr.Network, or its arrays (:mod:`export.interchange.source`).
         dt: seconds per step; sets the time constants of LIF, CubaLIF and LI, and is recorded in the metadata.
 
     Raises:
@@ -105,7 +105,7 @@ def _neuron(layer: StepLayer, dt: float) -> nir.NIRNode:
     values = layer.parameters
     kind = smallest_float_type(*values.values())
     if layer.kind in ("brf", "se_adlif", "alif"):
-        node: Any = {"brf": nir_nodes.BRF, "se_adlif": nir_nodes.SEAdLIF, "alif": nir_nodes.ALIF}[layer.kind]
+        node: Any = {"brf": BRF, "se_adlif": SEAdLIF, "alif": ALIF}[layer.kind]
         return node(**{key: value.astype(kind) for key, value in values.items()}, **layer.options)
     build = {"lif": _lif, "cuba_lif": _cuba_lif, "li": _li}[layer.kind]
     return build(layer, dt)

@@ -14,15 +14,15 @@ from typing import Any
 import nir
 import numpy as np
 
-from export.calibration import MAX_CALIBRATION_SAMPLES, choose_formats
-from export.discretise import Reading, discretise
 from export.errors import ExportError, QuantizationError
-from export.float_engine import run
-from export.formats import QuantizationSettings
-from export.memory import Memory, memory
-from export.quantize import prepare, program_of
-from export.staircase import accuracy_of, checked_data
-from export.steps import StepNetwork
+from export.interchange.discretise import Reading, discretise
+from export.interchange.float_engine import run
+from export.interchange.steps import StepNetwork
+from export.quantization.calibration import MAX_CALIBRATION_SAMPLES, choose_formats
+from export.quantization.formats import QuantizationSettings
+from export.quantization.memory import Memory, memory
+from export.quantization.quantize import prepare, program_of
+from export.quantization.staircase import accuracy_of, checked_data
 from hardware.emulator import emulate
 
 SCALES = ("power_of_two", "per_row")

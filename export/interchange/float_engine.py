@@ -1,5 +1,5 @@
 """Engine ``float``: NumPy simulation of a NIR graph in float64, all neuron models, the equations of
-:mod:`export.steps` line by line.
+:mod:`export.interchange.steps` line by line.
 
 States are recorded as the integer engines record them, after the reset that belongs to the step.
 """
@@ -12,9 +12,9 @@ from typing import Any
 import nir
 import numpy as np
 
-from export.discretise import Reading, discretise
 from export.errors import ExportError
-from export.steps import STATES, StepLayer, StepNetwork
+from export.interchange.discretise import Reading, discretise
+from export.interchange.steps import STATES, StepLayer, StepNetwork
 from hardware.trace import Trace
 
 State = dict[str, np.ndarray]

@@ -11,10 +11,10 @@ import nir
 import numpy as np
 
 from export.errors import ExportError, GraphError, UnsupportedError
-from export.source import DECISION_RULES, OPTIONS, check_parameters
-from export.steps import StepLayer, StepNetwork
-from export.time_constants import SCHEMES, decay_and_gain
-from export.topology import Stage, chain_of
+from export.interchange.source import DECISION_RULES, OPTIONS, check_parameters
+from export.interchange.steps import StepLayer, StepNetwork
+from export.interchange.time_constants import SCHEMES, decay_and_gain
+from export.interchange.topology import Stage, chain_of
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def discretise(graph: nir.NIRGraph, reading: Reading | None = None) -> StepNetwo
     """Difference equations of a graph.
 
     Args:
-        graph: from :func:`export.nir.to_nir`, :func:`export.nir.read` or another tool.
+        graph: from :func:`export.interchange.graph.to_nir`, :func:`export.interchange.graph.read` or another tool.
         reading: conventions; what contradicts the graph's own metadata is an error.
 
     Raises:

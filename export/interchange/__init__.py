@@ -1,0 +1,1 @@
+"""The network as difference equations and as a NIR graph: reading, writing, discretising."""

@@ -1,0 +1,1 @@
+"""The engines, and the proof that they compute the same integers."""
