@@ -65,8 +65,8 @@ def ecg_shaped() -> tuple[Program, np.ndarray]:
 def bundle_case(path: Path) -> tuple[Program, np.ndarray]:
     """Program and test sequences of a bundle."""
     from export.bundle.bundle import Bundle
-    from hypr.deploy import bundle_data
-    from hypr.evaluation import time_major
+    from hypr.deployment.deploy import bundle_data
+    from hypr.deployment.evaluation import time_major
 
     bundle = Bundle.open(path)
     return bundle.program, time_major(bundle_data(bundle))

@@ -15,11 +15,12 @@ from pathlib import Path
 import safetensors.torch
 import torch
 
-from hypr import BRF, LI, Network, config
-from hypr.build import build_rule
-from hypr.config import RuleConfig
-from hypr.distributed import Group, GroupError, joined
-from hypr.train import train
+from hypr import BRF, LI, Network
+from hypr.training import config
+from hypr.training.build import build_rule
+from hypr.training.config import RuleConfig
+from hypr.training.distributed import Group, GroupError, joined
+from hypr.training.train import train
 
 RULES = {
     "hypr": RuleConfig(name="hypr", window=7, readout_memory=True),

@@ -10,7 +10,7 @@ import click
 from hypr.cli.output import json_option, note, percent, seconds, show, table
 
 if TYPE_CHECKING:
-    from hypr.demo import DemoResult
+    from hypr.deployment.demo import DemoResult
 
 
 @click.command("demo")
@@ -32,8 +32,8 @@ def demo_verb(out: Path, as_json: bool) -> int:
       hypr demo
       hypr demo --out /tmp/demo --json
     """
-    from hypr import demo
-    from hypr.progress import TrainingBar
+    from hypr.cli.progress import TrainingBar
+    from hypr.deployment import demo
 
     result = demo.demo(out, note, TrainingBar("training"))
     show(demo.as_json(result), as_json, lambda: _render(result))

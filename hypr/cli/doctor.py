@@ -21,7 +21,7 @@ def doctor_verb(as_json: bool) -> int:
       hypr doctor
       hypr doctor --json | python -m json.tool
     """
-    from hypr.doctor import examine
+    from hypr.deployment.doctor import examine
 
     found = examine()
     checks = [*found["packages"], *found["engines"]]

@@ -11,8 +11,8 @@ import click
 from hypr.cli.output import json_option, note, percent, progress, show, table
 
 if TYPE_CHECKING:
-    from hypr.runs import Run
-    from hypr.search import TradeOff
+    from hypr.deployment.search import TradeOff
+    from hypr.training.runs import Run
 
 _DEFAULT = click.core.ParameterSource.DEFAULT
 
@@ -84,8 +84,8 @@ def export_verb(
       hypr export runs/ecg --search --max-loss 0.3 --out bundles/ecg-small
       hypr export runs/ecg --to nir --which last --out bundles/ecg-nir
     """
-    from hypr.deploy import export_run
-    from hypr.runs import open_run
+    from hypr.deployment.deploy import export_run
+    from hypr.training.runs import open_run
 
     targets = [name.strip() for name in to.split(",") if name.strip()]
     opened = open_run(run, "last" if which == "last" else "best")
@@ -107,7 +107,7 @@ def export_verb(
         "files": manifest["files"],
     }
     if trade is not None:
-        from hypr.search import write
+        from hypr.deployment.search import write
 
         write(trade, out)
         answer["search"] = {key: value for key, value in trade.to_dict().items() if key != "all"}
@@ -122,7 +122,7 @@ def _asked_for(**options: Any) -> dict[str, Any]:
 
 
 def _search(run: Run, max_loss: float, settings: dict[str, Any]) -> TradeOff:
-    from hypr.search import search_run
+    from hypr.deployment.search import search_run
 
     if settings:
         option = next(iter(settings)).replace("_", "-")
@@ -145,7 +145,7 @@ def describe_ranges(ranges: list[dict[str, Any]]) -> str:
 
 def _render(answer: dict[str, Any], trade: TradeOff | None) -> None:
     if trade is not None:
-        from hypr.search import COLUMNS, PICTURE, TABLE, cells
+        from hypr.deployment.search import COLUMNS, PICTURE, TABLE, cells
 
         title = f"Integer formats, {len(trade.found.candidates)} tried, those that are best for their bits"
         table(title, COLUMNS, cells(trade), right=(5, 6, 7))

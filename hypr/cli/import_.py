@@ -50,8 +50,8 @@ def import_verb(
       hypr import braille.nir --preset nir-paper-braille --calibration inputs.npz --out bundles/braille
       hypr import net.nir --preset norse --dt 0.001 --state-fraction-bits 12 --out bundles/net
     """
-    from hypr.arrays import read_inputs
-    from hypr.deploy import import_nir
+    from hypr.deployment.arrays import read_inputs
+    from hypr.deployment.deploy import import_nir
 
     if calibration is None and state_fraction_bits is None:
         raise click.UsageError("states need a scale: give --calibration INPUTS.npz or --state-fraction-bits N")

@@ -35,8 +35,8 @@ def run_verb(bundle: Path, inputs: Path, engine: str, record: str, out: Path, as
       hypr run bundles/ecg inputs.npz --engine float --out float.npz
     """
     from export.bundle.bundle import Bundle
-    from hypr.arrays import read_inputs, write_trace
-    from hypr.deploy import run_engine
+    from hypr.deployment.arrays import read_inputs, write_trace
+    from hypr.deployment.deploy import run_engine
 
     opened = Bundle.open(bundle)
     names: str | list[str] = [name.strip() for name in record.split(",") if name.strip()]

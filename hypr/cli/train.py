@@ -43,7 +43,7 @@ def train_verb(
     The folder of the run holds config.toml, environment.json (versions, seed, data hashes), metrics.jsonl,
     best.safetensors (on validation), last.safetensors, result.json and curves.png.
     """
-    from hypr import config
+    from hypr.training import config
 
     if list_recipes:
         known = config.recipes()
@@ -54,9 +54,9 @@ def train_verb(
     if out is None:
         raise click.UsageError("give the folder of the run with --out, for example --out runs/mine")
     settings = config.load(recipe, [*overrides, *([f"device={device}"] if device else [])])
-    from hypr.distributed import from_environment
-    from hypr.progress import TrainingBar
-    from hypr.train import train
+    from hypr.cli.progress import TrainingBar
+    from hypr.training.distributed import from_environment
+    from hypr.training.train import train
 
     result = train(settings, out, resume=resume, progress=TrainingBar(settings.name))
     answer = {

@@ -71,9 +71,9 @@ def verify_verb(
         raise click.UsageError("give --data or --inputs, not both")
     from export.bundle.bundle import Bundle
     from export.verification.certificate import certificate, write_certificate
-    from hypr.arrays import read_inputs
-    from hypr.deploy import bundle_data, verify_bundle
-    from hypr.evaluation import time_major
+    from hypr.deployment.arrays import read_inputs
+    from hypr.deployment.deploy import bundle_data, verify_bundle
+    from hypr.deployment.evaluation import time_major
 
     opened = Bundle.open(bundle)
     if inputs is not None:

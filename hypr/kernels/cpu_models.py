@@ -14,7 +14,7 @@ import numpy as np
 from hypr.kernels import cpu_neurons
 from hypr.kernels.cpu_math import DOUBLE_GAUSSIAN, READOUT, SLAYER
 from hypr.neurons import ALIF, BRF, LI, LIF, CubaLIF, Neuron, SEAdLIF
-from hypr.surrogate import DoubleGaussian, Slayer, Surrogate
+from hypr.neurons.surrogate import DoubleGaussian, Slayer, Surrogate
 
 Parameters = Mapping[str, np.ndarray]
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from hypr.kernels import gpu_device
 from hypr.neurons import ALIF, BRF, LI, LIF, CubaLIF, Neuron, SEAdLIF
-from hypr.surrogate import DoubleGaussian, Slayer
+from hypr.neurons.surrogate import DoubleGaussian, Slayer
 
 Parameters = Mapping[str, Tensor]
 

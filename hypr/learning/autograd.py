@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from hypr.errors import HyprError
+from hypr.learning.losses import Loss
 from hypr.learning.rule import Rule
-from hypr.losses import Loss
 from hypr.network import Network
 from hypr.neurons import Neuron
 

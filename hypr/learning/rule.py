@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hypr.errors import HyprError
 from hypr.kernels.types import LayerGradient
-from hypr.losses import Loss, check_target, loss_function
+from hypr.learning.losses import Loss, check_target, loss_function
 from hypr.network import Network
 from hypr.neurons import Neuron
 from hypr.neurons.base import pull_back
@@ -20,7 +20,7 @@ class Rule:
 
     Args:
         net: the network.
-        loss: name in ``hypr.losses.NAMED`` or a loss object.
+        loss: name in ``hypr.learning.losses.NAMED`` or a loss object.
 
     Attributes:
         output: (B, T, C), the outputs of the last ``backward``, None before.

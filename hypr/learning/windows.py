@@ -17,9 +17,9 @@ from hypr.errors import HyprError
 from hypr.kernels import dispatch
 from hypr.kernels.derived import constant_parameters
 from hypr.kernels.types import Boundary, Eligibility, LayerTrajectory, Mode
+from hypr.learning.losses import Loss, window_of
 from hypr.learning.rule import Gradients, Rule
 from hypr.learning.stream import Stream
-from hypr.losses import Loss, window_of
 from hypr.network import LayerState, Network, end_state
 from hypr.neurons import LI
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from hypr.errors import HyprError
 from hypr.neurons.jacobians import Jacobians, forward_mode
-from hypr.surrogate import Surrogate, describe, spike, surrogate
+from hypr.neurons.surrogate import Surrogate, describe, spike, surrogate
 
 KINDS: dict[str, type[Neuron]] = {}
 """Neuron classes by their ``kind``; a subclass enters when it is defined."""
@@ -76,7 +76,7 @@ class Neuron(nn.Module):
         n_in: inputs, at least 1.
         n: neurons, at least 1.
         recurrent: whether z^{t-1} of the layer comes back through ``recurrent_weight``.
-        surrogate: name in ``hypr.surrogate.NAMED`` or an object with ``psi``.
+        surrogate: name in ``hypr.neurons.surrogate.NAMED`` or an object with ``psi``.
         generator: random source of the initial values; None is torch's global one.
 
     Attributes:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from hypr.errors import HyprError
 from hypr.neurons.base import Neuron, Range, one_of, pair, positive
 from hypr.neurons.jacobians import Jacobians, column, stack
-from hypr.surrogate import Surrogate
+from hypr.neurons.surrogate import Surrogate
 
 _MOST_ROTATION = 0.99  # dt * omega of the Euler form stays below 1, where its damping p(omega) has an infinite slope
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from hypr.errors import HyprError
 from hypr.neurons.base import Neuron, Range, one_of, pair, positive
 from hypr.neurons.jacobians import Jacobians, column, stack
-from hypr.surrogate import Surrogate
+from hypr.neurons.surrogate import Surrogate
 
 
 class CubaLIF(Neuron):

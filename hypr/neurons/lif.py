@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from hypr.neurons.base import Neuron, Range, one_of, pair, positive
 from hypr.neurons.jacobians import Jacobians, column, stack
-from hypr.surrogate import Surrogate
+from hypr.neurons.surrogate import Surrogate
 
 
 class LIF(Neuron):

@@ -16,14 +16,14 @@ from export.verification.certificate import read_certificate
 from hardware import emulate
 from hardware.program import Program
 from hardware.trace import Trace
-from hypr.config import dump, from_dict
 from hypr.data import SequenceDataset
-from hypr.deploy import bundle_data, staircase_of, state_ranges
+from hypr.deployment.deploy import bundle_data, staircase_of, state_ranges
+from hypr.deployment.evaluation import first_spike_difference, membrane_state, time_major
 from hypr.errors import HyprError
-from hypr.evaluation import first_spike_difference, membrane_state, time_major
 from hypr.report import pictures
 from hypr.report.page import Block, Cell, Page, Part, Picture, Table
-from hypr.runs import CONFIG, Run, open_run
+from hypr.training.config import dump, from_dict
+from hypr.training.runs import CONFIG, Run, open_run
 
 DRAWN_NEURONS = 4
 COMPARED_SEQUENCES = 16

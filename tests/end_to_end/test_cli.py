@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from hardware.lava import environment
-from hypr import checkpoint
 from hypr.cli.app import VERBS
+from hypr.training import checkpoint
 from tests.paths import ROOT, cases_folder
 
 ENGINES = "emulator,onnx,tests.end_to_end.wrong_shift:engine"

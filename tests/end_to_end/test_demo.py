@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from hypr import demo
-from hypr.config import load
+from hypr.deployment import demo
+from hypr.training.config import load
 
 
 @pytest.fixture

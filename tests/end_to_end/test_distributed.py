@@ -12,9 +12,9 @@ import safetensors.torch
 import torch
 import torch.distributed
 
-from hypr import checkpoint, config, runs
-from hypr.distributed import Group, GroupError, choose_device, from_environment, joined
-from hypr.train import train
+from hypr.training import checkpoint, config, runs
+from hypr.training.distributed import Group, GroupError, choose_device, from_environment, joined
+from hypr.training.train import train
 from tests.distributed_worker import cases, gradients
 from tests.paths import ROOT
 
@@ -81,7 +81,7 @@ def test_two_processes_train_to_the_weights_of_one(one_process, two_processes):
 
 
 def checkpoint_of_start() -> dict[str, torch.Tensor]:
-    from hypr.build import initial_network, load_data
+    from hypr.training.build import initial_network, load_data
 
     settings = config.load("digits-brf", SMALL)
     return initial_network(settings, load_data(settings, "train")).state_dict()

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from hypr import checkpoint, config, runs
 from hypr.errors import HyprError
-from hypr.train import TrainingDiverged, train
+from hypr.training import checkpoint, config, runs
+from hypr.training.train import TrainingDiverged, train
 from tests.paths import ROOT, data_folder
 
 SMALL = ["network.layers.0.width=12", "training.batch=256", "device=cpu", "epochs=4"]
@@ -73,7 +73,7 @@ def test_a_run_folder_holds_everything_that_was_promised(finished):
 
 
 def test_a_run_opens_as_the_network_that_was_measured(finished):
-    from hypr.metrics import evaluate
+    from hypr.training.metrics import evaluate
 
     result = json.loads((finished / "result.json").read_text())
     for which in ("best", "last"):
@@ -191,8 +191,8 @@ def test_qtdb_reports_labelled_steps_too(tmp_path, monkeypatch):
 
 _SCRIPT = """
 import sys
-from hypr import config
-from hypr.train import train
+from hypr.training import config
+from hypr.training.train import train
 train(config.load("digits-brf", sys.argv[2:]), sys.argv[1], resume=True)
 """
 

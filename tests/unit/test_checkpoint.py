@@ -9,8 +9,8 @@ import safetensors.torch
 import torch
 
 import hypr
-from hypr import checkpoint, runs
 from hypr.errors import HyprError
+from hypr.training import checkpoint, runs
 
 
 def network(width: int = 5, seed: int = 0) -> hypr.Network:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hypr import config
 from hypr.errors import HyprError
+from hypr.training import config
 
 MINIMAL = {"name": "x", "data": {"name": "digits"}, "network": {"layers": [{"neuron": "brf", "width": 4}]}}
 

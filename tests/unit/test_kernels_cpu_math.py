@@ -9,7 +9,7 @@ from numba import njit
 
 from hypr.kernels import dispatch
 from hypr.kernels.cpu_math import exponential
-from hypr.losses import CrossEntropy
+from hypr.learning.losses import CrossEntropy
 from tests.unit.test_kernels_cpu import LIMITS, assert_close
 
 

@@ -11,7 +11,7 @@ from hypr.errors import HyprError
 from hypr.kernels import dispatch
 from hypr.learning import BPTT, HYPR, EProp, HYPRWindow
 from hypr.learning.autograd import Autograd
-from hypr.losses import NAMED, predict
+from hypr.learning.losses import NAMED, predict
 from tests.unit.hypr_cases import LIMIT, MODELS, batch, gradients, held, network, worst
 
 STACKS = [(name,) for name in MODELS] + [("brf", "alif"), ("se_adlif_current", "lif_zero"), ("cuba_lif_zero", "own")]

@@ -14,7 +14,7 @@ from hypr.errors import HyprError
 from hypr.network import Network
 from hypr.neurons import BRF, LI, LIF, CubaLIF, SEAdLIF, forward_mode
 from hypr.neurons.base import pull_back
-from hypr.surrogate import DoubleGaussian, Slayer, Surrogate, describe, spike, surrogate
+from hypr.neurons.surrogate import DoubleGaussian, Slayer, Surrogate, describe, spike, surrogate
 from tests.unit.hypr_cases import MODELS, layer_trajectory, network
 
 BUILT_IN = [name for name in MODELS if name != "own"]

@@ -24,8 +24,8 @@ from export.quantization.search import LEAST, SearchResult, _fewer, _moves, sear
 from export.quantization.staircase import accuracy_of
 from hardware import Decision, InputFormat, Layer, Program, Synapses, emulate
 from hypr.data import SequenceDataset
+from hypr.deployment.search import PICTURE, TABLE, TradeOff, cells, search_run, write
 from hypr.errors import HyprError
-from hypr.search import PICTURE, TABLE, TradeOff, cells, search_run, write
 from tests.random_networks import random_inputs, random_network
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from hypr.build import learning_rate
-from hypr.config import OptimiserConfig
 from hypr.errors import HyprError
-from hypr.metrics import MetricsFile, activity, correct, decide, read_metrics
+from hypr.training.build import learning_rate
+from hypr.training.config import OptimiserConfig
+from hypr.training.metrics import MetricsFile, activity, correct, decide, read_metrics
 
 
 def test_per_step_takes_the_lowest_index_of_a_tie():

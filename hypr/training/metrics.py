@@ -15,9 +15,9 @@ from torch import Tensor
 
 from hypr.data import SequenceDataset
 from hypr.data.storage import write_atomically
-from hypr.distributed import Group
 from hypr.errors import HyprError
 from hypr.network import Network
+from hypr.training.distributed import Group
 
 SATURATED_RATE = 0.5
 """A neuron that spikes at more than half of all steps carries little information."""

@@ -17,15 +17,15 @@ import numpy as np
 import torch
 
 import hypr
-from hypr import checkpoint, config
-from hypr.build import load_data
-from hypr.config import Config
 from hypr.data import SequenceDataset
 from hypr.data.storage import write_atomically
 from hypr.errors import HyprError
 from hypr.kernels import dispatch
-from hypr.metrics import read_metrics
 from hypr.network import Network
+from hypr.training import checkpoint, config
+from hypr.training.build import load_data
+from hypr.training.config import Config
+from hypr.training.metrics import read_metrics
 
 CONFIG, ENVIRONMENT, METRICS, RESULT, CURVES = (
     "config.toml",

@@ -19,8 +19,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from hypr import checkpoint, distributed, runs
-from hypr.build import (
+from hypr.cli.progress import Silent, TrainingProgress
+from hypr.data import Batch
+from hypr.data.storage import write_atomically
+from hypr.errors import HyprError
+from hypr.learning.rule import Rule
+from hypr.network import Network
+from hypr.training import checkpoint, distributed, runs
+from hypr.training.build import (
     build_optimiser,
     build_rule,
     build_stage,
@@ -28,17 +34,11 @@ from hypr.build import (
     learning_rate,
     load_data,
 )
-from hypr.config import Config, dump
-from hypr.config import load as load_config
-from hypr.curves import draw_curves
-from hypr.data import Batch
-from hypr.data.storage import write_atomically
-from hypr.distributed import Group, GroupError
-from hypr.errors import HyprError
-from hypr.learning.rule import Rule
-from hypr.metrics import Evaluation, MetricsFile, activity, correct, evaluate
-from hypr.network import Network
-from hypr.progress import Silent, TrainingProgress
+from hypr.training.config import Config, dump
+from hypr.training.config import load as load_config
+from hypr.training.curves import draw_curves
+from hypr.training.distributed import Group, GroupError
+from hypr.training.metrics import Evaluation, MetricsFile, activity, correct, evaluate
 
 if TYPE_CHECKING:
     from hypr.integer.stage import IntegerStage
@@ -86,7 +86,7 @@ def train(
     config: Config, out: str | Path, resume: bool = False, progress: TrainingProgress | None = None
 ) -> TrainingResult:
     """Train a network and write the folder of the run; under torchrun as one of several processes that share each
-    batch (:mod:`hypr.distributed`), of which the first writes and reports.
+    batch (:mod:`hypr.training.distributed`), of which the first writes and reports.
 
     Args:
         config: of the run.

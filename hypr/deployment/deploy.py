@@ -30,9 +30,9 @@ from hardware.ranges import UNBOUNDED, analyse
 from hardware.trace import Trace
 from hypr import data
 from hypr.data import SequenceDataset
+from hypr.deployment.evaluation import integer_accuracy, time_major
 from hypr.errors import HyprError
-from hypr.evaluation import integer_accuracy, time_major
-from hypr.runs import Run
+from hypr.training.runs import Run
 
 TIME_STEP_S = 1e-3
 """Seconds per step that NIR files name, unless told otherwise; the integers do not depend on it."""

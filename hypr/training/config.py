@@ -87,7 +87,7 @@ class LossConfig(_Section):
     """Loss and how a class is read from the output.
 
     Attributes:
-        kind: a name of ``hypr.losses.NAMED``.
+        kind: a name of ``hypr.learning.losses.NAMED``.
         ignore_first: steps at the start that count neither in the loss nor in the decision.
         decision: ``per_step``, ``sum`` (over the steps that count), ``spike_count``; ``auto`` is per_step where every
             step has a label, else sum.

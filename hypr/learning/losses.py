@@ -117,7 +117,9 @@ def loss_function(choice: str | Loss) -> Loss:
             raise HyprError(f"loss '{choice}' is unknown; choose one of {', '.join(NAMED)}")
         return NAMED[choice]
     if not callable(choice) or not hasattr(choice, "per_step"):
-        raise HyprError(f"loss of type {type(choice).__name__} is not callable with a 'per_step' flag; see hypr.losses")
+        raise HyprError(
+            f"loss of type {type(choice).__name__} is not callable with a 'per_step' flag; see hypr.learning.losses"
+        )
     return choice
 
 

@@ -99,7 +99,9 @@ def surrogate(choice: str | Surrogate | dict[str, Any]) -> Surrogate:
         try:
             return kind(**values)
         except TypeError:
-            raise HyprError(f"surrogate {choice} has unknown fields; see hypr.surrogate.{kind.__name__}") from None
+            raise HyprError(
+                f"surrogate {choice} has unknown fields; see hypr.neurons.surrogate.{kind.__name__}"
+            ) from None
     if not hasattr(choice, "psi"):
         raise HyprError(f"surrogate of type {type(choice).__name__} has no psi(x); choose one of {', '.join(NAMED)}")
     return choice

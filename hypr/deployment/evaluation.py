@@ -1,4 +1,6 @@
-"""Accuracy on a data set from the output of any engine, float or integer; :mod:`hypr.metrics` without torch."""
+"""Accuracy on a data set from the output of any engine, float or integer: what :mod:`hypr.training.metrics` does,
+without torch.
+"""
 
 from __future__ import annotations
 

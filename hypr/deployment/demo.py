@@ -19,13 +19,13 @@ from export.verification.verify import PairResult, VerificationResult, verify
 from hardware import emulate
 from hardware.program import Program
 from hardware.trace import Trace
-from hypr import config
+from hypr.cli.progress import TrainingProgress
 from hypr.data import SequenceDataset
-from hypr.deploy import Exported, bundle_data, export_run
-from hypr.evaluation import float_accuracy, integer_accuracy, time_major
-from hypr.progress import TrainingProgress
-from hypr.runs import open_run
-from hypr.train import train
+from hypr.deployment.deploy import Exported, bundle_data, export_run
+from hypr.deployment.evaluation import float_accuracy, integer_accuracy, time_major
+from hypr.training import config
+from hypr.training.runs import open_run
+from hypr.training.train import train
 
 RECIPE = "digits-brf"
 ENGINES = ("onnx", "onnx-step", "lava", "reference")

@@ -18,11 +18,11 @@ from export.quantization.search import Candidate, Report, SearchResult, search
 from hardware import emulate
 from hypr.data import SequenceDataset
 from hypr.data.storage import write_atomically
-from hypr.deploy import CALIBRATION_SAMPLES, TIME_STEP_S
+from hypr.deployment.deploy import CALIBRATION_SAMPLES, TIME_STEP_S
+from hypr.deployment.evaluation import integer_accuracy, time_major
 from hypr.errors import HyprError
-from hypr.evaluation import integer_accuracy, time_major
 from hypr.report.pictures import ACCENT, BOTH, FLOAT, GREY, INTEGER, STYLE, image
-from hypr.runs import Run, write_json
+from hypr.training.runs import Run, write_json
 
 TABLE, PICTURE = "search.json", "search.png"
 

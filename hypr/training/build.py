@@ -10,15 +10,15 @@ import numpy as np
 import torch
 
 from hypr import data
-from hypr.config import Config, LayerConfig, OptimiserConfig, QuantizationConfig, ReadoutConfig, RuleConfig
 from hypr.data import SequenceDataset
 from hypr.data.registry import nearest
 from hypr.errors import HyprError
 from hypr.learning import BPTT, HYPR, EProp, HYPRWindow
+from hypr.learning.losses import NAMED
 from hypr.learning.rule import Rule
-from hypr.losses import NAMED
 from hypr.network import Network
 from hypr.neurons import KINDS, Neuron
+from hypr.training.config import Config, LayerConfig, OptimiserConfig, QuantizationConfig, ReadoutConfig, RuleConfig
 
 if TYPE_CHECKING:
     from hypr.integer.stage import IntegerStage
@@ -62,7 +62,7 @@ def initial_network(config: Config, dataset: SequenceDataset) -> Network:
     network = build_network(config, dataset)
     if config.training.initial is None:
         return network
-    from hypr.runs import open_run  # runs builds on this module
+    from hypr.training.runs import open_run  # runs builds on this module
 
     trained = open_run(config.training.initial).network
     if trained.structure()["layers"] != network.structure()["layers"]:

@@ -1,0 +1,1 @@
+"""From a run to bundles and numbers: export, import, engines, accuracies, the demo."""
