@@ -25,7 +25,8 @@ import torch
 from torch import Tensor
 
 import hypr
-from hypr.kernels import dispatch, gpu_plan, reference
+from hypr.kernels import dispatch, reference
+from hypr.kernels.gpu import plan as gpu_plan
 from hypr.kernels.types import Boundary, LayerGradient, LayerTrajectory
 from hypr.learning.rule import Rule
 from hypr.neurons import Neuron

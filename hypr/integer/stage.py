@@ -134,7 +134,7 @@ class IntegerStage:
             return lambda program, inputs, start: emulate(program, inputs, "all", start)
         run = run_in_torch
         if device.type == "cuda" and importlib.util.find_spec("triton") is not None:
-            from hypr.kernels.gpu_integer import run
+            from hypr.kernels.gpu.integer import run
         return lambda program, inputs, start: run(program, inputs, "all", start, device)
 
 

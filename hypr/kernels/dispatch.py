@@ -24,7 +24,7 @@ from hypr.kernels.types import Boundary, Down, LayerGradient, LayerTrajectory, M
 from hypr.neurons.base import Neuron
 
 CHOICES = ("auto", "reference", "compiled", "interpret")
-_MODULES = {"cpu": "hypr.kernels.cpu", "cuda": "hypr.kernels.gpu"}
+_MODULES = {"cpu": "hypr.kernels.cpu.operations", "cuda": "hypr.kernels.gpu.operations"}
 _choice: ContextVar[str | None] = ContextVar("hypr_kernels", default=None)
 
 
@@ -71,7 +71,7 @@ def credit_window(
 
 
 def loss_kernel(output: Tensor) -> Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]] | None:
-    """Compiled cross entropy per step for these outputs (:func:`hypr.kernels.cpu_loss.step_cross_entropy`), or None."""
+    """Compiled cross entropy per step for these outputs (:func:`hypr.kernels.cpu.loss.step_cross_entropy`), or None."""
     recorded = torch.is_grad_enabled() and output.requires_grad
     if recorded or _chosen() == "reference" or output.dtype not in (torch.float32, torch.float64):
         return None
@@ -80,7 +80,7 @@ def loss_kernel(output: Tensor) -> Callable[[Tensor, Tensor, Tensor], tuple[Tens
 
 def kernel_name(layer: Neuron) -> str:
     """Which implementation runs this layer now: ``reference``, ``cpu`` or ``gpu``."""
-    return _kernels(layer).__name__.rsplit(".", 1)[-1]
+    return _kernels(layer).__name__.split(".")[2]  # hypr.kernels.<this>, a file or a folder
 
 
 def _kernels(layer: Neuron) -> ModuleType:

@@ -31,7 +31,7 @@ def _broken() -> str:
     import torch
 
     import hypr
-    from hypr.kernels import gpu
+    from hypr.kernels.gpu import operations as gpu
 
     layer = hypr.LI(1, 1)
     try:

@@ -24,8 +24,8 @@ _LAYOUTS = {
 
 
 def scans(models: tuple[int, ...], dtype: str) -> Iterator[Case]:
-    """Forward and credit scan of the models in every layout of :mod:`hypr.kernels.gpu_plan`."""
-    from hypr.kernels.gpu_scan import credit_scan, forward_scan
+    """Forward and credit scan of the models in every layout of :mod:`hypr.kernels.gpu.plan`."""
+    from hypr.kernels.gpu.scan import credit_scan, forward_scan
 
     sizes = {"steps": "i32", "batch": "i32", "n": "i32"}
     for model in models:
@@ -53,8 +53,8 @@ def scans(models: tuple[int, ...], dtype: str) -> Iterator[Case]:
 
 def others() -> Iterator[Case]:
     """Eligibilities, and the integer scan of every model."""
-    from hypr.kernels.gpu_eligibility import meet, transport
-    from hypr.kernels.gpu_integer_scan import integer_scan
+    from hypr.kernels.gpu.eligibility import meet, transport
+    from hypr.kernels.gpu.integer_scan import integer_scan
 
     pointers = dict.fromkeys(("onward", "before", "result"), "*fp32")
     sizes = {"batch": "i32", "n": "i32", "inputs": "i32"}

@@ -13,7 +13,9 @@ import torch
 
 import hypr
 from hypr.errors import HyprError
-from hypr.kernels import composed, cpu, cpu_threads, dispatch, reference
+from hypr.kernels import composed, dispatch, reference
+from hypr.kernels.cpu import operations as cpu
+from hypr.kernels.cpu import threads as cpu_threads
 from hypr.kernels.derived import constant_parameters, derived
 from hypr.kernels.types import Boundary, LayerGradient
 from hypr.learning import BPTT, HYPR, HYPRWindow
@@ -350,6 +352,14 @@ def test_neurons_and_surrogates_of_a_user_run_on_the_reference():
     assert dispatch.kernel_name(hypr.BRF(2, 3)) == "cpu"
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("kind", [*(name for name in MODELS if name != "own"), "li"])
+def test_every_neuron_runs_on_compiled_kernels_unasked(kind, dtype):
+    layer = (hypr.LI(3, 5) if kind == "li" else MODELS[kind](3, 5)).to(dtype)
+    with dispatch.use("auto"):
+        assert dispatch.kernel_name(layer) == "cpu"
+
+
 def test_half_precision_runs_on_the_reference():
     assert dispatch.kernel_name(hypr.BRF(2, 3).to(torch.bfloat16)) == "reference"
 
@@ -360,7 +370,9 @@ from hypr.learning import HYPR
 net = hypr.Network([hypr.BRF(3, 5), hypr.LI(5, 2)])
 HYPR(net, window=4).backward(torch.rand(2, 9, 3), torch.zeros(2, dtype=torch.int64))
 from numba.core.dispatcher import Dispatcher
-from hypr.kernels import cpu_loss, cpu_scan, cpu_window
+from hypr.kernels.cpu import loss as cpu_loss
+from hypr.kernels.cpu import scan as cpu_scan
+from hypr.kernels.cpu import window as cpu_window
 used = [v for m in (cpu_loss, cpu_scan, cpu_window) for v in vars(m).values() if isinstance(v, Dispatcher)]
 print(sum(sum(v.stats.cache_hits.values()) for v in used), sum(sum(v.stats.cache_misses.values()) for v in used))
 """

@@ -8,7 +8,7 @@ import torch
 from numba import njit
 
 from hypr.kernels import dispatch
-from hypr.kernels.cpu_math import exponential
+from hypr.kernels.cpu.math import exponential
 from hypr.learning.losses import CrossEntropy
 from tests.unit.test_kernels_cpu import LIMITS, assert_close
 

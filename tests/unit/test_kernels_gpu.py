@@ -13,11 +13,13 @@ import torch
 
 from tests.unit.hypr_triton import interpreted
 
-gpu = interpreted("hypr.kernels.gpu")
+gpu = interpreted("hypr.kernels.gpu.operations")
 
 import hypr  # noqa: E402
 from hypr.errors import HyprError  # noqa: E402
-from hypr.kernels import dispatch, gpu_launch, gpu_plan, reference  # noqa: E402
+from hypr.kernels import dispatch, reference  # noqa: E402
+from hypr.kernels.gpu import launch as gpu_launch  # noqa: E402
+from hypr.kernels.gpu import plan as gpu_plan  # noqa: E402
 from hypr.neurons import LI  # noqa: E402
 from tests.unit.hypr_cases import LIMIT, MODELS, gradients, layer_trajectory, network, worst  # noqa: E402
 from tests.unit.hypr_cases import batch as batch_of  # noqa: E402

@@ -30,7 +30,7 @@ def test_the_roof_counts_bytes_and_operations():
 
 
 def test_the_check_and_the_measurement_run_in_the_interpreter():
-    interpreted("hypr.kernels.gpu")
+    interpreted("hypr.kernels.gpu.operations")
     device = torch.device("cpu")
     size = gpu.Size("tiny", 5, 6, 3, 4, 2, 2)
     rows = gpu.measure(size, list(gpu.RULES), device, "interpret", repeats=1, few=1)
@@ -43,7 +43,7 @@ def test_the_check_and_the_measurement_run_in_the_interpreter():
 
 @pytest.mark.slow
 def test_the_gradient_check_passes_in_the_interpreter_and_finds_a_wrong_gradient(monkeypatch):
-    interpreted("hypr.kernels.gpu")
+    interpreted("hypr.kernels.gpu.operations")
     found = gpu.check(torch.device("cpu"), "interpret", small=True)
     assert len(found) == 20 and max(found.values()) <= 1e-3
     right = gpu._gradients

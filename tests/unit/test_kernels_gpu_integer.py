@@ -7,14 +7,15 @@ import pytest
 
 from tests.unit.hypr_triton import interpreted
 
-gpu_integer = interpreted("hypr.kernels.gpu_integer")
+gpu_integer = interpreted("hypr.kernels.gpu.integer")
 
 from hardware.compare import compare  # noqa: E402
 from hardware.emulator import emulate  # noqa: E402
 from hardware.errors import InputError  # noqa: E402
 from hardware.models import MODELS  # noqa: E402
 from hardware.random_programs import random_inputs, random_program, random_state  # noqa: E402
-from hypr.kernels import gpu_launch, gpu_plan  # noqa: E402
+from hypr.kernels.gpu import launch as gpu_launch  # noqa: E402
+from hypr.kernels.gpu import plan as gpu_plan  # noqa: E402
 
 
 def _same(found, expected, program):

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import hypr
-from hypr.kernels import cpu_memory
-from hypr.kernels.cpu_memory import empty
+from hypr.kernels.cpu import memory as cpu_memory
+from hypr.kernels.cpu.memory import empty
 from hypr.learning import BPTT
 
 SHAPE, DTYPE = (3, 200, 1000), np.dtype(np.float32)

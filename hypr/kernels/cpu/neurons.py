@@ -1,10 +1,10 @@
-"""One step of every neuron model and its adjoint, for one neuron; the CPU scans (:mod:`hypr.kernels.cpu_scan`) apply
+"""One step of every neuron model and its adjoint, for one neuron; the CPU scans (:mod:`hypr.kernels.cpu.scan`) apply
 them to whole rows. Equations: :mod:`hypr.neurons`.
 
 A model is a named tuple of the step's constants; its class chooses the functions when a scan is compiled. They take
 
 * ``s``: states of step t - 1, a tuple; ``z``: spike of step t - 1; ``i``: current of step t; ``k``: the neuron's own
-  coefficients, a tuple (what :mod:`hypr.kernels.cpu_models` derives from its parameters);
+  coefficients, a tuple (what :mod:`hypr.kernels.cpu.models` derives from its parameters);
 * ``m``: adjoints of the states of step t; ``error``: dL/dz^t.
 
 ``step`` gives the states and the spike of step t. ``distance`` gives x, where z = H(x), and one number that the adjoint
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from hypr.kernels.cpu_math import complement, exponential, heaviside, nought
+from hypr.kernels.cpu.math import complement, exponential, heaviside, nought
 
 
 class BRFEuler(NamedTuple):

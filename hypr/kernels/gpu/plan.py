@@ -76,9 +76,9 @@ _wish: ContextVar[Wish] = ContextVar("hypr_gpu_plan", default=_AUTOMATIC)
 def use(route: str | None = None, block_n: int | None = None) -> Iterator[None]:
     """Force a route (``whole``, ``steps``) or a block size (power of two, at least 16) inside a ``with`` block."""
     if route not in (None, "whole", "steps"):
-        raise HyprError(f"hypr.kernels.gpu_plan.use: route is {route!r}; allowed: whole, steps")
+        raise HyprError(f"hypr.kernels.gpu.plan.use: route is {route!r}; allowed: whole, steps")
     if block_n is not None and (block_n < 16 or block_n & (block_n - 1)):
-        raise HyprError(f"hypr.kernels.gpu_plan.use: block_n is {block_n!r}, must be a power of two of at least 16")
+        raise HyprError(f"hypr.kernels.gpu.plan.use: block_n is {block_n!r}, must be a power of two of at least 16")
     token = _wish.set(Wish(route, block_n))
     try:
         yield

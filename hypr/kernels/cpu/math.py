@@ -14,7 +14,7 @@ from numba import types
 from numba.extending import overload
 from numba.np.numpy_support import as_dtype
 
-from hypr.kernels.cpu_compile import INLINED, inlined, intrinsic
+from hypr.kernels.cpu.compile import INLINED, inlined, intrinsic
 
 SLAYER = 0
 DOUBLE_GAUSSIAN = 1

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from hypr.kernels import cpu_neurons
-from hypr.kernels.cpu_math import DOUBLE_GAUSSIAN, READOUT, SLAYER
+from hypr.kernels.cpu import neurons
+from hypr.kernels.cpu.math import DOUBLE_GAUSSIAN, READOUT, SLAYER
 from hypr.neurons import ALIF, BRF, LI, LIF, CubaLIF, Neuron, SEAdLIF
 from hypr.neurons.surrogate import DoubleGaussian, Slayer, Surrogate
 
@@ -24,7 +24,7 @@ class Model:
     """One layer for the compiled kernels.
 
     Attributes:
-        neuron: class of :mod:`hypr.kernels.cpu_neurons`; constants: its numbers.
+        neuron: class of :mod:`hypr.kernels.cpu.neurons`; constants: its numbers.
         coefficients: per-neuron coefficients, each (N,), in the order of the class.
         gradients: effective parameter name -> factors, (N,) or numbers, of the sums that the adjoint yields; the
             gradient is the sum of factors times sums.
@@ -65,11 +65,11 @@ def _brf(layer: Any, p: Parameters) -> Model:
     dt, constants, angle = layer.dt, (layer.dt, layer.theta, layer.gamma), layer.dt * p["omega"]
     if layer.variant == "exponential":
         turning = [p["b_offset"], np.cos(angle), np.sin(angle)]
-        return Model(cpu_neurons.BRFExponential, constants, turning, {"omega": (0.0, 1.0), "b_offset": (-1.0, 0.0)})
+        return Model(neurons.BRFExponential, constants, turning, {"omega": (0.0, 1.0), "b_offset": (-1.0, 0.0)})
     cosine = np.sqrt(1.0 - angle**2)
     slope = -angle / cosine  # of the damping p(omega)
     damped = [(cosine - 1.0) / dt - p["b_offset"], p["omega"]]
-    return Model(cpu_neurons.BRFEuler, constants, damped, {"omega": (slope, 1.0), "b_offset": (-1.0, 0.0)})
+    return Model(neurons.BRFEuler, constants, damped, {"omega": (slope, 1.0), "b_offset": (-1.0, 0.0)})
 
 
 def _se_adlif(layer: Any, p: Parameters) -> Model:
@@ -81,24 +81,24 @@ def _se_adlif(layer: Any, p: Parameters) -> Model:
         "b": (0.0, 0.0, 0.0, gain),
     }
     constants = (layer.theta, float(layer.adaptation_spike == "current"))
-    return Model(cpu_neurons.SEAdLIF, constants, [p["alpha"], p["beta"], gain * p["a"], gain * p["b"]], gradients)
+    return Model(neurons.SEAdLIF, constants, [p["alpha"], p["beta"], gain * p["a"], gain * p["b"]], gradients)
 
 
 def _alif(layer: Any, p: Parameters) -> Model:
-    return _named(cpu_neurons.ALIF, (layer.beta, layer.b0), ("alpha", "rho"), p)
+    return _named(neurons.ALIF, (layer.beta, layer.b0), ("alpha", "rho"), p)
 
 
 def _lif(layer: Any, p: Parameters) -> Model:
-    return _named(cpu_neurons.LIF, (layer.theta, float(layer.reset == "subtract")), ("alpha",), p)
+    return _named(neurons.LIF, (layer.theta, float(layer.reset == "subtract")), ("alpha",), p)
 
 
 def _cuba_lif(layer: Any, p: Parameters) -> Model:
     constants = (layer.theta, float(layer.reset == "subtract"), layer.syn_gain, layer.mem_gain)
-    return _named(cpu_neurons.CubaLIF, constants, ("alpha_syn", "alpha_mem", "bias"), p)
+    return _named(neurons.CubaLIF, constants, ("alpha_syn", "alpha_mem", "bias"), p)
 
 
 def _li(layer: Any, p: Parameters) -> Model:
-    return _named(cpu_neurons.LI, (0.0,), ("kappa",), p)
+    return _named(neurons.LI, (0.0,), ("kappa",), p)
 
 
 def _named(neuron: type[tuple[float, ...]], constants: Sequence[float], names: Sequence[str], p: Parameters) -> Model:

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hypr.kernels.cpu_compile import compiled
-from hypr.kernels.cpu_math import exponential
+from hypr.kernels.cpu.compile import compiled
+from hypr.kernels.cpu.math import exponential
 
 _ROWS = 256  # steps x samples worked on at a time, so that their exponentials stay in the level-1 cache
 

@@ -1,4 +1,4 @@
-"""The two scans over time of the CPU kernels, for every neuron model (:mod:`hypr.kernels.cpu_neurons`).
+"""The two scans over time of the CPU kernels, for every neuron model (:mod:`hypr.kernels.cpu.neurons`).
 
 Layout. The batch and neuron axes of one time step stand side by side (``F = B * N``, index ``b * N + n``), an array for
 each state component, so that the innermost loops are long, contiguous and free of branches, which is what LLVM
@@ -6,7 +6,7 @@ needs to emit vector instructions. Separate arrays also let it prove once a call
 the flat range [low, low + size) of whole samples; ranges are independent. Coefficients come repeated per sample and are
 read from index 0.
 
-Matrices have rows filled up to whole vectors (:func:`hypr.kernels.cpu_vectors.padded`).
+Matrices have rows filled up to whole vectors (:func:`hypr.kernels.cpu.vectors.padded`).
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba.extending import overload
 
-from hypr.kernels.cpu_compile import INLINED, compiled, inlined
-from hypr.kernels.cpu_math import surrogate
-from hypr.kernels.cpu_vectors import (
+from hypr.kernels.cpu.compile import INLINED, compiled, inlined
+from hypr.kernels.cpu.math import surrogate
+from hypr.kernels.cpu.vectors import (
     LANES,
     accumulate,
     add_scaled_rows,
@@ -37,7 +37,7 @@ class Numbers(NamedTuple):
     """A layer in the numbers that the scans take.
 
     Attributes:
-        neuron: a named tuple of :mod:`hypr.kernels.cpu_neurons`: which step, and its constants.
+        neuron: a named tuple of :mod:`hypr.kernels.cpu.neurons`: which step, and its constants.
         coefficients: each (B N,), repeated per sample, so that a scan reads them from index 0.
         mixing: k arrays (P, N), which make gradients by the P effective parameters of the k sums of the adjoint.
         outgoing: (N, padded N), row j = weights from neuron j; (0, 0) without recurrence. ``recurrent``: row i =
@@ -63,7 +63,7 @@ class Rows(NamedTuple):
 
 
 def step(model: Any, s: Any, z: Any, i: Any, k: Any) -> Any:
-    """See :mod:`hypr.kernels.cpu_neurons`, as the next three."""
+    """See :mod:`hypr.kernels.cpu.neurons`, as the next three."""
     return model.step(model, s, z, i, k)
 
 

@@ -17,9 +17,9 @@ from hardware.inputs import check_inputs, check_state
 from hardware.program import Layer, Program
 from hardware.trace import NetworkState, Trace, recorded_states
 from hypr.integer.engine import IntegerLayer
-from hypr.kernels.gpu_integer_scan import ALIF, BRF, CUBA_LIF, LI, LIF, SE_ADLIF, integer_scan
-from hypr.kernels.gpu_launch import in_chunks
-from hypr.kernels.gpu_plan import Plan, plan
+from hypr.kernels.gpu.integer_scan import ALIF, BRF, CUBA_LIF, LI, LIF, SE_ADLIF, integer_scan
+from hypr.kernels.gpu.launch import in_chunks
+from hypr.kernels.gpu.plan import Plan, plan
 
 _CODES = {"brf": BRF, "se_adlif": SE_ADLIF, "alif": ALIF, "lif": LIF, "cuba_lif": CUBA_LIF, "li": LI}
 _ROWS: Mapping[str, tuple[str, ...]] = {
@@ -35,7 +35,7 @@ _CUBA_SHIFT = 12
 
 @dataclass(frozen=True)
 class IntegerData:
-    """Tensors of :func:`hypr.kernels.gpu_integer_scan.integer_scan`; ``outgoing`` None without recurrence."""
+    """Tensors of :func:`hypr.kernels.gpu.integer_scan.integer_scan`; ``outgoing`` None without recurrence."""
 
     states: Tensor
     spikes: Tensor

@@ -9,7 +9,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from hypr.kernels.gpu_plan import power_of_two
+from hypr.kernels.gpu.plan import power_of_two
 from hypr.kernels.types import Eligibility, LayerTrajectory
 
 _WIDEST = 256  # presynaptic neurons per program

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hypr.kernels.gpu_models import Model
-from hypr.kernels.gpu_plan import CHUNK, Plan
-from hypr.kernels.gpu_scan import credit_scan, forward_scan
+from hypr.kernels.gpu.models import Model
+from hypr.kernels.gpu.plan import CHUNK, Plan
+from hypr.kernels.gpu.scan import credit_scan, forward_scan
 
 _STAGES = 3  # buffers of the weights' tiles inside one product
 _KEPT_GRAPHS = 16
@@ -25,7 +25,7 @@ _KEPT_GRAPHS = 16
 
 @dataclass(frozen=True)
 class Forward:
-    """Tensors of :func:`hypr.kernels.gpu_scan.forward_scan`; ``outgoing`` None without recurrence."""
+    """Tensors of :func:`hypr.kernels.gpu.scan.forward_scan`; ``outgoing`` None without recurrence."""
 
     states: Tensor
     spikes: Tensor
@@ -37,7 +37,7 @@ class Forward:
 
 @dataclass(frozen=True)
 class Credit:
-    """Tensors of :func:`hypr.kernels.gpu_scan.credit_scan`, rows in ascending time; d_current (S, T + 1, B, N).
+    """Tensors of :func:`hypr.kernels.gpu.scan.credit_scan`, rows in ascending time; d_current (S, T + 1, B, N).
 
     ``dz`` None: one error per scan and step, ``errors`` (S, T). ``direct`` None in full mode and with ``errors``.
     """

@@ -2,7 +2,7 @@
 in int64, the recurrent product in float16 with float32 sums. That product is exact: spikes are 0 or 1, weights have 8
 bits, and fewer than 2^17 of them add up to less than 2^24.
 
-Blocks, tiles and barriers as in :mod:`hypr.kernels.gpu_scan`.
+Blocks, tiles and barriers as in :mod:`hypr.kernels.gpu.scan`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from hypr.kernels.gpu_device import component, put
+from hypr.kernels.gpu.device import component, put
 
 BRF = tl.constexpr(0)
 SE_ADLIF = tl.constexpr(1)

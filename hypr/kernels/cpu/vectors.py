@@ -15,7 +15,7 @@ from numba.core import cgutils
 from numba.extending import overload, register_jitable
 from numba.np.numpy_support import as_dtype
 
-from hypr.kernels.cpu_compile import INLINED, inlined, intrinsic
+from hypr.kernels.cpu.compile import INLINED, inlined, intrinsic
 
 WIDTH = 8
 """Numbers of a vector. :func:`add_scaled_rows` and :func:`copy_row` read and write whole ones: up to WIDTH - 1 numbers

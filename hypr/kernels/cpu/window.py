@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hypr.kernels.cpu_compile import compiled, inlined
-from hypr.kernels.cpu_scan import add_events, backward
-from hypr.kernels.cpu_vectors import (
+from hypr.kernels.cpu.compile import compiled, inlined
+from hypr.kernels.cpu.scan import add_events, backward
+from hypr.kernels.cpu.vectors import (
     LANES,
     WIDTH,
     add_scaled_rows,
@@ -61,7 +61,7 @@ def credit_window(  # type: ignore[no-untyped-def]
     """Samples [first, last) of a window.
 
     Args:
-        numbers, window, dz, full, down, whole: see :func:`hypr.kernels.cpu_scan.backward`.
+        numbers, window, dz, full, down, whole: see :func:`hypr.kernels.cpu.scan.backward`.
         pre: (T, B, J).
         has_bias: whether the bias enters the current.
         ends: what passes its ends.

@@ -1,6 +1,6 @@
 """The operations of a layer on an NVIDIA GPU, in Triton; same results as :mod:`hypr.kernels.reference` up to rounding.
 
-Scans over time are single launches (:mod:`hypr.kernels.gpu_scan`), products over time are matrix products of torch. No
+Scans over time are single launches (:mod:`hypr.kernels.gpu.scan`), products over time are matrix products of torch. No
 sum depends on the order in which programs run, so results repeat.
 
 Tested with Triton's interpreter on a CPU (``TRITON_INTERPRET=1``) against the reference, and compiled for compute
@@ -12,10 +12,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from hypr.kernels.gpu_eligibility import boundary_gradient, carry
-from hypr.kernels.gpu_launch import Credit, Forward, credit, forward
-from hypr.kernels.gpu_models import model_of, supported
-from hypr.kernels.gpu_plan import plan
+from hypr.kernels.gpu.eligibility import boundary_gradient, carry
+from hypr.kernels.gpu.launch import Credit, Forward, credit, forward
+from hypr.kernels.gpu.models import model_of, supported
+from hypr.kernels.gpu.plan import plan
 from hypr.kernels.types import Eligibility, LayerCredit, LayerTrajectory, Mode
 from hypr.neurons.base import Neuron
 

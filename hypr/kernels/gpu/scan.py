@@ -5,7 +5,7 @@ holds them all (``RESIDENT``), states and adjoints stay in registers for the who
 from tile to tile within each step and takes the states back from the trajectory that it has just written, which the L1
 and L2 caches hold. The rows that the recurrent product reads are exchanged the same way: written by one step, read by
 the next after a barrier of the program. Programs never wait for each other: where a layer is spread over several
-programs, a launch runs one step (:mod:`hypr.kernels.gpu_launch`).
+programs, a launch runs one step (:mod:`hypr.kernels.gpu.launch`).
 
 Loops over time that hold a recurrent product must not be software-pipelined: a prefetch would read rows before they are
 written. They say ``num_stages=1``; the launch says it again.
@@ -16,7 +16,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from hypr.kernels.gpu_device import adjoint, coefficient, component, product, put, step
+from hypr.kernels.gpu.device import adjoint, coefficient, component, product, put, step
 
 
 @triton.jit

@@ -1,7 +1,7 @@
 """The operations of a layer on the CPU, compiled; same results as :mod:`hypr.kernels.reference` up to rounding.
 
 The forward scan splits samples over ``torch.get_num_threads()`` threads. The P-stage splits them in a few shares with
-sums of their own (:func:`hypr.kernels.cpu_threads.shares`), which depend on the shapes alone: results are the same bits
+sums of their own (:func:`hypr.kernels.cpu.threads.shares`), which depend on the shapes alone: results are the same bits
 for any number of threads, and a small batch of a narrow layer keeps two threads busy, not sixteen. Trajectories
 recorded here keep an array for each state component (``states`` is a permuted view), the layout in which the loops run;
 other layouts are copied.
@@ -16,15 +16,15 @@ import torch
 from torch import Tensor
 
 from hypr.errors import HyprError
-from hypr.kernels.cpu_eligibility import PackedEligibility, named, pack, rows_of
-from hypr.kernels.cpu_loss import step_cross_entropy
-from hypr.kernels.cpu_memory import empty
-from hypr.kernels.cpu_models import model_of, supported, surrogate_arguments
-from hypr.kernels.cpu_scan import Numbers, Rows, forward
-from hypr.kernels.cpu_threads import each, flushed, ranges, shares, short
-from hypr.kernels.cpu_vectors import padded
-from hypr.kernels.cpu_window import Ends
-from hypr.kernels.cpu_window import credit_window as credit
+from hypr.kernels.cpu.eligibility import PackedEligibility, named, pack, rows_of
+from hypr.kernels.cpu.loss import step_cross_entropy
+from hypr.kernels.cpu.memory import empty
+from hypr.kernels.cpu.models import model_of, supported, surrogate_arguments
+from hypr.kernels.cpu.scan import Numbers, Rows, forward
+from hypr.kernels.cpu.threads import each, flushed, ranges, shares, short
+from hypr.kernels.cpu.vectors import padded
+from hypr.kernels.cpu.window import Ends
+from hypr.kernels.cpu.window import credit_window as credit
 from hypr.kernels.derived import derived
 from hypr.kernels.types import Boundary, Down, LayerGradient, LayerTrajectory, Mode, WindowCredit
 from hypr.neurons.base import Neuron

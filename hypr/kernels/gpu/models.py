@@ -1,6 +1,6 @@
 """What each neuron model hands to the GPU kernels: coefficients, constants, and how the kernels' sums become gradients.
 
-Shapes of surrogates and sums are those of :mod:`hypr.kernels.gpu_device`.
+Shapes of surrogates and sums are those of :mod:`hypr.kernels.gpu.device`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hypr.kernels import gpu_device
+from hypr.kernels.gpu import device as gpu_device
 from hypr.neurons import ALIF, BRF, LI, LIF, CubaLIF, Neuron, SEAdLIF
 from hypr.neurons.surrogate import DoubleGaussian, Slayer
 

@@ -2,7 +2,7 @@
 
 A block holds (BLOCK_B samples, BLOCK_N neurons); coefficients are rows (1, BLOCK_N). Every model has up to three states
 s0..s2, four per-neuron coefficients c0..c3, four constants k0..k3 and four parameter sums g0..g3; what they mean stands
-beside each branch and, for the host, in :mod:`hypr.kernels.gpu_models`. The branches are chosen when a kernel is
+beside each branch and, for the host, in :mod:`hypr.kernels.gpu.models`. The branches are chosen when a kernel is
 compiled. Equations: :mod:`hypr.neurons`.
 """
 

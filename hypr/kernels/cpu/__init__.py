@@ -1,0 +1,1 @@
+"""Kernels for CPUs, compiled by numba; :mod:`hypr.kernels.cpu.operations` is what dispatch calls."""

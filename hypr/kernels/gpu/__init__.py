@@ -1,0 +1,1 @@
+"""Kernels for NVIDIA GPUs in Triton; :mod:`hypr.kernels.gpu.operations` is what dispatch calls."""
