@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 
 from export.errors import ExportError
-from hardware.lava.environment import REQUIREMENTS
+from hardware.lava.paths import REQUIREMENTS
 from hardware.program import Program
 from hardware.program_file import content_hash, save
 

@@ -194,17 +194,17 @@ def _lava(program: Program, inputs: np.ndarray, record: Record) -> Trace:
 
 def _lava_problem() -> str | None:
     try:
-        from hardware.lava import environment
+        from hardware.lava import paths
     except ImportError as error:
         return f"its launcher cannot be imported ({error})"
-    found = environment.status()
+    found = paths.status()
     return None if found.installed else f"its runtime is not installed in {found.folder}"
 
 
 def _lava_versions() -> Mapping[str, str]:
-    from hardware.lava import environment
+    from hardware.lava import paths
 
-    return environment.status().versions
+    return paths.status().versions
 
 
 ENGINES: Mapping[str, Engine] = {

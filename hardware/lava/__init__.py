@@ -3,7 +3,8 @@
 Two ways in:
 
 * Anywhere: ``hardware.lava.runtime.run(program, inputs, record)`` starts a worker in the managed Python 3.10 runtime
-  (``environment.py``) and reads the trace back. Nothing here imports Lava in the calling process.
+  (``environment.py`` makes it, ``paths.py`` knows where it is) and reads the trace back. Nothing here imports Lava in
+  the calling process.
 * On a host whose own interpreter has Lava (Python 3.10, NumPy 1.26; neither torch nor the rest of this project is
   needed)::
 

@@ -7,7 +7,6 @@ complete.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -15,78 +14,26 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from hardware.errors import RuntimeMissing
 from hardware.lava.interpreter import find_interpreter
-
-REQUIREMENTS = Path(__file__).with_name("requirements.txt")
-INSTALL_COMMAND = "hypr lava install"
-_STAMP = "complete.json"
+from hardware.lava.job import Task
+from hardware.lava.paths import INSTALL_COMMAND, REQUIREMENTS, STAMP, default_folder, status
+from hardware.lava.request import LavaError
+from hardware.lava.runtime import run_many
+from hardware.program import InputFormat, Layer, Program, Synapses
 
 Report = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class RuntimeStatus:
-    """What is known of the runtime without starting it.
-
-    Attributes:
-        installed: whether it is complete.
-        folder: where it lies or would lie.
-        python: its interpreter, or None.
-        versions: package -> version, as checked at installation.
-    """
-
-    installed: bool
-    folder: Path
-    python: Path | None
-    versions: dict[str, str]
-
-
-def default_folder() -> Path:
-    """``$HYPR_HOME`` or the platform's cache folder, and the hash of the requirements."""
-    if os.environ.get("HYPR_HOME"):
-        base = Path(os.environ["HYPR_HOME"]).expanduser()
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches" / "hypr"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hypr"
-    return base.absolute() / f"lava-runtime-{hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:12]}"
-
-
-def status(folder: Path | None = None) -> RuntimeStatus:
-    """Whether the runtime is there; reads one small file."""
-    folder = folder or default_folder()
-    try:
-        stamp = json.loads((folder / _STAMP).read_text())
-        versions = {str(k): str(v) for k, v in stamp["versions"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return RuntimeStatus(False, folder, None, {})
-    python = folder / "bin" / "python"
-    if not os.access(python, os.X_OK):  # its base interpreter was removed
-        return RuntimeStatus(False, folder, None, {})
-    return RuntimeStatus(True, folder, python, versions)
-
-
-def python_path() -> Path:
-    """Interpreter of the installed runtime.
-
-    Raises:
-        RuntimeMissing: it is not installed; the message is the line to type.
-    """
-    found = status()
-    if not found.installed or found.python is None:
-        raise RuntimeMissing(f"the Lava runtime is not installed in {found.folder}; run '{INSTALL_COMMAND}'")
-    return found.python
 
 
 def install(target: Path | None = None, progress: Report | None = None) -> Path:
     """Make the runtime unless it is there; returns its interpreter. Two installations at once wait for each other.
 
     Args:
-        target: folder; :func:`default_folder` if None.
+        target: folder; :func:`hardware.lava.paths.default_folder` if None.
         progress: called with one line per stage.
 
     Raises:
@@ -127,9 +74,9 @@ def _make(folder: Path, report: Report) -> None:
     _command([*pip, "-r", str(REQUIREMENTS)], "installing packages")
     report("Lava runtime: checking it with a short run")
     _check_run(python)
-    temporary = folder / f".{_STAMP}"
+    temporary = folder / f".{STAMP}"
     temporary.write_text(json.dumps({"versions": _pins(), "base": str(base)}))
-    temporary.replace(folder / _STAMP)
+    temporary.replace(folder / STAMP)
 
 
 def _pins() -> dict[str, str]:
@@ -162,13 +109,6 @@ def _check_run(python: Path) -> None:
     """Three steps of a leaky integrator with decay 1/2 through Lava's own Dense, against the values worked out by
     hand.
     """
-    import numpy as np
-
-    from hardware.lava.job import Task
-    from hardware.lava.request import LavaError
-    from hardware.lava.runtime import run_many
-    from hardware.program import InputFormat, Layer, Program, Synapses
-
     readout = Layer(
         name="readout",
         model="li",

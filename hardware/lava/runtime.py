@@ -19,8 +19,8 @@ import numpy as np
 
 from hardware.inputs import check_inputs
 from hardware.lava import job
-from hardware.lava.environment import python_path
 from hardware.lava.job import Task, TaskResult
+from hardware.lava.paths import python_path
 from hardware.lava.process_group import end_group, mapped_segments
 from hardware.lava.request import LavaError, dense_samples
 from hardware.lava.synapses import check_fits_dense

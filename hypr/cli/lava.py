@@ -25,11 +25,11 @@ def lava_verb() -> None:
 @json_option
 def install_lava(as_json: bool) -> None:
     """Create the runtime and check it with a short run; does nothing where it is there."""
-    from hardware.lava import environment
+    from hardware.lava import environment, paths
 
-    already = environment.status().installed
+    already = paths.status().installed
     python = environment.install(progress=note)
-    found = environment.status()
+    found = paths.status()
     answer = {"folder": found.folder, "python": python, "versions": found.versions, "already_there": already}
     show(answer, as_json, lambda: None)
 
@@ -38,10 +38,10 @@ def install_lava(as_json: bool) -> None:
 @json_option
 def show_lava(as_json: bool) -> None:
     """Where the runtime is and what it holds; exit code 3 where it is not installed."""
-    from hardware.lava import environment
+    from hardware.lava import paths
 
-    python = environment.python_path()
-    found = environment.status()
+    python = paths.python_path()
+    found = paths.status()
 
     def render() -> None:
         click.echo(f"folder  {found.folder}\npython  {python}")

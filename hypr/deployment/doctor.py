@@ -90,12 +90,12 @@ def engines() -> list[Check]:
 
 def lava() -> Check:
     """The Python 3.10 runtime that holds Lava."""
-    from hardware.lava import environment
+    from hardware.lava import paths
 
-    status = environment.status()
+    status = paths.status()
     if status.installed:
         return Check("lava runtime", True, False, str(status.folder))
-    return Check("lava runtime", False, False, f"not installed in {status.folder}", environment.INSTALL_COMMAND)
+    return Check("lava runtime", False, False, f"not installed in {status.folder}", paths.INSTALL_COMMAND)
 
 
 def accelerator() -> Check:

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from hypr.kernels.reference import boundary_gradient, carry_eligibility, start_eligibility
 from hypr.kernels.types import Eligibility, LayerTrajectory
+from hypr.learning.carry import Carry
 from hypr.learning.losses import Loss
 from hypr.learning.rule import Gradients
-from hypr.learning.windows import Carry, WindowedRule
+from hypr.learning.windows import WindowedRule
 from hypr.network import Network, end_state
 from hypr.neurons import Neuron
 

@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from hypr.errors import HyprError
+from hypr.learning.carry import Carry
+from hypr.learning.losses import Loss
 from hypr.learning.rule import Gradients
+from hypr.network import Network
 
-if TYPE_CHECKING:
-    from hypr.learning.windows import WindowedRule
+
+class ChunkRule(Protocol):
+    """What a stream needs of a rule; :class:`hypr.learning.windows.WindowedRule` has it."""
+
+    net: Network
+    loss: Loss
+
+    def start(self, batch: int) -> Carry:
+        """Carry before the first chunk."""
+        ...
+
+    def checked(self, x: Tensor, y: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Inputs, targets and weights of the steps, checked and time-major."""
+        ...
+
+    def process(
+        self, pre: Tensor, target: Tensor, weight: Tensor, carry: Carry, gradients: Gradients, endless: bool
+    ) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Run and credit one chunk; changes ``carry`` and ``gradients``."""
+        ...
 
 
 class Stream:
@@ -28,7 +49,7 @@ class Stream:
         output: (B, T, C), the outputs of the last chunk.
     """
 
-    def __init__(self, rule: WindowedRule, batch_size: int, steps: int | None = None) -> None:
+    def __init__(self, rule: ChunkRule, batch_size: int, steps: int | None = None) -> None:
         for name, value in (("batch_size", batch_size), ("steps", 1 if steps is None else steps)):
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise HyprError(f"stream: {name} is {value!r}, must be a whole number of at least 1")

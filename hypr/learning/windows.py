@@ -7,7 +7,6 @@ window, ``BPTT`` is one window over the whole sequence. All go through the same 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -16,39 +15,13 @@ from torch import Tensor
 from hypr.errors import HyprError
 from hypr.kernels import dispatch
 from hypr.kernels.derived import constant_parameters
-from hypr.kernels.types import Boundary, Eligibility, LayerTrajectory, Mode
+from hypr.kernels.types import Boundary, LayerTrajectory, Mode
+from hypr.learning.carry import Carry
 from hypr.learning.losses import Loss, window_of
 from hypr.learning.rule import Gradients, Rule
 from hypr.learning.stream import Stream
 from hypr.network import LayerState, Network, end_state
 from hypr.neurons import LI
-
-
-@dataclass
-class Carry:
-    """What goes from one window to the next: states, and eligibilities (None where nothing has been carried yet: they
-    are zero).
-    """
-
-    states: list[LayerState]
-    eligibilities: list[Eligibility | None]
-
-    def reset_(self, samples: Tensor) -> None:
-        """Zero the carry of the samples where ``samples`` (B,) bool is true, in place."""
-        for state in self.states:
-            for value in state:
-                value[samples] = 0.0
-        for eligibility in self.eligibilities:
-            if eligibility is not None:
-                tensors = (
-                    eligibility.weight,
-                    eligibility.recurrent,
-                    eligibility.bias,
-                    *eligibility.parameters.values(),
-                )
-                for tensor in tensors:
-                    if tensor is not None:
-                        tensor[samples] = 0.0
 
 
 class WindowedRule(Rule):

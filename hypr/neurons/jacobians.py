@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from hypr.neurons.base import Neuron
+
+class Stepping(Protocol):
+    """What is differentiated: the step of a :class:`hypr.Neuron`."""
+
+    def step(
+        self, state: tuple[Tensor, ...], z: Tensor, current: Tensor, parameters: Mapping[str, Tensor]
+    ) -> tuple[tuple[Tensor, ...], Tensor]:
+        """See :meth:`hypr.neurons.base.Neuron.step`."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,7 @@ class Jacobians:
 
 
 def forward_mode(
-    layer: Neuron, state: Tensor, spikes: Tensor, current: Tensor, parameters: Mapping[str, Tensor]
+    layer: Stepping, state: Tensor, spikes: Tensor, current: Tensor, parameters: Mapping[str, Tensor]
 ) -> Jacobians:
     """Jacobians from the step alone. The step is elementwise, so one forward-mode pass with a tangent of ones per input
     is the whole Jacobian.

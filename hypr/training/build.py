@@ -1,4 +1,4 @@
-"""From a configuration to the objects it names: data, network, rule, optimiser."""
+"""From a configuration to the objects it names: network, rule, optimiser."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from hypr import data
 from hypr.data import SequenceDataset
 from hypr.data.registry import nearest
 from hypr.errors import HyprError
@@ -19,17 +18,12 @@ from hypr.learning.rule import Rule
 from hypr.network import Network
 from hypr.neurons import KINDS, Neuron
 from hypr.training.config import Config, LayerConfig, OptimiserConfig, QuantizationConfig, ReadoutConfig, RuleConfig
+from hypr.training.runs import open_run
 
 if TYPE_CHECKING:
     from hypr.integer.stage import IntegerStage
 
 _NOT_OPTIONS = ("self", "n_in", "n", "generator")
-
-
-def load_data(config: Config, split: str) -> SequenceDataset:
-    """One split of the configured data set."""
-    seed = config.training.seed if config.data.split_seed is None else config.data.split_seed
-    return data.load(config.data.name, split, encoding=config.data.encoding, seed=seed, **config.data.options)
 
 
 def build_network(config: Config, dataset: SequenceDataset) -> Network:
@@ -62,8 +56,6 @@ def initial_network(config: Config, dataset: SequenceDataset) -> Network:
     network = build_network(config, dataset)
     if config.training.initial is None:
         return network
-    from hypr.training.runs import open_run  # runs builds on this module
-
     trained = open_run(config.training.initial).network
     if trained.structure()["layers"] != network.structure()["layers"]:
         raise HyprError(

@@ -23,8 +23,8 @@ from hypr.errors import HyprError
 from hypr.kernels import dispatch
 from hypr.network import Network
 from hypr.training import checkpoint, config
-from hypr.training.build import load_data
 from hypr.training.config import Config
+from hypr.training.data import load_data
 from hypr.training.metrics import read_metrics
 
 CONFIG, ENVIRONMENT, METRICS, RESULT, CURVES = (

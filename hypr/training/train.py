@@ -32,11 +32,11 @@ from hypr.training.build import (
     build_stage,
     initial_network,
     learning_rate,
-    load_data,
 )
 from hypr.training.config import Config, dump
 from hypr.training.config import load as load_config
 from hypr.training.curves import draw_curves
+from hypr.training.data import load_data
 from hypr.training.distributed import Group, GroupError
 from hypr.training.metrics import Evaluation, MetricsFile, activity, correct, evaluate
 

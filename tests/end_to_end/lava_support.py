@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hardware.errors import RuntimeMissing
-from hardware.lava import environment
+from hardware.lava import paths
 from hardware.trace import Trace
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def runtime_python() -> Path:
     """Interpreter of the managed runtime; skips the test where it is not installed."""
     try:
-        return environment.python_path()
+        return paths.python_path()
     except RuntimeMissing as missing:
         pytest.skip(str(missing))
 

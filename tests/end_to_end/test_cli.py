@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hardware.lava import environment
+from hardware.lava import paths
 from hypr.cli.app import VERBS
 from hypr.training import checkpoint
 from tests.paths import ROOT, cases_folder
@@ -276,7 +276,7 @@ def test_missing_lava_runtime(hypr, small_bundle, tmp_path, monkeypatch):
     ):
         code, _, error = hypr(*arguments)
         assert code == 3, arguments
-        assert environment.INSTALL_COMMAND in one_line(error)
+        assert paths.INSTALL_COMMAND in one_line(error)
 
 
 def test_unknown_engine_names_the_nearest(hypr, small_bundle):

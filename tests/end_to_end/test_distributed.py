@@ -81,7 +81,8 @@ def test_two_processes_train_to_the_weights_of_one(one_process, two_processes):
 
 
 def checkpoint_of_start() -> dict[str, torch.Tensor]:
-    from hypr.training.build import initial_network, load_data
+    from hypr.training.build import initial_network
+    from hypr.training.data import load_data
 
     settings = config.load("digits-brf", SMALL)
     return initial_network(settings, load_data(settings, "train")).state_dict()

@@ -1,17 +1,22 @@
-"""The floors of the building: hypr above export above hardware; nothing below knows what is above."""
+"""The floors of the building: hypr above export above hardware; nothing below knows what is above, and no two files
+need each other.
+"""
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from tests.paths import ROOT
 
-LAUNCHER = ("__init__.py", "environment.py", "runtime.py")
+LAUNCHER = ("__init__.py", "environment.py", "paths.py", "runtime.py")
 """What of hardware/lava runs in the main environment; the other files import Lava."""
 
 
@@ -68,3 +73,96 @@ def test_package_list_is_complete() -> None:
         for path in Path(ROOT / top).rglob("*.py")
     }
     assert listed == present
+
+
+# ---- between files
+
+MUTUAL = {
+    ("hardware.program", "hardware.program_checks"),
+    ("hardware.program", "hardware.program_file"),
+}
+"""Pairs that still import each other; nothing may join them."""
+
+ROOMS: dict[str, set[str]] = {
+    "interchange": set(),
+    "quantization": {"interchange"},
+    "onnx": {"interchange"},
+    "verification": {"interchange", "quantization", "onnx"},
+    "bundle": {"interchange", "quantization", "onnx", "verification"},
+}
+"""Rooms of export/, each with those below it. Quantization and ONNX are on one floor and do not know each other."""
+
+
+def modules() -> dict[str, str]:
+    """Dotted name -> source of every file of the product."""
+    found = {}
+    for top in ("hypr", "export", "hardware"):
+        for path in sorted((ROOT / top).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path.read_text("utf-8")
+    return found
+
+
+def imported(source: str, known: Iterable[str]) -> set[str]:
+    """Those of the known modules that a source imports anywhere: in functions and for annotations too."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0 and node.module is not None, "relative imports are not followed here"
+            inside = {f"{node.module}.{alias.name}" for alias in node.names}
+            names |= {name if name in known else node.module for name in inside}
+    return names & set(known)
+
+
+@cache
+def graph() -> dict[str, set[str]]:
+    """Module -> modules of the product that it imports."""
+    found = modules()
+    return {name: imported(source, found) - {name} for name, source in found.items()}
+
+
+def mutual(of: Mapping[str, set[str]]) -> set[tuple[str, str]]:
+    """Pairs that import each other, each in alphabetical order."""
+    return {(a, b) for a, others in of.items() for b in others if a < b and a in of[b]}
+
+
+def room(module: str) -> str:
+    """Second part of a name: the room, or a file that stays beside the rooms; nothing for the package itself."""
+    return module.partition(".")[2].partition(".")[0]
+
+
+def test_imports_in_functions_and_for_annotations_are_seen() -> None:
+    first = "if TYPE_CHECKING:\n    from a.second import Thing\n"
+    second = "def make():\n    from a import first, other\n    return first\n"
+    known = {"a": "", "a.first": first, "a.second": second}
+    found = {name: imported(source, known) for name, source in known.items()}
+    assert found == {"a": set(), "a.first": {"a.second"}, "a.second": {"a", "a.first"}}
+    assert mutual(found) == {("a.first", "a.second")}
+
+
+def test_no_two_files_import_each_other() -> None:
+    assert sum(map(len, graph().values())) > len(graph())
+    assert mutual(graph()) <= MUTUAL
+
+
+@pytest.mark.parametrize("name", ROOMS)
+def test_rooms_of_export_know_only_those_below(name: str) -> None:
+    of_room = {module: others for module, others in graph().items() if module.startswith(f"export.{name}.")}
+    assert len(of_room) >= 3
+    allowed = {name, "errors", "files", *ROOMS[name]}
+    wrong = {
+        f"{module} imports {other}"
+        for module, others in of_room.items()
+        for other in others
+        if other.partition(".")[0] == "export" and room(other) not in allowed
+    }
+    assert wrong == set()
+
+
+def test_what_lies_below_all_rooms_knows_none_of_them() -> None:
+    assert graph()["export.errors"] == set()
+    assert graph()["export.files"] == {"export.errors"}
+    beside = {room(name) for name in graph() if name.startswith("export.")}
+    assert beside == {*ROOMS, "errors", "files"}

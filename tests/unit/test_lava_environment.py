@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hardware.errors import RuntimeMissing
-from hardware.lava import environment, interpreter
+from hardware.lava import environment, interpreter, paths
 
 
 def executable(path: Path, text: str) -> Path:
@@ -40,26 +40,26 @@ def bare(monkeypatch, tmp_path):
 
 def test_a_missing_runtime_is_one_line_with_the_command_to_type(monkeypatch, tmp_path):
     monkeypatch.setenv("HYPR_HOME", str(tmp_path))
-    assert not environment.status().installed
+    assert not paths.status().installed
     with pytest.raises(RuntimeMissing, match="run 'hypr lava install'") as caught:
-        environment.python_path()
+        paths.python_path()
     assert "\n" not in str(caught.value) and str(tmp_path) in str(caught.value)
 
 
 def test_the_folder_depends_on_the_pins_and_not_on_the_checkout(monkeypatch, tmp_path):
     monkeypatch.setenv("HYPR_HOME", str(tmp_path))
-    before = environment.default_folder()
+    before = paths.default_folder()
     assert before.parent == tmp_path
     pins = tmp_path / "requirements.txt"
-    pins.write_text(environment.REQUIREMENTS.read_text())
-    monkeypatch.setattr(environment, "REQUIREMENTS", pins)
-    assert environment.default_folder() == before
+    pins.write_text(paths.REQUIREMENTS.read_text())
+    monkeypatch.setattr(paths, "REQUIREMENTS", pins)
+    assert paths.default_folder() == before
     pins.write_text("numpy==1.26.3\n")
-    assert environment.default_folder() != before
+    assert paths.default_folder() != before
 
 
 def test_pins_are_name_and_version_only():
-    for line in environment.REQUIREMENTS.read_text().split():
+    for line in paths.REQUIREMENTS.read_text().split():
         name, version = line.split("==")
         assert name and version
 
@@ -69,14 +69,14 @@ def test_a_half_made_runtime_does_not_count_as_installed(tmp_path, stamp):
     executable(tmp_path / "bin" / "python", "#!/bin/sh\n")
     if stamp is not None:
         (tmp_path / "complete.json").write_text(stamp)
-    assert not environment.status(tmp_path).installed
+    assert not paths.status(tmp_path).installed
 
 
 def test_a_runtime_whose_interpreter_is_gone_does_not_count_as_installed(tmp_path):
     (tmp_path / "complete.json").write_text(json.dumps({"versions": {"numpy": "1.26.4"}}))
-    assert not environment.status(tmp_path).installed
+    assert not paths.status(tmp_path).installed
     executable(tmp_path / "bin" / "python", "#!/bin/sh\n")
-    assert environment.status(tmp_path).installed
+    assert paths.status(tmp_path).installed
 
 
 def test_no_interpreter_anywhere_says_how_to_get_one(bare):
@@ -132,7 +132,7 @@ def test_a_failing_installation_is_one_line_and_leaves_nothing_that_counts(bare,
     executable(python, script)
     with pytest.raises(RuntimeMissing, match="making the virtual environment failed: no room on disk"):
         environment.install()
-    assert not environment.status().installed
+    assert not paths.status().installed
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(bare, monkeypatch):
@@ -143,7 +143,9 @@ def test_a_folder_that_cannot_be_written_is_one_line(bare, monkeypatch):
 
 
 def test_the_main_side_imports_neither_lava_nor_torch():
-    modules = "hardware.lava, hardware.lava.runtime, hardware.lava.environment, hardware.lava.schedule"
+    modules = (
+        "hardware.lava, hardware.lava.runtime, hardware.lava.environment, hardware.lava.paths, hardware.lava.schedule"
+    )
     unwanted = "('lava', 'torch', 'scipy', 'numba')"
     script = f"import {modules}, sys; print([m for m in sys.modules if m.split('.')[0] in {unwanted}])"
     done = subprocess.run(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hardware.errors import InputError, ProgramError
-from hardware.lava import environment, runtime
+from hardware.lava import paths, runtime
 from hardware.lava.request import CHANNEL_BYTES, CHANNEL_SIZE, DENSE_SAMPLE_STEPS, GROUP, dense_samples, group_size
 from hardware.program import InputFormat, Layer, Program, Synapses
 
@@ -79,7 +79,7 @@ def test_samples_that_run_at_once_are_as_many_as_shared_memory_holds(channels, s
 )
 def test_a_wrong_request_is_one_line_even_where_no_runtime_is_installed(arguments, error, words, monkeypatch, tmp_path):
     monkeypatch.setenv("HYPR_HOME", str(tmp_path))
-    assert not environment.status().installed
+    assert not paths.status().installed
     request = {"program": program(), "inputs": np.zeros((3, 1, 1), int), **arguments}
     with pytest.raises(error, match=words) as caught:
         runtime.run(**request)
