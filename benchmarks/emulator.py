@@ -24,9 +24,10 @@ from benchmarks.output import pyplot, save_figure, write_json
 from benchmarks.timing import Timing, as_dictionary, interleave, machine
 from export.onnx.runtime import OnnxNetwork
 from hardware import compare, emulate, reference
+from hardware.chain import InputFormat, Layer, Synapses
 from hardware.emulator import Emulator
 from hardware.errors import HardwareError
-from hardware.program import InputFormat, Layer, Program, Synapses
+from hardware.program import Program
 from hardware.random_programs import random_program
 from hardware.trace import Trace
 
@@ -58,7 +59,7 @@ def ecg_shaped() -> tuple[Program, np.ndarray]:
         {},
         readout.coefficient_bits,
     )
-    program = Program((hidden, last), InputFormat(4))
+    program = Program.chain((hidden, last), InputFormat(4))
     return program, (rng.random((STEPS, SEQUENCES, 4)) < 0.05).astype(np.uint8)
 
 

@@ -2,13 +2,17 @@
 agree. Needs NumPy only.
 """
 
+from hardware.builder import ProgramBuilder
+from hardware.chain import InputFormat, Layer, Synapses
 from hardware.compare import Comparison, Divergence, compare
 from hardware.decision import classify
 from hardware.emulator import Emulator, emulate, teacher_forced
 from hardware.errors import HardwareError, InputError, ProgramError, RuntimeMissing
 from hardware.models import MODELS, STATE_MAX
-from hardware.program import SPEC_VERSION, Decision, InputFormat, Layer, Program, Synapses
+from hardware.populations import Decision, Input, Population, Projection
+from hardware.program import SPEC_VERSION, Program
 from hardware.program_file import content_hash, load, save
+from hardware.synapses import Convolution, Dense, Sparse
 from hardware.trace import NetworkState, Trace
 
 __all__ = [
@@ -16,17 +20,24 @@ __all__ = [
     "SPEC_VERSION",
     "STATE_MAX",
     "Comparison",
+    "Convolution",
     "Decision",
+    "Dense",
     "Divergence",
     "Emulator",
     "HardwareError",
+    "Input",
     "InputError",
     "InputFormat",
     "Layer",
     "NetworkState",
+    "Population",
     "Program",
+    "ProgramBuilder",
     "ProgramError",
+    "Projection",
     "RuntimeMissing",
+    "Sparse",
     "Synapses",
     "Trace",
     "classify",

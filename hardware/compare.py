@@ -10,7 +10,7 @@ import numpy as np
 from hardware.errors import InputError
 from hardware.neurons import CLAUSES
 from hardware.program import Program
-from hardware.trace import Trace
+from hardware.trace import Trace, output_key
 
 UPDATE_ORDER: Mapping[str, tuple[str, ...]] = {
     "brf": ("u", "v", "spikes", "q"),
@@ -147,15 +147,13 @@ def _common_keys(a: Trace, b: Trace, program: Program | None) -> list[str]:
         same = {key for key in ordered if arrays_a[key] is arrays_a["output"] and arrays_b[key] is arrays_b["output"]}
         return ordered if same else [*ordered, "output"]
     ordered = [key for key in _keys_in_order(program) if key in common]
-    output = program.output
-    own = f"spikes/{output.name}" if output.spec.spiking else f"{output.spec.states[0]}/{output.name}"
-    return ordered if own in common else [*ordered, "output"]
+    return ordered if output_key(program) in common else [*ordered, "output"]
 
 
 def _keys_in_order(program: Program) -> Iterator[str]:
-    for layer in program.layers:
-        for state in UPDATE_ORDER[layer.model]:
-            yield f"{state}/{layer.name}"
+    for population in program.populations:
+        for state in UPDATE_ORDER[population.model]:
+            yield f"{state}/{population.name}"
 
 
 def _check_pair(key: str, x: np.ndarray, y: np.ndarray, engine_a: str, engine_b: str) -> None:
@@ -189,5 +187,5 @@ def _divergence(
         state=state,
         value_a=int(arrays_a[key][step, sample, neuron]),
         value_b=int(arrays_b[key][step, sample, neuron]),
-        clause=CLAUSES[program.layer(layer).model] if program else "",
+        clause=CLAUSES[program.population(layer).model] if program else "",
     )

@@ -6,35 +6,42 @@ The NumPy path is the oracle of the compiled one, and is itself checked against 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from hardware.errors import InputError, RuntimeMissing
-from hardware.inputs import check_inputs, check_state
+from hardware.inputs import Inputs, check_inputs, check_state, named_inputs
 from hardware.neurons import STEPS, Step, constants
-from hardware.program import Layer, Program
-from hardware.trace import NetworkState, Trace, recorded_states
+from hardware.populations import Population, Projection
+from hardware.program import Program
+from hardware.synapses import Convolution, Dense
+from hardware.trace import NetworkState, Trace, make_trace, recorded_states
 
-Drive = Callable[[Layer, np.ndarray, np.ndarray], np.ndarray]
+Drive = Callable[[Projection, np.ndarray], np.ndarray]
+Arriving = Sequence[tuple[Projection, np.ndarray]]
 BACKENDS = ("auto", "numpy", "numba")
 
 
-def synaptic_drive(layer: Layer, pre: np.ndarray, spikes_before: np.ndarray) -> np.ndarray:
-    """FP-2.1 without bias: ``((W_in x) << G_in) + ((W_rec z^{t-1}) << G_rec)``, int64 (B, N).
-
-    The products run in float64, which is exact: a valid Program bounds every sum below 2^31.
+def projection_drive(projection: Projection, values: np.ndarray) -> np.ndarray:
+    """FP-2.1, one projection's part of the current: ``(W s) << exponent``, int64 (B, N_target).
 
     Args:
-        pre: integers (B, N_pre) of the layer below at this step.
-        spikes_before: bool (B, N), this layer's spikes one step earlier.
+        values: integers (B, N_source), what the source had ``delay`` steps ago.
     """
-    drive = (pre.astype(np.float64) @ layer.input.weight.T.astype(np.float64)).astype(np.int64) << layer.input.exponent
-    if layer.recurrent is not None:
-        recurrent = spikes_before.astype(np.float64) @ layer.recurrent.weight.T.astype(np.float64)
-        drive += recurrent.astype(np.int64) << layer.recurrent.exponent
-    return drive
+    synapses = projection.synapses
+    if isinstance(synapses, Dense):
+        # float64 holds every partial sum below 2^22 * 127 * 2^24 < 2^53; wider rows are multiplied as int64
+        carrier = np.float64 if synapses.shape[1] < 2**22 else np.int64
+        sums = values.astype(carrier) @ synapses.weight.T.astype(carrier)
+    elif isinstance(synapses, Convolution):
+        sums = synapses.apply(values.astype(np.int64))
+    else:
+        products = values[:, synapses.indices].astype(np.int64) * synapses.weight
+        running = np.concatenate([np.zeros((len(values), 1), np.int64), np.cumsum(products, axis=1)], axis=1)
+        sums = running[:, synapses.indptr[1:]] - running[:, synapses.indptr[:-1]]
+    return sums.astype(np.int64) << projection.exponent
 
 
 class Emulator:
@@ -44,9 +51,9 @@ class Emulator:
     Args:
         program: the network.
         steps: model name -> step, instead of those of :mod:`hardware.neurons`.
-        step: a step for every layer's model at once: ``step(n, states, spikes_before, drive)`` with ``n["model"]``
+        step: a step for every population's model at once: ``step(n, states, spikes_before, drive)`` with ``n["model"]``
             naming the model.
-        drive: replaces :func:`synaptic_drive`.
+        drive: replaces :func:`projection_drive`.
         engine: name in the Trace.
     """
 
@@ -56,81 +63,75 @@ class Emulator:
         *,
         steps: Mapping[str, Step] | None = None,
         step: Step | None = None,
-        drive: Drive = synaptic_drive,
+        drive: Drive = projection_drive,
         engine: str = "emulator-numpy",
     ) -> None:
         self.program = program
         self.engine = engine
         self._drive = drive
         available = {**STEPS, **(steps or {})}
-        self._steps = {layer.name: step or available[layer.model] for layer in program.layers}
-        self._constants = {layer.name: {**constants(layer), "model": layer.model} for layer in program.layers}
+        self._steps = {item.name: step or available[item.model] for item in program.populations}
+        self._constants = {item.name: {**constants(item), "model": item.model} for item in program.populations}
 
     def step(
-        self, layer: Layer, pre: np.ndarray, states: tuple[np.ndarray, ...], spikes_before: np.ndarray
+        self, population: Population, arriving: Arriving, states: tuple[np.ndarray, ...], spikes_before: np.ndarray
     ) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
-        """One step of one layer: new int64 states (B, N) each, and bool spikes (B, N) (all False for a leaky
-        integrator)."""
-        drive = self._drive(layer, pre, spikes_before)
-        new, spikes = self._steps[layer.name](self._constants[layer.name], states, spikes_before, drive)
-        return tuple(np.asarray(s, dtype=np.int64) for s in new), np.zeros(
-            drive.shape, bool
-        ) if spikes is None else spikes
+        """One step of one population.
 
-    def run(
-        self, inputs: np.ndarray, record: str | Iterable[str] = (), initial_state: NetworkState | None = None
-    ) -> Trace:
+        Args:
+            arriving: projections into it, each with the integers (B, N_source) of its source ``delay`` steps ago.
+            states: int64 (B, N) each. spikes_before: bool (B, N), its own spikes one step earlier.
+
+        Returns:
+            new states and bool spikes (B, N) (all False for a leaky integrator).
+        """
+        drive = np.zeros(spikes_before.shape, np.int64)
+        for projection, values in arriving:
+            drive = drive + self._drive(projection, values)
+        new, spikes = self._steps[population.name](self._constants[population.name], states, spikes_before, drive)
+        silent = np.zeros(drive.shape, bool)
+        return tuple(np.asarray(s, dtype=np.int64) for s in new), silent if spikes is None else spikes
+
+    def run(self, inputs: Inputs, record: str | Iterable[str] = (), initial_state: NetworkState | None = None) -> Trace:
         """As :func:`emulate`."""
-        inputs = check_inputs(self.program, inputs)
-        steps, batch, _ = inputs.shape
-        start = check_state(self.program, initial_state, batch)
-        chosen = [f"{state}/{name}" for state, name in recorded_states(self.program, record)]
-        states: dict[str, np.ndarray] = {}
-        spikes: dict[str, np.ndarray] = {}
-        final: dict[str, np.ndarray] = {}
-        pre = inputs
-        for layer in self.program.layers:
-            names = [f"{state}/{layer.name}" for state in layer.spec.states]
-            now = tuple(start.states[name].astype(np.int64) for name in names)
-            z = start.spikes.get(layer.name, np.zeros((batch, layer.size), np.uint8)).astype(bool)
-            kept = [name for name in names if name in chosen]
-            if not layer.spec.spiking:
-                kept = sorted({*kept, names[0]})
-            states.update({name: np.empty((steps, batch, layer.size), np.int32) for name in kept})
-            spikes[layer.name] = np.empty((steps, batch, layer.size), np.uint8)
-            for t in range(steps):
-                now, z = self.step(layer, pre[t], now, z)
-                spikes[layer.name][t] = z
-                for name, value in zip(names, now, strict=True):
-                    if name in kept:
-                        states[name][t] = value
-            final.update({name: value.astype(np.int32) for name, value in zip(names, now, strict=True)})
-            pre = spikes[layer.name]
-        return _trace(self.program, self.engine, states, spikes, chosen, final)
-
-
-def _trace(
-    program: Program,
-    engine: str,
-    states: Mapping[str, np.ndarray],
-    spikes: Mapping[str, np.ndarray],
-    chosen: Container[str],
-    final: Mapping[str, np.ndarray],
-) -> Trace:
-    out = program.output
-    spiking = [layer.name for layer in program.layers if layer.spec.spiking]
-    return Trace(
-        engine=engine,
-        output=spikes[out.name] if out.spec.spiking else states[f"{out.spec.states[0]}/{out.name}"],
-        spikes={name: spikes[name] for name in spiking},
-        states={key: value for key, value in states.items() if key in chosen},
-        final_state=NetworkState(final, {name: spikes[name][-1].copy() for name in spiking}),
-    )
+        program = self.program
+        given = named_inputs(program, inputs)
+        steps, batch, _ = next(iter(given.values())).shape
+        start = check_state(program, initial_state, batch)
+        chosen = [f"{state}/{name}" for state, name in recorded_states(program, record)]
+        states = {key: np.empty((steps, *value.shape), np.int32) for key, value in start.states.items()}
+        spikes = {item.name: np.empty((steps, batch, item.size), np.uint8) for item in program.populations}
+        now = {key: value.astype(np.int64) for key, value in start.states.items()}
+        z = {item.name: np.zeros((batch, item.size), bool) for item in program.populations}
+        z.update({name: value.astype(bool) for name, value in start.spikes.items()})
+        line = {name: list(value) for name, value in start.history.items()}  # oldest first
+        for t in range(steps):
+            values = {name: sequence[t] for name, sequence in given.items()}  # of this step
+            for item in program.populations:
+                arriving = [
+                    (into, line[into.source][-into.delay] if into.delay else values[into.source])
+                    for into in program.into(item.name)
+                ]
+                keys = [f"{state}/{item.name}" for state in item.spec.states]
+                new, z[item.name] = self.step(item, arriving, tuple(now[key] for key in keys), z[item.name])
+                values[item.name] = spikes[item.name][t] = z[item.name]
+                for key, value in zip(keys, new, strict=True):
+                    now[key] = states[key][t] = value
+            for name, rows in line.items():
+                rows.append(values[name])
+                del rows[0]
+        spiking = {name: value for name, value in spikes.items() if name in start.spikes}
+        final = NetworkState(
+            {key: value.astype(np.int32) for key, value in now.items()},
+            {name: value[-1].copy() for name, value in spiking.items()},
+            {name: np.array(rows).astype(start.history[name].dtype) for name, rows in line.items()},
+        )
+        return make_trace(program, self.engine, states, spiking, chosen, final)
 
 
 def emulate(
     program: Program,
-    inputs: np.ndarray,
+    inputs: Inputs,
     record: str | Iterable[str] = (),
     initial_state: NetworkState | None = None,
     backend: str = "auto",
@@ -141,12 +142,12 @@ def emulate(
 
     Args:
         program: the network.
-        inputs: integers or bool (T, B, N_in) within the program's input range.
+        inputs: integers or bool (T, B, N_in) within the program's input range; with several inputs a mapping by name.
         record: states to keep, ``"all"``, ``"u"``, ``"u/hidden0"``, ...; none by default.
-        initial_state: ``final_state`` of the chunk before; zeros by default. Chunk by chunk, memory does not grow with
-            the sequence.
+        initial_state: ``final_state`` of the chunk before; the program's initial states by default. Chunk by chunk,
+            memory does not grow with the sequence.
         backend: ``numba``, ``numpy``, or ``auto`` (numba where it is installed).
-        keep_spikes: False drops the spikes of hidden layers from the Trace, which then holds the output and what
+        keep_spikes: False drops the spikes of hidden populations from the Trace, which then holds the output and what
             ``record`` names.
         threads: threads of the numba backend; by default all cores for large batches. Results do not depend on it.
 
@@ -156,7 +157,7 @@ def emulate(
     """
     if backend not in BACKENDS:
         raise InputError(f"unknown backend '{backend}'; backends are {', '.join(BACKENDS)}")
-    if backend != "numpy":
+    if backend != "numpy" and program.is_chain:
         try:
             from hardware import kernels
         except ImportError as error:
@@ -165,20 +166,20 @@ def emulate(
                     f"numba cannot be imported ({error}); pip install numba, or use backend 'numpy'"
                 ) from None
         else:
-            return kernels.run(program, inputs, record, initial_state, keep_spikes, threads)
+            return kernels.run(program, check_inputs(program, inputs), record, initial_state, keep_spikes, threads)
     trace = Emulator(program).run(inputs, record, initial_state)
     if keep_spikes:
         return trace
     return replace(trace, spikes={})
 
 
-def teacher_forced(program: Program, trace: Trace, inputs: np.ndarray, emulator: Emulator | None = None) -> Trace:
+def teacher_forced(program: Program, trace: Trace, inputs: Inputs, emulator: Emulator | None = None) -> Trace:
     """Compute every step from the other engine's own states of the step before, so that one wrong step does not spoil
     the following ones.
 
     Args:
-        trace: the other engine's run from zero states, all states recorded (``record="all"``).
-        inputs: what that engine was given, (T, B, N_in).
+        trace: the other engine's run from the program's initial states, all states recorded (``record="all"``).
+        inputs: what that engine was given.
         emulator: engine that computes the steps (default: this module's), each from states alone.
 
     Returns:
@@ -187,33 +188,38 @@ def teacher_forced(program: Program, trace: Trace, inputs: np.ndarray, emulator:
     Raises:
         InputError: if a state is not recorded or has the wrong shape.
     """
-    inputs = check_inputs(program, inputs)
-    steps, batch, _ = inputs.shape
+    sources: dict[str, np.ndarray] = dict(named_inputs(program, inputs))
+    steps, batch, _ = next(iter(sources.values())).shape
     emulator = emulator or Emulator(program)
-    states: dict[str, np.ndarray] = {}
-    spikes: dict[str, np.ndarray] = {}
-    for layer in program.layers:
-        for key in [f"{state}/{layer.name}" for state in layer.spec.states] + (
-            [f"spikes/{layer.name}"] if layer.spec.spiking else []
-        ):
+    for item in program.populations:
+        keys = [f"{state}/{item.name}" for state in item.spec.states]
+        for key in keys + ([f"spikes/{item.name}"] if item.spec.spiking else []):
             given = trace.arrays().get(key)
-            if given is None or given.shape != (steps, batch, layer.size):
+            if given is None or given.shape != (steps, batch, item.size):
                 actual = "nothing" if given is None else f"shape {given.shape}"
                 raise InputError(
-                    f"teacher forcing needs '{key}' of shape {(steps, batch, layer.size)}, got {actual}; "
+                    f"teacher forcing needs '{key}' of shape {(steps, batch, item.size)}, got {actual}; "
                     f"record all states of that run"
                 )
-        states.update(
-            {f"{state}/{layer.name}": np.empty((steps, batch, layer.size), np.int32) for state in layer.spec.states}
-        )
-        spikes[layer.name] = np.empty((steps, batch, layer.size), np.uint8)
+    sources.update(trace.spikes)
+    states = {
+        f"{state}/{item.name}": np.empty((steps, batch, item.size), np.int32)
+        for item in program.populations
+        for state in item.spec.states
+    }
+    spikes = {name: np.empty((steps, batch, program.sizes[name]), np.uint8) for name in trace.spikes}
     block = max(1, FORCED_BLOCK // batch)
-    for start in range(0, steps, block):
-        _force_block(emulator, trace, inputs, slice(start, min(start + block, steps)), states, spikes)
-    final = {key: value[-1].copy() for key, value in states.items()}
-    return _trace(
-        program, f"{emulator.engine} (teacher-forced by {trace.engine})", states, spikes, tuple(states), final
+    for begin in range(0, steps, block):
+        window = slice(begin, min(begin + block, steps))
+        for item in program.populations:
+            _force_block(emulator, item, trace, sources, window, states, spikes)
+    final = NetworkState(
+        {key: value[-1].copy() for key, value in states.items()},
+        {name: value[-1].copy() for name, value in spikes.items()},
+        {name: _last_steps(sources[name], count) for name, count in program.history.items()},
     )
+    name = f"{emulator.engine} (teacher-forced by {trace.engine})"
+    return make_trace(program, name, states, spikes, tuple(states), final)
 
 
 FORCED_BLOCK = 4096
@@ -222,32 +228,47 @@ FORCED_BLOCK = 4096
 
 def _force_block(
     emulator: Emulator,
+    population: Population,
     trace: Trace,
-    inputs: np.ndarray,
+    sources: Mapping[str, np.ndarray],
     window: slice,
-    states: dict[str, np.ndarray],
-    spikes: dict[str, np.ndarray],
+    states: Mapping[str, np.ndarray],
+    spikes: Mapping[str, np.ndarray],
 ) -> None:
-    pre = inputs[window].reshape(-1, inputs.shape[2])
-    for layer in emulator.program.layers:
-        names = [f"{state}/{layer.name}" for state in layer.spec.states]
-        now = tuple(_one_step_earlier(trace.states[name], window).astype(np.int64) for name in names)
-        before = np.zeros(now[0].shape, bool)
-        if layer.spec.spiking:
-            before = _one_step_earlier(trace.spikes[layer.name], window).astype(bool)
-        new, z = emulator.step(layer, pre, now, before)
-        shape = (window.stop - window.start, inputs.shape[1], layer.size)
-        spikes[layer.name][window] = z.reshape(shape)
-        for name, value in zip(names, new, strict=True):
-            states[name][window] = value.reshape(shape)
-        if layer.spec.spiking:
-            pre = trace.spikes[layer.name][window].reshape(-1, layer.size)
+    shape = (window.stop - window.start, *trace.output.shape[1:2], population.size)
+    keys = {f"{state}/{population.name}": state for state in population.spec.states}
+    before = tuple(
+        _earlier(trace.states[key], window, 1, population.start(state)).astype(np.int64) for key, state in keys.items()
+    )
+    own = np.zeros(before[0].shape, bool)
+    if population.spec.spiking:
+        own = _earlier(trace.spikes[population.name], window, 1).astype(bool)
+    arriving = [
+        (into, _earlier(sources[into.source], window, into.delay)) for into in emulator.program.into(population.name)
+    ]
+    new, z = emulator.step(population, arriving, before, own)
+    if population.spec.spiking:
+        spikes[population.name][window] = z.reshape(shape)
+    for key, value in zip(keys, new, strict=True):
+        states[key][window] = value.reshape(shape)
 
 
-def _one_step_earlier(array: np.ndarray, window: slice) -> np.ndarray:
-    """Rows ``t - 1`` for t in the window, zeros before the first step, flattened to (steps * samples, N)."""
-    if window.start > 0:
-        rows = array[window.start - 1 : window.stop - 1]
-    else:
-        rows = np.concatenate([np.zeros_like(array[:1]), array[: window.stop - 1]])
-    return rows.reshape(-1, array.shape[2])
+def _earlier(array: np.ndarray, window: slice, delay: int, start: np.ndarray | int = 0) -> np.ndarray:
+    """Rows ``t - delay`` for t in the window, ``start`` before the first step, flattened to (steps * samples, N)."""
+    missing = min(max(0, delay - window.start), window.stop - window.start)
+    rows = (
+        array[window.start - delay + missing : window.stop - delay]
+        if missing < window.stop - window.start
+        else array[:0]
+    )
+    first = np.broadcast_to(np.asarray(start, array.dtype), (missing, *array.shape[1:]))
+    return np.concatenate([first, rows]).reshape(-1, array.shape[2])
+
+
+def _last_steps(array: np.ndarray, count: int) -> np.ndarray:
+    """The last ``count`` rows, oldest first, zeros before the first step; uint8 for spikes, int32 otherwise."""
+    carrier = np.uint8 if array.dtype == np.uint8 else np.int32
+    missing = max(0, count - len(array))
+    return np.concatenate(
+        [np.zeros((missing, *array.shape[1:]), carrier), array[len(array) - count + missing :]]
+    ).astype(carrier)

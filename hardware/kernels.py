@@ -17,10 +17,11 @@ from typing import Any
 import numba
 import numpy as np
 
+from hardware.chain import Layer, Synapses
 from hardware.inputs import check_inputs, check_state
 from hardware.kernels_compiled import LANE_PADDING, MODEL_CODES, ROWS, WIDTH, WORD, run_block
 from hardware.neurons import constants
-from hardware.program import Layer, Program, Synapses
+from hardware.program import Program
 from hardware.trace import NetworkState, Trace, recorded_states
 
 ENGINE = "emulator"
@@ -266,9 +267,9 @@ def _final_state(layers: list[_LayerRun], batch: int) -> NetworkState:
         for item in layers
         for k, state in enumerate(item.layer.spec.states)
     }
-    return NetworkState(
-        states, {item.layer.name: item.before.reshape(batch, -1) for item in layers if item.layer.spec.spiking}
-    )
+    spikes = {item.layer.name: item.before.reshape(batch, -1) for item in layers if item.layer.spec.spiking}
+    history = {item.layer.name: spikes[item.layer.name][None] for item in layers if item.layer.recurrent is not None}
+    return NetworkState(states, spikes, history)
 
 
 def parameter_rows(model: str, constants: Mapping[str, Any], size: int) -> np.ndarray:

@@ -17,14 +17,15 @@ from typing import Any
 
 import numpy as np
 
+from hardware.chain import Layer
 from hardware.fixed_point import mulsh, sat, shz, wrap_once
-from hardware.program import Layer
+from hardware.populations import Population
 
 States = tuple[np.ndarray, ...]
 Step = Callable[[Mapping[str, Any], States, np.ndarray, np.ndarray], tuple[States, "np.ndarray | None"]]
 
 
-def constants(layer: Layer) -> dict[str, Any]:
+def constants(layer: Layer | Population) -> dict[str, Any]:
     """Parameters and bias as int64, shifts and options, under their own names."""
     values: dict[str, Any] = {name: array.astype(np.int64) for name, array in layer.parameters.items()}
     values.update(layer.shifts)

@@ -7,7 +7,6 @@ sizes, names, types, shapes, ranges and the hash are checked.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
@@ -19,28 +18,26 @@ from typing import Any
 
 import numpy as np
 
+from hardware.chain import InputFormat, Layer, Synapses
 from hardware.errors import ProgramError
-from hardware.program import Decision, InputFormat, Layer, Program, Synapses
+from hardware.populations import Decision, Input, Population, Projection
+from hardware.program import SPEC_VERSIONS, Program
+from hardware.synapses import Connections, Convolution, Dense, Sparse
 
 FORMAT = "hypr-program"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Newest version of the file; a program of specification 1.0 is written as version 1, which older readers know."""
+
 MAX_FILE_BYTES = 2**30
 MAX_HEADER_BYTES = 2**22
-MAX_LAYERS = 1024
+MAX_ITEMS = 4096
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def content_hash(program: Program) -> str:
     """SHA-256 (64 hexadecimal digits) over everything that an engine reads: integers, models, options and names; not
     metadata."""
-    digest = hashlib.sha256()
-    description, arrays = _describe(program)
-    digest.update(json.dumps(description, sort_keys=True, separators=(",", ":")).encode())
-    for name in sorted(arrays):
-        array = arrays[name]
-        digest.update(f"\n{name} {array.dtype.str} {array.shape}\n".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
+    return program.content_hash
 
 
 def save(program: Program, path: str | os.PathLike[str]) -> str:
@@ -49,11 +46,11 @@ def save(program: Program, path: str | os.PathLike[str]) -> str:
     Raises:
         ProgramError: if the folder cannot be written.
     """
-    description, arrays = _describe(program)
-    digest = content_hash(program)
+    description, arrays = program.description
+    digest = program.content_hash
     header = {
         "format": FORMAT,
-        "format_version": FORMAT_VERSION,
+        "format_version": 1 if program.spec_version == "1.0" else FORMAT_VERSION,
         "content_sha256": digest,
         "program": description,
         "metadata": dict(program.metadata),
@@ -130,50 +127,10 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise ProgramError(f"{path}: cannot be written ({error.strerror or error}); check the folder") from None
 
 
-def _describe(program: Program) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Canonical description (JSON-able) and arrays (little-endian) of everything that an engine reads."""
-    arrays: dict[str, np.ndarray] = {}
-    layers = []
-    for index, layer in enumerate(program.layers):
-        prefix = f"layer{index}"
-        arrays[f"{prefix}.input"] = layer.input.weight
-        if layer.recurrent is not None:
-            arrays[f"{prefix}.recurrent"] = layer.recurrent.weight
-        arrays[f"{prefix}.bias"] = layer.bias
-        for name in layer.spec.parameters:
-            arrays[f"{prefix}.parameter.{name}"] = layer.parameters[name]
-        layers.append(
-            {
-                "name": layer.name,
-                "model": layer.model,
-                "input": _describe_synapses(layer.input),
-                "recurrent": None if layer.recurrent is None else _describe_synapses(layer.recurrent),
-                "shifts": {name: int(layer.shifts[name]) for name in layer.spec.shifts},
-                "options": {name: layer.options[name] for name in layer.spec.options},
-                "coefficient_bits": int(layer.coefficient_bits),
-            }
-        )
-    if program.decision.multiplier is not None:
-        arrays["decision.multiplier"] = program.decision.multiplier
-    description = {
-        "spec_version": program.spec_version,
-        "input": {"size": int(program.input.size), "low": int(program.input.low), "high": int(program.input.high)},
-        "decision": {"rule": program.decision.rule, "ignore_first": int(program.decision.ignore_first)},
-        "layers": layers,
-    }
-    return description, {
-        name: np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")) for name, array in arrays.items()
-    }
-
-
-def _describe_synapses(synapses: Synapses) -> dict[str, int]:
-    return {"exponent": int(synapses.exponent), "weight_bits": int(synapses.weight_bits)}
-
-
 def _read_members(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
     infos = archive.infolist()
-    if len(infos) > 2 + 16 * MAX_LAYERS:
-        raise ProgramError(f"{len(infos)} members, the limit is {2 + 16 * MAX_LAYERS}; this is no Program file")
+    if len(infos) > 16 * MAX_ITEMS:
+        raise ProgramError(f"{len(infos)} members, the limit is {16 * MAX_ITEMS}; this is no Program file")
     total = sum(info.file_size for info in infos)
     if total > MAX_FILE_BYTES:
         raise ProgramError(f"unpacks to {total} bytes, the limit is {MAX_FILE_BYTES}; this is no Program file")
@@ -198,9 +155,9 @@ def _parse_array(name: str, content: bytes) -> np.ndarray:
     if np.lib.format.read_magic(stream) != (1, 0):
         raise ProgramError(f"member '{name}' has an unknown array version; export the network again")
     shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
-    if dtype not in (np.dtype(np.int8), np.dtype("<i4"), np.dtype(np.uint8)) or fortran or len(shape) > 2:
+    if dtype not in (np.dtype(np.int8), np.dtype("<i4"), np.dtype(np.uint8)) or fortran or len(shape) > 4:
         raise ProgramError(
-            f"member '{name}' must be a row-major int8 or int32 array of one or two dimensions, got {dtype} {shape}"
+            f"member '{name}' must be a row-major int8 or int32 array of one to four dimensions, got {dtype} {shape}"
         )
     count = 1
     for length in shape:
@@ -231,16 +188,24 @@ def _read_header(array: np.ndarray | None) -> dict[str, Any]:
 
 
 def _build(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Program:
-    description = header["program"]
-    if len(description["layers"]) > MAX_LAYERS:
-        raise ProgramError(f"{len(description['layers'])} layers, the limit is {MAX_LAYERS}")
-    unused = dict(arrays)
+    description, unused = header["program"], dict(arrays)
+    build = _build_chain if header["format_version"] == 1 else _build_graph
+    multiplier = unused.pop("decision.multiplier", None)
+    program = build(description, unused, Decision(**description["decision"], multiplier=multiplier), header["metadata"])
+    if unused:
+        raise ProgramError(f"unknown member '{sorted(unused)[0]}'; export the network again")
+    return program
+
+
+def _build_chain(
+    description: dict[str, Any], unused: dict[str, np.ndarray], decision: Decision, metadata: dict[str, str]
+) -> Program:
+    """A file of specification 1.0."""
+    _check_version(description, ("1.0",))
+    _check_count(description["layers"], "layers")
     layers = []
     for index, item in enumerate(description["layers"]):
         prefix = f"layer{index}"
-        parameters = {
-            name.rsplit(".", 1)[1]: unused.pop(name) for name in list(unused) if name.startswith(f"{prefix}.parameter.")
-        }
         recurrent = None
         if item["recurrent"] is not None:
             recurrent = Synapses(unused.pop(f"{prefix}.recurrent"), **item["recurrent"])
@@ -251,15 +216,83 @@ def _build(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Program:
                 input=Synapses(unused.pop(f"{prefix}.input"), **item["input"]),
                 recurrent=recurrent,
                 bias=unused.pop(f"{prefix}.bias"),
-                parameters=parameters,
+                parameters=_take(unused, f"{prefix}.parameter."),
                 shifts=item["shifts"],
                 options=item["options"],
                 coefficient_bits=item["coefficient_bits"],
             )
         )
-    decision = Decision(**description["decision"], multiplier=unused.pop("decision.multiplier", None))
-    if unused:
-        raise ProgramError(f"unknown member '{sorted(unused)[0]}'; export the network again")
+    return Program.chain(layers, InputFormat(**description["input"]), decision, metadata)
+
+
+def _build_graph(
+    description: dict[str, Any], unused: dict[str, np.ndarray], decision: Decision, metadata: dict[str, str]
+) -> Program:
+    _check_version(description, SPEC_VERSIONS)
+    for name in ("inputs", "populations", "projections"):
+        _check_count(description[name], name)
+    inputs = []
+    for item in description["inputs"]:
+        shape: Any = tuple(item["shape"])
+        inputs.append(Input(item["name"], shape, item["low"], item["high"]))
+    populations = [
+        Population(
+            name=item["name"],
+            size=tuple(item["shape"]),  # type: ignore[arg-type]
+            model=item["model"],
+            bias=unused.pop(f"population{index}.bias"),
+            parameters=_take(unused, f"population{index}.parameter."),
+            shifts=item["shifts"],
+            options=item["options"],
+            coefficient_bits=item["coefficient_bits"],
+            initial=_take(unused, f"population{index}.initial."),
+        )
+        for index, item in enumerate(description["populations"])
+    ]
+    projections = [
+        Projection(
+            item["name"],
+            item["source"],
+            item["target"],
+            _synapses(item, _take(unused, f"projection{index}.")),
+            item["exponent"],
+            item["delay"],
+        )
+        for index, item in enumerate(description["projections"])
+    ]
     return Program(
-        tuple(layers), InputFormat(**description["input"]), decision, header["metadata"], description["spec_version"]
+        tuple(inputs), tuple(populations), tuple(projections), tuple(description["outputs"]), decision, metadata
     )
+
+
+def _synapses(item: dict[str, Any], arrays: dict[str, np.ndarray]) -> Connections:
+    kind, bits = item["kind"], item["weight_bits"]
+    if kind == "dense":
+        return Dense(**arrays, weight_bits=bits)
+    if kind == "sparse":
+        return Sparse(**arrays, weight_bits=bits, shape=tuple(item["shape"]))
+    if kind != "convolution":
+        raise ProgramError(f"projection '{item['name']}': unknown kind {kind!r}; kinds are dense, sparse, convolution")
+    parts: dict[str, Any] = dict(arrays)
+    for name in ("stride", "padding", "dilation", "in_shape", "out_shape"):
+        parts[name] = tuple(item[name])
+    return Convolution(**parts, groups=item["groups"], weight_bits=bits)
+
+
+def _take(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """Remove and return the members that begin with a prefix, under the rest of their names."""
+    return {name[len(prefix) :]: arrays.pop(name) for name in list(arrays) if name.startswith(prefix)}
+
+
+def _check_version(description: dict[str, Any], known: tuple[str, ...]) -> None:
+    found = description["spec_version"]
+    if found not in known:
+        raise ProgramError(
+            f"specification version {found!r} is none of {', '.join(known)}, which these engines implement; update "
+            f"hypr or export the network again"
+        )
+
+
+def _check_count(items: list[Any], what: str) -> None:
+    if len(items) > MAX_ITEMS:
+        raise ProgramError(f"{len(items)} {what}, the limit is {MAX_ITEMS}")

@@ -1,6 +1,7 @@
 """Interval analysis of a Program: which states can provably never saturate, and how wide every sum is.
 
-All bounds hold for every input within the program's declared range and every spike pattern, from zero states. A bound
+All bounds hold for every input within the program's declared range and every spike pattern, from the program's initial
+states. A bound
 that exceeds 24 bits does not mean that the network saturates, only that it cannot be excluded; give a trace to see what
 was observed.
 """
@@ -12,15 +13,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hardware.currents import MAX_CURRENT, Interval, drive_interval, mantissa_bound
 from hardware.models import STATE_MAX
-from hardware.program import Layer, Program, Synapses
-from hardware.program_checks import MAX_CURRENT
+from hardware.populations import Population
+from hardware.program import Program
 from hardware.trace import Trace
 
 UNBOUNDED = 2**62
 """Stands for "no bound found"."""
-
-Interval = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,42 +94,21 @@ def analyse(program: Program, trace: Trace | None = None) -> RangeReport:
     """
     states: list[StateRange] = []
     sums: list[SumRange] = []
-    low, high = program.input.low, program.input.high
-    for layer in program.layers:
-        drive = current_interval(layer, low, high)
-        for name, (least, most, limit) in _BOUNDS[layer.model](layer, drive).items():
-            observed = _observed(trace, f"{name}/{layer.name}")
-            states.append(StateRange(layer.name, name, least, most, limit, observed))
-        sums.append(_sum_range(layer, max(abs(low), abs(high))))
-        low, high = 0, 1
+    for population in program.populations:
+        drive = drive_interval(population, program.into(population.name), program.ranges)
+        for name, (least, most, limit) in _BOUNDS[population.model](population, drive).items():
+            observed = _observed(trace, f"{name}/{population.name}")
+            states.append(StateRange(population.name, name, least, most, limit, observed))
+        sums.append(_sum_range(program, population))
     return RangeReport(tuple(states), tuple(sums))
 
 
-def current_interval(layer: Layer, low: int, high: int) -> Interval:
-    """FP-2.1: smallest and largest synaptic current without bias, int64 (N,) each, for inputs in [low, high]."""
-    least, most = _synaptic_interval(layer.input, low, high)
-    if layer.recurrent is not None:
-        below, above = _synaptic_interval(layer.recurrent, 0, 1)
-        least, most = least + below, most + above
-    return least, most
-
-
-def _synaptic_interval(synapses: Synapses, low: int, high: int) -> Interval:
-    weight = synapses.weight.astype(np.int64)
-    a, b = weight * low, weight * high
-    return np.minimum(a, b).sum(axis=1) << synapses.exponent, np.maximum(a, b).sum(axis=1) << synapses.exponent
-
-
-def _sum_range(layer: Layer, largest_input: int) -> SumRange:
-    rows = np.abs(layer.input.weight.astype(np.int64)).sum(axis=1) * largest_input
-    current = (rows << layer.input.exponent) + np.abs(layer.bias.astype(np.int64))
-    largest = int(rows.max())
-    if layer.recurrent is not None:
-        feedback = np.abs(layer.recurrent.weight.astype(np.int64)).sum(axis=1)
-        largest = max(largest, int(feedback.max()))
-        current = current + (feedback << layer.recurrent.exponent)
-    widest = int(current.max())
-    return SumRange(layer.name, largest, widest, largest < 2**24, widest <= MAX_CURRENT)
+def _sum_range(program: Program, population: Population) -> SumRange:
+    largest, current = 0, int(np.abs(population.bias.astype(np.int64)).max())
+    for projection in program.into(population.name):
+        bound = mantissa_bound(projection, *program.ranges[projection.source])
+        largest, current = max(largest, bound), current + (bound << projection.exponent)
+    return SumRange(population.name, largest, current, largest < 2**24, current <= MAX_CURRENT)
 
 
 def _observed(trace: Trace | None, key: str) -> tuple[int, int] | None:
@@ -138,20 +117,24 @@ def _observed(trace: Trace | None, key: str) -> tuple[int, int] | None:
     return int(trace.states[key].min()), int(trace.states[key].max())
 
 
-def _leaky(gain: np.ndarray, shift: int, drive: Interval) -> Interval:
-    """Interval of ``x' = mulsh(x, gain, shift) + drive`` from 0: ``drive / (1 - gain 2^-shift)``; rounding toward zero
-    only shrinks it."""
+def _leaky(gain: np.ndarray, shift: int, drive: Interval, start: np.ndarray) -> Interval:
+    """Interval of ``x' = mulsh(x, gain, shift) + drive`` from ``start``: ``drive / (1 - gain 2^-shift)``, or the start
+    where that is wider; rounding toward zero only shrinks it."""
     least, most = np.minimum(drive[0], 0), np.maximum(drive[1], 0)
-    return -_geometric(gain, shift, -least), _geometric(gain, shift, most)
+    below, above = np.maximum(-start, 0), np.maximum(start, 0)
+    return -_geometric(gain, shift, -least, below), _geometric(gain, shift, most, above)
 
 
-def _geometric(gain: np.ndarray, shift: int, drive: np.ndarray) -> np.ndarray:
-    """ceil(drive / (1 - gain 2^-shift)) for drive >= 0, exactly, in Python ints."""
-    gains, drives = np.broadcast_arrays(gain, drive)
+def _geometric(gain: np.ndarray, shift: int, drive: np.ndarray, start: np.ndarray) -> np.ndarray:
+    """Least bound that ``x' = x gain 2^-shift + drive`` never leaves from ``start``, all of them >= 0: exactly, in
+    Python ints."""
     bounds = []
-    for g, d in zip(gains.tolist(), drives.tolist(), strict=True):
+    for g, d, x in zip(*(a.tolist() for a in np.broadcast_arrays(gain, drive, start)), strict=True):
         rest = (1 << shift) - g
-        bounds.append(0 if d == 0 else UNBOUNDED if rest <= 0 else min(UNBOUNDED, -(-(d << shift) // rest)))
+        if rest > 0:
+            bounds.append(min(UNBOUNDED, max(x, -(-(d << shift) // rest))))
+        else:
+            bounds.append(x if d == 0 and (x == 0 or rest == 0) else UNBOUNDED)
     return np.array(bounds, dtype=np.int64)
 
 
@@ -166,82 +149,97 @@ def _scaled(x: np.ndarray, gain: np.ndarray, shift: int) -> np.ndarray:
     )
 
 
-def _with_bias(layer: Layer, drive: Interval) -> Interval:
-    bias = layer.bias.astype(np.int64)
+def _with_bias(population: Population, drive: Interval) -> Interval:
+    bias = population.bias.astype(np.int64)
     return drive[0] + bias, drive[1] + bias
 
 
-def _int64(layer: Layer) -> dict[str, np.ndarray]:
-    return {name: values.astype(np.int64) for name, values in layer.parameters.items()}
+def _int64(population: Population) -> dict[str, np.ndarray]:
+    return {name: values.astype(np.int64) for name, values in population.parameters.items()}
+
+
+def _start(population: Population, state: str) -> np.ndarray:
+    return population.start(state).astype(np.int64)
 
 
 Bounds = Mapping[str, tuple[np.ndarray, np.ndarray, int]]
 
 
-def _li(layer: Layer, drive: Interval) -> Bounds:
-    return {"u": (*_leaky(_int64(layer)["A"], layer.shifts["K"], _with_bias(layer, drive)), STATE_MAX)}
+def _li(population: Population, drive: Interval) -> Bounds:
+    p, k = _int64(population), population.shifts["K"]
+    return {"u": (*_leaky(p["A"], k, _with_bias(population, drive), _start(population, "u")), STATE_MAX)}
 
 
-def _lif(layer: Layer, drive: Interval) -> Bounds:
-    p, k = _int64(layer), layer.shifts["K"]
-    current = _with_bias(layer, drive)
-    low, high = _leaky(p["A"], k, current)
-    if layer.options["reset"] == "zero":  # what survives a step is at most the threshold
-        high = np.minimum(high, np.maximum(_scaled(p["TH"], p["A"], k) + current[1], 0))
+def _lif(population: Population, drive: Interval) -> Bounds:
+    p, k = _int64(population), population.shifts["K"]
+    current, u = _with_bias(population, drive), _start(population, "u")
+    low, high = _leaky(p["A"], k, current, u)
+    if population.options["reset"] == "zero":  # what survives a step is at most the threshold
+        high = np.minimum(high, np.maximum(_scaled(np.maximum(p["TH"], u), p["A"], k) + current[1], 0))
     return {"u": (low, high, STATE_MAX)}
 
 
-def _alif(layer: Layer, drive: Interval) -> Bounds:
-    p, k = _int64(layer), layer.shifts["K"]
-    a_low, a_high = _leaky(p["Rho"], k, (np.zeros_like(p["Ja"]), p["Ja"]))
-    low, high = _with_bias(layer, drive)
-    reset = np.minimum(a_high, STATE_MAX) + p["B0"]
-    return {"a": (a_low, a_high, STATE_MAX), "u": (*_leaky(p["A"], k, (low - reset, high)), STATE_MAX)}
+def _alif(population: Population, drive: Interval) -> Bounds:
+    p, k = _int64(population), population.shifts["K"]
+    a_low, a_high = _leaky(p["Rho"], k, (np.zeros_like(p["Ja"]), p["Ja"]), _start(population, "a"))
+    low, high = _with_bias(population, drive)
+    most = np.maximum(np.minimum(a_high, STATE_MAX) + p["B0"], 0)  # what a reset subtracts
+    least = np.minimum(np.maximum(a_low, -STATE_MAX) + p["B0"], 0)  # below 0 only where a starts there
+    u = _leaky(p["A"], k, (low - most, high - least), _start(population, "u"))
+    return {"a": (a_low, a_high, STATE_MAX), "u": (*u, STATE_MAX)}
 
 
-def _cuba_lif(layer: Layer, drive: Interval) -> Bounds:
-    p = _int64(layer)
-    low, high = _leaky(4095 - p["du"], 12, (drive[0] << 6, drive[1] << 6))
+def _cuba_lif(population: Population, drive: Interval) -> Bounds:
+    p, v = _int64(population), _start(population, "v")
+    low, high = _leaky(4095 - p["du"], 12, (drive[0] << 6, drive[1] << 6), _start(population, "u"))
     u_low, u_high = np.maximum(low, -(2**23)), np.minimum(high, 2**23)  # after a wrap
-    v_low, v_high = _leaky(4096 - p["dv"], 12, _with_bias(layer, (u_low, u_high)))
-    v_high = np.minimum(v_high, np.maximum(_scaled(p["vth"] << 6, 4096 - p["dv"], 12) + u_high + layer.bias, 0))
+    v_low, v_high = _leaky(4096 - p["dv"], 12, _with_bias(population, (u_low, u_high)), v)
+    survives = np.maximum(p["vth"] << 6, v)
+    v_high = np.minimum(v_high, np.maximum(_scaled(survives, 4096 - p["dv"], 12) + u_high + population.bias, 0))
     return {"u": (low, high, STATE_MAX), "v": (v_low, v_high, STATE_MAX)}
 
 
-def _se_adlif(layer: Layer, drive: Interval) -> Bounds:
+def _se_adlif(population: Population, drive: Interval) -> Bounds:
     """u drives w and w drives u: widen both until they stop growing, or give up where they pass 24 bits."""
-    p, s = _int64(layer), layer.shifts
-    current = _with_bias(layer, drive)
-    zero = np.zeros(layer.size, np.int64)
-    u, w = (zero, zero), (zero, zero)
+    p, s = _int64(population), population.shifts
+    current = _with_bias(population, drive)
+    u0, w0 = _start(population, "u"), _start(population, "w")
+    u, w = ((np.minimum(x, 0), np.maximum(x, 0)) for x in (u0, w0))
     for _ in range(MAX_WIDENINGS):
         held = tuple(np.clip(side, -STATE_MAX, STATE_MAX) >> s["g"] for side in (-w[0], w[1]))
-        low, high = _leaky(p["A"], s["K"], (current[0] - held[1], current[1] + held[0]))
-        high = np.minimum(high, np.maximum(_scaled(p["TH"], p["A"], s["K"]) + current[1] + held[0], 0))
+        low, high = _leaky(p["A"], s["K"], (current[0] - held[1], current[1] + held[0]), u0)
+        survives = _scaled(np.maximum(p["TH"], u0), p["A"], s["K"])
+        high = np.minimum(high, np.maximum(survives + current[1] + held[0], 0))
         after = np.minimum(high, p["TH"])  # after the reset
         push = (-_scaled(np.minimum(-low, STATE_MAX), p["At"], s["Ka"]), _scaled(after, p["At"], s["Ka"]) + p["Bt"])
-        wider = _leaky(p["Be"], s["K"], push)
+        wider = _leaky(p["Be"], s["K"], push, w0)
         if all(np.array_equal(x, y) for x, y in zip((*u, *w), (low, high, *wider), strict=True)):
             return {"u": (*u, STATE_MAX), "w": (*w, STATE_MAX)}
         u, w = (low, high), wider
-    unknown = np.full(layer.size, UNBOUNDED)
+    unknown = np.full(population.size, UNBOUNDED)
     return {"u": (-unknown, unknown, STATE_MAX), "w": (-unknown, unknown, STATE_MAX)}
 
 
 MAX_WIDENINGS = 200
 
 
-def _brf(layer: Layer, drive: Interval) -> Bounds:
+def _brf(population: Population, drive: Interval) -> Bounds:
     """The rotation with damping d <= C shrinks the length of (u, v) by sqrt(C^2 + S^2) 2^-K; q >= 0, so that d never
     exceeds C (FP-5.1)."""
-    p, k = _int64(layer), layer.shifts["K"]
-    low, high = _with_bias(layer, drive)
+    p, k = _int64(population), population.shifts["K"]
+    low, high = _with_bias(population, drive)
     push = np.maximum(np.abs(low), np.abs(high))
-    idle = push == 0  # rounding toward zero cannot start a motion from rest
-    length = np.array([_ceil_sqrt(int(c * c + s * s)) for c, s in zip(p["C"], p["S"], strict=True)], dtype=np.int64)
-    bound = np.where(idle, 0, _geometric(length, k, push + ROTATION_ROUNDING))
-    q_low, q_high = _leaky(p["R"], layer.shifts["KR"], (np.zeros_like(p["J"]), p["J"]))
+    start = _lengths(_start(population, "u"), _start(population, "v"))
+    idle = (push == 0) & (start == 0)  # rounding toward zero cannot start a motion from rest
+    bound = np.where(idle, 0, _geometric(_lengths(p["C"], p["S"]), k, push + ROTATION_ROUNDING, start))
+    q_drive = (np.zeros_like(p["J"]), p["J"])
+    q_low, q_high = _leaky(p["R"], population.shifts["KR"], q_drive, _start(population, "q"))
     return {"u": (-bound, bound, STATE_MAX), "v": (-bound, bound, STATE_MAX), "q": (q_low, q_high, STATE_MAX)}
+
+
+def _lengths(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """ceil(sqrt(x^2 + y^2)), int64."""
+    return np.array([_ceil_sqrt(int(a * a + b * b)) for a, b in zip(x, y, strict=True)], dtype=np.int64)
 
 
 ROTATION_ROUNDING = 3

@@ -9,9 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from hardware.inputs import check_inputs, check_state
-from hardware.program import Layer, Program, Synapses
-from hardware.trace import NetworkState, Trace, recorded_states
+from hardware.chain import Layer
+from hardware.inputs import Inputs, check_state, named_inputs
+from hardware.populations import Population, Projection
+from hardware.program import Program
+from hardware.synapses import Connections, Convolution, Dense, Sparse
+from hardware.trace import NetworkState, Trace, make_trace, recorded_states
 
 ENGINE = "reference"
 MAX = 2**23 - 1
@@ -101,93 +104,146 @@ def li(n: Mapping[str, Any], s: Sequence[int], z_before: int, drive: int) -> tup
 STEPS = {"brf": brf, "se_adlif": se_adlif, "alif": alif, "lif": lif, "cuba_lif": cuba_lif, "li": li}
 
 
-def neuron_constants(layer: Layer, index: int) -> dict[str, Any]:
+def neuron_constants(population: Layer | Population, index: int) -> dict[str, Any]:
     """Constants of one neuron as Python ints and strings."""
-    values: dict[str, Any] = {name: int(array[index]) for name, array in layer.parameters.items()}
+    values: dict[str, Any] = {name: int(array[index]) for name, array in population.parameters.items()}
     return {
         **values,
-        **{name: int(k) for name, k in layer.shifts.items()},
-        **layer.options,
-        "bias": int(layer.bias[index]),
+        **{name: int(k) for name, k in population.shifts.items()},
+        **population.options,
+        "bias": int(population.bias[index]),
     }
 
 
-def synaptic_sum(synapses: Synapses, neuron: int, pre: Sequence[int]) -> int:
-    """FP-2.1: one neuron's sum over one group of synapses."""
+def synaptic_sum(synapses: Connections, neuron: int, pre: Sequence[int]) -> int:
+    """FP-2.1, FP-2.4, FP-2.5: one neuron's sum of mantissas times the source's values."""
+    if isinstance(synapses, Dense):
+        return sum(w * x for w, x in zip(synapses.weight[neuron].tolist(), pre, strict=True))
+    if isinstance(synapses, Sparse):
+        begin, end = int(synapses.indptr[neuron]), int(synapses.indptr[neuron + 1])
+        return sum(int(synapses.weight[k]) * pre[int(synapses.indices[k])] for k in range(begin, end))
+    return _correlation(synapses, neuron, pre)
+
+
+def _correlation(synapses: Convolution, neuron: int, pre: Sequence[int]) -> int:
+    """FP-2.5, written from its formula."""
+    _, height, width = synapses.in_shape
+    outputs, out_height, out_width = synapses.out_shape
+    o, rest = divmod(neuron, out_height * out_width)
+    y, x = divmod(rest, out_width)
+    per_group, k_height, k_width = synapses.kernel.shape[1:]
+    group = o // (outputs // synapses.groups)
     total = 0
-    for weight, value in zip(synapses.weight[neuron].tolist(), pre, strict=True):
-        total += weight * value
-    return total * 2**synapses.exponent
+    for c in range(per_group):
+        for a in range(k_height):
+            row = y * synapses.stride[0] - synapses.padding[0] + a * synapses.dilation[0]
+            if not 0 <= row < height:
+                continue
+            for b in range(k_width):
+                column = x * synapses.stride[1] - synapses.padding[1] + b * synapses.dilation[1]
+                if 0 <= column < width:
+                    source = ((group * per_group + c) * height + row) * width + column
+                    total += int(synapses.kernel[o, c, a, b]) * pre[source]
+    return total
 
 
-def layer_step(
-    layer: Layer, pre: Sequence[int], states: Sequence[Sequence[int]], z_before: Sequence[int]
+def population_step(
+    population: Population,
+    arriving: Sequence[tuple[Projection, Sequence[int]]],
+    states: Sequence[Sequence[int]],
+    z_before: Sequence[int],
 ) -> tuple[list[list[int]], list[int]]:
-    """One step of one layer of one sample.
+    """One step of one population of one sample.
 
     Args:
-        pre: values of the layer below at this step, N_pre ints.
+        arriving: projections into the population, each with the values of its source ``delay`` steps ago.
         states: for each neuron its states in the model's order.
-        z_before: the layer's own spikes one step earlier.
+        z_before: the population's own spikes one step earlier.
 
     Returns:
         the new states of each neuron and the spikes.
     """
     new_states, spikes = [], []
-    for neuron in range(layer.size):
-        drive = synaptic_sum(layer.input, neuron, pre)
-        if layer.recurrent is not None:
-            drive += synaptic_sum(layer.recurrent, neuron, z_before)
-        state, z = STEPS[layer.model](neuron_constants(layer, neuron), states[neuron], z_before[neuron], drive)
+    for neuron in range(population.size):
+        drive = sum(synaptic_sum(item.synapses, neuron, pre) * 2**item.exponent for item, pre in arriving)
+        constants = neuron_constants(population, neuron)
+        state, z = STEPS[population.model](constants, states[neuron], z_before[neuron], drive)
         new_states.append(state)
         spikes.append(z)
     return new_states, spikes
 
 
 def run(
-    program: Program, inputs: np.ndarray, record: str | Iterable[str] = (), initial_state: NetworkState | None = None
+    program: Program, inputs: Inputs, record: str | Iterable[str] = (), initial_state: NetworkState | None = None
 ) -> Trace:
     """Run the network with the oracle.
 
     Args:
-        inputs: integer (T, B, N_in).
+        inputs: integers (T, B, N_in); with several inputs a mapping by name.
         record: see :func:`hardware.trace.recorded_states`.
-        initial_state: where to start; zeros by default.
+        initial_state: where to start; the program's initial states by default.
 
     Raises:
         InputError: if inputs, record or initial state do not fit the program.
     """
-    inputs = check_inputs(program, inputs)
-    steps, batch, _ = inputs.shape
+    given = named_inputs(program, inputs)
+    steps, batch, _ = next(iter(given.values())).shape
     start = check_state(program, initial_state, batch)
-    chosen = recorded_states(program, record)
+    chosen = [f"{state}/{name}" for state, name in recorded_states(program, record)]
     states = {
-        f"{s}/{la.name}": np.zeros((steps, batch, la.size), np.int32) for la in program.layers for s in la.spec.states
+        f"{state}/{item.name}": np.zeros((steps, batch, item.size), np.int32)
+        for item in program.populations
+        for state in item.spec.states
     }
-    spikes = {layer.name: np.zeros((steps, batch, layer.size), np.uint8) for layer in program.layers}
+    spikes = {item.name: np.zeros((steps, batch, item.size), np.uint8) for item in program.populations}
+    past: dict[str, list[list[list[int]]]] = {name: [] for name in program.history}
     for b in range(batch):
-        now = {
-            la.name: [[int(start.states[f"{s}/{la.name}"][b, i]) for s in la.spec.states] for i in range(la.size)]
-            for la in program.layers
-        }
-        z = {la.name: start.spikes[la.name][b].tolist() if la.spec.spiking else [0] * la.size for la in program.layers}
-        for t in range(steps):
-            pre = [int(value) for value in inputs[t, b]]
-            for layer in program.layers:
-                now[layer.name], z[layer.name] = layer_step(layer, pre, now[layer.name], z[layer.name])
-                pre = z[layer.name]
-                spikes[layer.name][t, b] = pre
-                for k, state in enumerate(layer.spec.states):
-                    states[f"{state}/{layer.name}"][t, b] = [neuron[k] for neuron in now[layer.name]]
-    out = program.output
+        sample = {name: value[:, b].tolist() for name, value in given.items()}
+        for name, rows in _run_sample(program, sample, start, b, states, spikes).items():
+            past[name].append(rows)
+    kept = {item.name: spikes[item.name] for item in program.populations if item.spec.spiking}
     final = NetworkState(
-        {key: value[-1] for key, value in states.items()},
-        {la.name: spikes[la.name][-1] for la in program.layers if la.spec.spiking},
+        {key: value[-1].copy() for key, value in states.items()},
+        {name: value[-1].copy() for name, value in kept.items()},
+        {
+            name: np.array(rows).swapaxes(0, 1).astype(np.uint8 if name in kept else np.int32)
+            for name, rows in past.items()
+        },
     )
-    return Trace(
-        engine=ENGINE,
-        output=spikes[out.name] if out.spec.spiking else states[f"{out.spec.states[0]}/{out.name}"],
-        spikes={la.name: spikes[la.name] for la in program.layers if la.spec.spiking},
-        states={f"{state}/{name}": states[f"{state}/{name}"] for state, name in chosen},
-        final_state=final,
-    )
+    return make_trace(program, ENGINE, states, kept, chosen, final)
+
+
+def _run_sample(
+    program: Program,
+    inputs: Mapping[str, list[list[int]]],
+    start: NetworkState,
+    b: int,
+    states: Mapping[str, np.ndarray],
+    spikes: Mapping[str, np.ndarray],
+) -> dict[str, list[list[int]]]:
+    """All steps of sample b, written into ``states`` and ``spikes``; returns the last steps that delays still need."""
+    now = {
+        item.name: [[int(start.states[f"{s}/{item.name}"][b, i]) for s in item.spec.states] for i in range(item.size)]
+        for item in program.populations
+    }
+    z = {
+        item.name: start.spikes[item.name][b].tolist() if item.spec.spiking else [0] * item.size
+        for item in program.populations
+    }
+    line = {name: value[:, b].tolist() for name, value in start.history.items()}  # oldest first
+    for t in range(len(next(iter(inputs.values())))):
+        values = {name: sequence[t] for name, sequence in inputs.items()}  # of this step
+        for item in program.populations:
+            arriving = [
+                (into, line[into.source][-into.delay] if into.delay else values[into.source])
+                for into in program.into(item.name)
+            ]
+            now[item.name], z[item.name] = population_step(item, arriving, now[item.name], z[item.name])
+            values[item.name] = z[item.name]
+            spikes[item.name][t, b] = z[item.name]
+            for k, state in enumerate(item.spec.states):
+                states[f"{state}/{item.name}"][t, b] = [neuron[k] for neuron in now[item.name]]
+        for name, rows in line.items():
+            rows.append(values[name])
+            del rows[0]
+    return line

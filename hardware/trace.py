@@ -4,16 +4,13 @@ recorded.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hardware.errors import InputError
-
-if TYPE_CHECKING:
-    from hardware.program import Program
+from hardware.program import Program
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,12 +18,16 @@ class NetworkState:
     """Everything that step t hands to step t + 1.
 
     Attributes:
-        states: ``"<state>/<layer>"`` -> int32 (B, N), every state of every layer.
-        spikes: layer name -> uint8 (B, N), spikes of step t, every spiking layer.
+        states: ``"<state>/<population>"`` -> int32 (B, N), every state of every population.
+        spikes: population -> uint8 (B, N), spikes of step t, every spiking population.
+        history: source (input or population) -> (D, B, N), its last D steps, oldest first, D the longest delay of its
+            projections; uint8 for populations, int32 for inputs; sources without a delay are left out. The last row
+            of a population is its ``spikes``, and for D = 1 may be left out.
     """
 
     states: Mapping[str, np.ndarray]
     spikes: Mapping[str, np.ndarray]
+    history: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,10 +36,11 @@ class Trace:
 
     Attributes:
         engine: name of the engine that really ran.
-        output: (T, B, N_out); spikes (uint8) of a spiking output layer, first state (int32) of a leaky-integrator
-            readout.
-        spikes: layer name -> uint8 (T, B, N), every spiking layer.
-        states: ``"<state>/<layer>"`` -> int32 (T, B, N), value after step t; only what was asked for.
+        output: (T, B, N_out) of the output that the decision reads; spikes (uint8) where it spikes, else its first
+            state (int32).
+        spikes: population -> uint8 (T, B, N), every spiking population.
+        states: ``"<state>/<population>"`` -> int32 (T, B, N), value after step t; what was asked for, and the first
+            state of further outputs that do not spike.
         final_state: what the next chunk of the same sequences starts from, or None where an engine does not give it.
     """
 
@@ -49,30 +51,64 @@ class Trace:
     final_state: NetworkState | None = None
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """All arrays under the keys of ``OUT.npz``: ``output``, ``spikes/<layer>``, ``<state>/<layer>``."""
+        """All arrays under the keys of ``OUT.npz``: ``output``, ``spikes/<population>``, ``<state>/<population>``."""
         named = {"output": self.output}
-        named.update({f"spikes/{layer}": value for layer, value in self.spikes.items()})
+        named.update({f"spikes/{name}": value for name, value in self.spikes.items()})
         named.update(self.states)
         return named
 
 
+def output_key(program: Program) -> str:
+    """Key of the array that is ``Trace.output``."""
+    out = program.output
+    return f"spikes/{out.name}" if out.spec.spiking else f"{out.spec.states[0]}/{out.name}"
+
+
 def recorded_states(program: Program, record: str | Iterable[str]) -> tuple[tuple[str, str], ...]:
-    """Resolve what the user asks to record into (state, layer name) pairs, in the order of evaluation.
+    """Resolve what the user asks to record into (state, population) pairs, in the order of evaluation; the first state
+    of outputs that do not spike and are not ``Trace.output`` is among them always.
 
     Args:
-        record: ``"all"``, or names: ``"u"`` (that state of every layer that has it) or ``"u/hidden0"``.
+        record: ``"all"``, or names: ``"u"`` (that state of every population that has it) or ``"u/hidden0"``.
 
     Raises:
-        InputError: for a name that no layer has.
+        InputError: for a name that no population has.
     """
-    available = [(state, layer.name) for layer in program.layers for state in layer.spec.states]
+    available = [(state, item.name) for item in program.populations for state in item.spec.states]
     wanted = [record] if isinstance(record, str) else list(record)
-    chosen: set[tuple[str, str]] = set()
+    others = (program.population(name) for name in program.outputs if name != program.output.name)
+    chosen: set[tuple[str, str]] = {(item.spec.states[0], item.name) for item in others if not item.spec.spiking}
     for name in wanted:
         state, _, where = str(name).partition("/")
         found = [pair for pair in available if name == "all" or (pair[0] == state and where in ("", pair[1]))]
         if not found:
-            names = ", ".join(f"{state}/{layer}" for state, layer in available)
+            names = ", ".join(f"{state}/{population}" for state, population in available)
             raise InputError(f"cannot record '{name}': no layer has that state; states are {names}")
         chosen.update(found)
     return tuple(pair for pair in available if pair in chosen)
+
+
+def make_trace(
+    program: Program,
+    engine: str,
+    states: Mapping[str, np.ndarray],
+    spikes: Mapping[str, np.ndarray],
+    chosen: Container[str],
+    final: NetworkState | None,
+) -> Trace:
+    """A Trace out of what an engine collected.
+
+    Args:
+        states: at least those chosen, and the output's first state where it does not spike.
+        spikes: at least those of the output where it spikes.
+        chosen: keys ``"<state>/<population>"`` that were asked for.
+    """
+    found = {**{f"spikes/{name}": value for name, value in spikes.items()}, **states}
+    spiking = [item.name for item in program.populations if item.spec.spiking]
+    return Trace(
+        engine=engine,
+        output=found[output_key(program)],
+        spikes={name: spikes[name] for name in spiking if name in spikes},
+        states={key: value for key, value in states.items() if key in chosen},
+        final_state=final,
+    )

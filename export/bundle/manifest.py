@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from export.errors import ExportError
 from export.verification.certificate import file_hash
-from hardware.program import SPEC_VERSION, Program
+from hardware.program import SPEC_VERSIONS, Program
 from hardware.program_file import content_hash
 
 if TYPE_CHECKING:
@@ -89,10 +89,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise ExportError(
             f"{path}: bundle format {found!r} is not {FORMAT_VERSION}, the one known here; export again or update hypr"
         )
-    if manifest.get("spec_version") != SPEC_VERSION:
+    if manifest.get("spec_version") not in SPEC_VERSIONS:
         found = manifest.get("spec_version")
         raise ExportError(
-            f"{path}: made for specification version {found!r}, this is {SPEC_VERSION}; export the network again"
+            f"{path}: made for specification version {found!r}, known are {', '.join(SPEC_VERSIONS)}; export again"
         )
     files = manifest.get("files")
     if not isinstance(files, dict) or not isinstance(manifest.get("program_sha256"), str):

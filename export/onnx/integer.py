@@ -14,7 +14,8 @@ import numpy as np
 from export.onnx.builder import BOOL, DOUBLE, INT32, INT64, UINT8, GraphBuilder, Value
 from export.onnx.forms import Recurrence, Tensor
 from export.onnx.neurons import STEPS, Arithmetic, Current
-from hardware.program import Layer, Program, Synapses
+from hardware.chain import Layer, Synapses
+from hardware.program import Program
 from hardware.program_file import content_hash
 
 MAX_MATMUL_INTEGER_INPUT = 127

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from export.onnx.builder import GraphBuilder, Value
+from hardware.chain import Layer
 from hardware.models import STATE_MAX
-from hardware.program import Layer
 
 WRAP = STATE_MAX + 1
 """M of FP-3.5."""

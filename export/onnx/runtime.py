@@ -19,8 +19,9 @@ import onnxruntime
 from export.errors import ExportError
 from export.files import write_atomically
 from export.onnx import forms, integer
+from hardware.chain import InputFormat
 from hardware.errors import InputError
-from hardware.program import SPEC_VERSION, InputFormat, Program
+from hardware.program import SPEC_VERSIONS, Program
 from hardware.trace import Trace
 
 MAX_FILE_BYTES = 2**30
@@ -85,10 +86,10 @@ def load(path: str | os.PathLike[str]) -> onnx.ModelProto:
         raise ExportError(
             f"{path}: no integer graph of hypr export (its metadata says so); give integer_scan.onnx of a bundle"
         )
-    if properties.get("hypr.spec_version") != SPEC_VERSION:
+    if properties.get("hypr.spec_version") not in SPEC_VERSIONS:
         found = properties.get("hypr.spec_version")
         raise ExportError(
-            f"{path}: made for specification version {found}, this is {SPEC_VERSION}; export the network again"
+            f"{path}: made for specification version {found}, known are {', '.join(SPEC_VERSIONS)}; export again"
         )
     _refuse_foreign_parts(loaded, path)
     try:

@@ -19,7 +19,7 @@ from export.quantization.tensors import (
     weight_limit,
 )
 from hardware.models import STATE_MAX
-from hardware.program import MAX_EXPONENT
+from hardware.populations import MAX_EXPONENT
 
 _MAX_CURRENT = 2**30
 """Worst-case current kept within half of the contract's limit (FP-2.1): rounding of weights may raise it."""

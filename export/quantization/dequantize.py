@@ -20,7 +20,8 @@ from export.interchange.steps import StepLayer, StepNetwork
 from export.quantization.formats import LayerFormat, QuantizationSettings
 from export.quantization.quantize import FORMAT_KEY, prepare, program_of, quantize
 from export.quantization.tensors import CUBA_ONE, CUBA_SHIFT
-from hardware.program import Layer, Program
+from hardware.chain import Layer
+from hardware.program import Program
 
 _QUARTER = 0.25
 

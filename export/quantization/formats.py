@@ -11,7 +11,7 @@ import numpy as np
 
 from export.errors import QuantizationError
 from hardware.models import MAX_SHIFT, MODELS
-from hardware.program import MAX_EXPONENT
+from hardware.populations import MAX_EXPONENT
 
 WEIGHT_SCALES = ("power_of_two", "per_layer", "per_row")
 SCALE_CHOICES = ("squared_error", "maximum")

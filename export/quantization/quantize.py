@@ -16,8 +16,10 @@ from export.interchange.steps import StepLayer, StepNetwork
 from export.quantization.calibration import choose_formats
 from export.quantization.formats import LayerFormat, QuantizationSettings
 from export.quantization.tensors import CUBA_SHIFT, QUANTIZE, folded_synapses, quantize_bias, quantize_weights
+from hardware.chain import InputFormat, Layer, Synapses
 from hardware.errors import HardwareError
-from hardware.program import Decision, InputFormat, Layer, Program, Synapses
+from hardware.populations import Decision
+from hardware.program import Program
 
 FORMAT_KEY = "integer_format"
 """Metadata key of a neuron node (and item of a Program's ``formats``) that holds a :class:`LayerFormat`."""
@@ -159,7 +161,7 @@ def program_of(network: StepNetwork, formats: Sequence[LayerFormat], metadata: d
         recorded["dt"] = repr(float(network.dt))
     low, high = network.input_format
     try:
-        return Program(
+        return Program.chain(
             layers=layers,
             input=InputFormat(size=network.input_size, low=low, high=high),
             decision=Decision(

@@ -14,7 +14,8 @@ from export.quantization.dequantize import dequantize_layer, formats_of
 from export.quantization.formats import LayerFormat, QuantizationSettings
 from export.quantization.quantize import prepare
 from export.quantization.tensors import CUBA_SHIFT, folded_synapses, weight_limit
-from hardware.program import Layer, Program, Synapses
+from hardware.chain import Layer, Synapses
+from hardware.program import Program
 
 
 def quantization_report(

@@ -18,6 +18,7 @@ from lava.magma.core.run_configs import Loihi2SimCfg
 from lava.proc.dense.process import Dense
 from lava.utils.weightutils import clip_weights, determine_sign_mode, truncate_weights
 
+from hardware.chain import Layer, Synapses
 from hardware.errors import InputError
 from hardware.inputs import check_inputs
 from hardware.lava.processes.alif import ALIF
@@ -33,7 +34,7 @@ from hardware.lava.request import CONNECTIONS, group_size
 from hardware.lava.schedule import Schedule
 from hardware.lava.supervisor import Supervisor
 from hardware.lava.synapses import check_fits_dense, dense_weights
-from hardware.program import Layer, Program, Synapses
+from hardware.program import Program
 from hardware.trace import Trace, recorded_states
 
 NEURONS = {"brf": BRF, "li": LI, "se_adlif": SEAdLIF, "alif": ALIF, "lif": LeakyLIF}

@@ -18,13 +18,14 @@ from pathlib import Path
 
 import numpy as np
 
+from hardware.chain import InputFormat, Layer, Synapses
 from hardware.errors import RuntimeMissing
 from hardware.lava.interpreter import find_interpreter
 from hardware.lava.job import Task
 from hardware.lava.paths import INSTALL_COMMAND, REQUIREMENTS, STAMP, default_folder, status
 from hardware.lava.request import LavaError
 from hardware.lava.runtime import run_many
-from hardware.program import InputFormat, Layer, Program, Synapses
+from hardware.program import Program
 
 Report = Callable[[str], None]
 
@@ -120,7 +121,7 @@ def _check_run(python: Path) -> None:
     )
     inputs = np.array([1, 0, 1], dtype=np.int32).reshape(3, 1, 1)
     try:
-        trace = run_many([Task(Program((readout,), InputFormat(1)), inputs, connections="dense")], python=python)[
+        trace = run_many([Task(Program.chain((readout,), InputFormat(1)), inputs, connections="dense")], python=python)[
             0
         ].trace
     except LavaError as error:

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hardware.chain import Layer, Synapses
 from hardware.errors import ProgramError
-from hardware.program import Layer, Program, Synapses
+from hardware.program import Program
 
 MAX_SUM = 2**31 - 1
 """Lava's Dense sums in int32."""

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from export.quantization.dequantize import formats_of
+from hardware.chain import Layer
 from hardware.decision import classify
-from hardware.program import Layer, Program
+from hardware.program import Program
 from hardware.trace import Trace
 from hypr.data.dataset import SequenceDataset
 from hypr.errors import HyprError

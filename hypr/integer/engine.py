@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hardware.chain import Layer, Synapses
 from hardware.inputs import check_inputs, check_state
-from hardware.program import Layer, Program, Synapses
+from hardware.program import Program
 from hardware.trace import NetworkState, Trace, recorded_states
 from hypr.integer.steps import STEPS, State
 

@@ -12,7 +12,8 @@ import time
 
 import numpy as np
 
-from hardware.program import InputFormat, Layer, Program, Synapses
+from hardware.chain import InputFormat, Layer, Synapses
+from hardware.program import Program
 from hardware.random_programs import random_inputs, random_program
 
 
@@ -114,7 +115,7 @@ def plain_lif() -> None:
         parameters={"du": int32(du), "dv": int32(dv), "vth": int32(vth)},
         shifts={},
     )
-    trace = LavaNetwork(Program((layer,), InputFormat(n_in)), spikes.T[:, None, :], "all").run()
+    trace = LavaNetwork(Program.chain((layer,), InputFormat(n_in)), spikes.T[:, None, :], "all").run()
     for name in states:
         expected = np.stack(states[name][1:])  # Lava's first step has no input yet
         print(name, np.array_equal(trace.states[f"{name}/cuba"][:, 0], expected), int(trace.output.sum()) > 0)

@@ -77,7 +77,7 @@ def with_weights_of_one_sign(program: Program, sign: int) -> Program:
         return None if synapses is None else replace(synapses, weight=sign * np.abs(synapses.weight))
 
     layers = tuple(replace(la, input=of_sign(la.input), recurrent=of_sign(la.recurrent)) for la in program.layers)
-    return replace(program, layers=layers)
+    return Program.chain(layers, program.input, program.decision)
 
 
 def test_samples_split_between_both_kinds_of_connections_are_put_together_again():

@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 
 from hardware import reference
+from hardware.chain import Layer
 from hardware.kernels import parameter_rows
 from hardware.kernels_compiled import MODEL_CODES, step_lanes
 from hardware.models import MODELS, STATE_MAX
 from hardware.neurons import STEPS, constants
-from hardware.program import Layer, Program
+from hardware.program import Program
 from hardware.random_programs import random_program, random_state_values
 
 BLOCK = 2**20

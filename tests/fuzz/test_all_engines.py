@@ -45,7 +45,7 @@ def border_state(rng: np.random.Generator, program: Program, batch: int) -> Netw
     state = random_state(rng, program, batch)
     states = {}
     for key, value in state.states.items():
-        low, high = state_limit(program.layer(key.split("/", 1)[1]), key)
+        low, high = state_limit(program, key)
         border = rng.choice([low, high], size=value.shape)
         states[key] = np.where(rng.random(value.shape) < 0.125, border, value).astype(np.int32)
     return NetworkState(states, state.spikes)

@@ -11,10 +11,11 @@ from functools import cache
 import numpy as np
 
 from hardware import reference
+from hardware.chain import InputFormat, Layer, Synapses
 from hardware.compare import Divergence, compare
 from hardware.emulator import Emulator
 from hardware.models import MODELS, STATE_MAX
-from hardware.program import InputFormat, Layer, Program, Synapses
+from hardware.program import Program
 from hardware.random_programs import random_inputs, random_program, random_state
 from hardware.trace import NetworkState, Trace
 
@@ -58,7 +59,7 @@ def _threshold_tie(model: str) -> Iterator[Case]:
     level = 100 << 6 if model == "cuba_lif" else 100
     parameters = {**layer.parameters, threshold: np.full(3, 100, np.int32)}
     layer = replace(layer, bias=np.array([level - 1, level, level + 1], np.int32), parameters=parameters)
-    yield Program((layer,), InputFormat(1)), np.zeros((1, 1, 1), np.int32), None
+    yield Program.chain((layer,), InputFormat(1)), np.zeros((1, 1, 1), np.int32), None
 
 
 def _wrap_edge(model: str) -> Iterator[Case]:
@@ -68,7 +69,7 @@ def _wrap_edge(model: str) -> Iterator[Case]:
     layer = replace(layer, parameters={**layer.parameters, "du": np.full(len(ends), -1, np.int32)})
     state = {"u/readout": np.array([ends], np.int32), "v/readout": np.zeros((1, len(ends)), np.int32)}
     yield (
-        Program((layer,), InputFormat(1)),
+        Program.chain((layer,), InputFormat(1)),
         np.zeros((1, 1, 1), np.int32),
         NetworkState(state, {"readout": np.zeros((1, len(ends)), np.uint8)}),
     )

@@ -18,7 +18,8 @@ import numpy as np
 
 from hardware import emulator, fixed_point, neurons
 from hardware.emulator import Emulator
-from hardware.program import Layer, Program
+from hardware.populations import Projection
+from hardware.program import Program
 
 
 @dataclass(frozen=True)
@@ -89,12 +90,11 @@ MUTANTS = (
     Mutant("cuba_lif: bias enters the current", "cuba_lif", "neurons.cuba_lif", "(drive << 6)", "((drive + n[\"bias\"]) << 6)", "one step"),
     # current and time
     Mutant("li: bias twice", "li", "neurons.li", "+ n[\"bias\"]", "+ 2 * n[\"bias\"]", "one step"),
-    Mutant("exponents swapped", "lif", "emulator.synaptic_drive", "<< layer.input.exponent",
-           "<< (layer.recurrent.exponent if layer.recurrent is not None else layer.input.exponent)", "run from zero"),
-    Mutant("recurrent weights transposed", "brf", "emulator.synaptic_drive", "layer.recurrent.weight.T.astype", "layer.recurrent.weight.astype", "run from zero"),
-    Mutant("recurrent synapses missing", "alif", "emulator.synaptic_drive", "if layer.recurrent is not None:", "if False:", "run from zero"),
+    Mutant("recurrent exponent one higher", "lif", "emulator.projection_drive", "<< projection.exponent", "<< projection.exponent + (projection.source == projection.target)", "run from zero"),
+    Mutant("recurrent weights transposed", "brf", "emulator.projection_drive", "synapses.weight.T.astype", "(synapses.weight.T if projection.delay == 0 else synapses.weight).astype", "run from zero"),
+    Mutant("recurrent synapses missing", "alif", "emulator.projection_drive", "<< projection.exponent", "<< projection.exponent if projection.delay == 0 else 0 * sums.astype(np.int64)", "run from zero"),
     Mutant("bias shifted with the input", "se_adlif", "neurons.se_adlif", "drive + n[\"bias\"]", "drive + (n[\"bias\"] << 1)", "one step"),
-    Mutant("payload taken as a spike", "lif", "emulator.synaptic_drive", "pre.astype(np.float64) @", "(pre != 0).astype(np.float64) @", "run from zero"),
+    Mutant("payload taken as a spike", "lif", "emulator.projection_drive", "values.astype(carrier) @", "(values != 0).astype(carrier) @", "run from zero"),
 )  # fmt: skip
 
 MODULES = {"neurons": neurons, "fixed_point": fixed_point, "emulator": emulator}
@@ -141,10 +141,9 @@ class DelayedDrive:
         self.which = which
         self.last: dict[str, np.ndarray] = {}
 
-    def __call__(self, layer: Layer, pre: np.ndarray, spikes_before: np.ndarray) -> np.ndarray:
-        now = pre if self.which == "input" else spikes_before
-        late = self.last.get(layer.name, np.zeros_like(now))
-        self.last[layer.name] = now.copy()
-        if self.which == "input":
-            return emulator.synaptic_drive(layer, late, spikes_before)
-        return emulator.synaptic_drive(layer, pre, late)
+    def __call__(self, projection: Projection, values: np.ndarray) -> np.ndarray:
+        if (projection.delay == 0) != (self.which == "input"):
+            return emulator.projection_drive(projection, values)
+        late = self.last.get(projection.name, np.zeros_like(values))
+        self.last[projection.name] = values.copy()
+        return emulator.projection_drive(projection, late)

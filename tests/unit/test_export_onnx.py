@@ -29,7 +29,7 @@ def li_program(weight: np.ndarray, low: int = 0, high: int = 1, exponent: int = 
         parameters={"A": np.zeros(size, np.int32)},
         shifts={"K": 12},
     )
-    return Program((layer,), InputFormat(weight.shape[1], low, high))
+    return Program.chain((layer,), InputFormat(weight.shape[1], low, high))
 
 
 def operators(graph: onnx.GraphProto) -> set[str]:
@@ -51,7 +51,7 @@ def test_each_model_equals_the_oracle_for_each_option(name: str, option: int) ->
         layer = program.layers[0]
         options = {key: values[option] for key, values in MODELS[name].options.items()}
         changed = Layer(**{**vars(layer), "options": options})
-        program = Program((changed,), program.input, program.decision)
+        program = Program.chain((changed,), program.input, program.decision)
         inputs = random_inputs(rng, program, 12, 2)
         expected, found = reference.run(program, inputs, "all"), run(program, inputs, "all", threads=1)
         for key, value in expected.arrays().items():

@@ -59,7 +59,7 @@ def brf_program(seed: int = 0, size: int = 12) -> Program:
         parameters={"A": np.full(3, 3900, np.int32)},
         shifts={"K": 12},
     )
-    return Program((hidden, readout), InputFormat(4))
+    return Program.chain((hidden, readout), InputFormat(4))
 
 
 def spikes_in(seed: int = 0, steps: int = 80, batch: int = 5) -> np.ndarray:

@@ -222,9 +222,9 @@ def test_payloads_at_the_limits_of_the_range_run_exactly() -> None:
     for low, high in ((0, 255), (0, 256), (-(2**24), 2**24), (3, 3)):
         if high == 2**24:
             with pytest.raises(hardware.ProgramError, match="FP-2"):
-                hardware.Program((layer,), hardware.InputFormat(1, low, high))
+                hardware.Program.chain((layer,), hardware.InputFormat(1, low, high))
             continue
-        program = hardware.Program((layer,), hardware.InputFormat(1, low, high))
+        program = hardware.Program.chain((layer,), hardware.InputFormat(1, low, high))
         inputs = np.array([low, high, high], np.int64).reshape(3, 1, 1)
         expected = reference.run(program, inputs)
         assert expected.output[:, 0, 0].tolist() == np.cumsum([127 * low, 127 * high, 127 * high]).tolist()

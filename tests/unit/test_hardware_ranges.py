@@ -34,7 +34,7 @@ def readout(weight: list[list[int]], decay: int, exponent: int = 0, bias: int = 
 
 
 def test_a_leak_bounds_the_state_by_the_geometric_series() -> None:
-    program = Program((readout([[100, -50]], decay=2048),), InputFormat(2))
+    program = Program.chain((readout([[100, -50]], decay=2048),), InputFormat(2))
     report = analyse(program)
     (state,) = report.states
     assert (state.low.tolist(), state.high.tolist()) == ([-100], [200])
@@ -45,14 +45,14 @@ def test_a_leak_bounds_the_state_by_the_geometric_series() -> None:
 
 
 def test_without_a_leak_nothing_is_proved_and_the_neuron_is_named() -> None:
-    program = Program((readout([[1, 0], [0, 0]], decay=4096),), InputFormat(2))
+    program = Program.chain((readout([[1, 0], [0, 0]], decay=4096),), InputFormat(2))
     report = analyse(program)
     assert not report.proved
     assert list(report.unproved()) == [("readout", "u", 0, 0, UNBOUNDED)]
 
 
 def test_a_neuron_that_does_saturate_is_named() -> None:
-    program = Program((readout([[127]], decay=4095, exponent=12),), InputFormat(1))
+    program = Program.chain((readout([[127]], decay=4095, exponent=12),), InputFormat(1))
     trace = emulate(program, np.ones((40, 1, 1), np.int32), "all")
     assert trace.output.max() == STATE_MAX
     assert [item[:3] for item in analyse(program, trace).unproved()] == [("readout", "u", 0)]
@@ -64,26 +64,26 @@ def test_an_undamped_resonator_is_bounded_by_its_rotation() -> None:
         "hidden0", "brf", Synapses(np.array([[100]], np.int8), 2), None, np.zeros(1, np.int32),
         {name: np.array([value], np.int32) for name, value in values.items()}, {"K": 12, "Kd": 12, "KR": 12},
     )  # fmt: skip
-    program = Program((layer,), InputFormat(1))
+    program = Program.chain((layer,), InputFormat(1))
     report = analyse(program)
     assert report.proved
     bound = {item.state: int(item.high[0]) for item in report.states}
     shrink = 4027 / 4096  # sqrt(3900^2 + 1000^2), rounded up
     assert bound["u"] == bound["v"] == int(np.ceil(403 / (1 - shrink)))
     assert bound["q"] == -(-4096 * 4096 // (4096 - 3686))
-    loud = Program((replace(layer, input=Synapses(np.array([[100]], np.int8), 16)),), InputFormat(1))
+    loud = Program.chain((replace(layer, input=Synapses(np.array([[100]], np.int8), 16)),), InputFormat(1))
     assert not analyse(loud).proved
 
 
 def test_sums_prove_float32_and_int32() -> None:
-    small = analyse(Program((readout([[127] * 3], 2048),), InputFormat(3))).sums[0]
+    small = analyse(Program.chain((readout([[127] * 3], 2048),), InputFormat(3))).sums[0]
     assert (small.largest_sum, small.largest_current, small.float32_exact, small.int32_accumulator) == (
         381,
         381,
         True,
         True,
     )
-    wide = analyse(Program((readout([[127] * 3], 2048),), InputFormat(3, 0, 2**16))).sums[0]
+    wide = analyse(Program.chain((readout([[127] * 3], 2048),), InputFormat(3, 0, 2**16))).sums[0]
     assert wide.largest_sum == 381 * 2**16 >= 2**24
     assert not wide.float32_exact
 
@@ -93,11 +93,11 @@ def test_the_wrap_of_cuba_lif_is_ruled_out_or_named() -> None:
         "readout", "cuba_lif", Synapses(np.array([[100]], np.int8), 0), None, np.zeros(1, np.int32),
         {"du": np.array([2047], np.int32), "dv": np.array([400], np.int32), "vth": np.array([300], np.int32)}, {},
     )  # fmt: skip
-    report = analyse(Program((layer,), InputFormat(1)))
+    report = analyse(Program.chain((layer,), InputFormat(1)))
     assert report.proved
     assert int(report.states[0].high[0]) == 12_800
     loud = replace(layer, input=Synapses(np.array([[100]], np.int8), 10))
-    assert ("readout", "u", 0) in [item[:3] for item in analyse(Program((loud,), InputFormat(1))).unproved()]
+    assert ("readout", "u", 0) in [item[:3] for item in analyse(Program.chain((loud,), InputFormat(1))).unproved()]
 
 
 def test_limits_carry_their_source_and_a_target_file_replaces_them(tmp_path: Path) -> None:

@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from hardware.chain import InputFormat, Layer, Synapses
 from hardware.errors import InputError, ProgramError
 from hardware.lava import paths, runtime
 from hardware.lava.request import CHANNEL_BYTES, CHANNEL_SIZE, DENSE_SAMPLE_STEPS, GROUP, dense_samples, group_size
-from hardware.program import InputFormat, Layer, Program, Synapses
+from hardware.program import Program
 
 
 def program(high: int = 1) -> Program:
@@ -23,7 +24,7 @@ def program(high: int = 1) -> Program:
         parameters={"A": np.ones(1, dtype=np.int32)},
         shifts={"K": 12},
     )
-    return Program((layer,), InputFormat(1, 0, high))
+    return Program.chain((layer,), InputFormat(1, 0, high))
 
 
 TOO_WIDE_FOR_DENSE = 2**23 + 2**20
@@ -54,7 +55,7 @@ def test_auto_leaves_a_program_that_dense_cannot_hold_to_the_batched_connection(
 def test_samples_that_run_at_once_are_as_many_as_shared_memory_holds(channels, samples):
     layer = program().layers[0]
     wide = replace(layer, input=Synapses(np.ones((1, channels), dtype=np.int8), exponent=0))
-    group = group_size(Program((wide,), InputFormat(channels)), samples)
+    group = group_size(Program.chain((wide,), InputFormat(channels)), samples)
     elements = channels + 2  # source to synapses, synapses to neuron, neuron onward
 
     def needed(size: int) -> int:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hardware.chain import InputFormat, Layer, Synapses
 from hardware.errors import ProgramError
 from hardware.lava.synapses import check_fits_dense, dense_weights, fits_dense
-from hardware.program import InputFormat, Layer, Program, Synapses
+from hardware.program import Program
 
 SIGNS = {"mixed": (-1, 1), "positive": (0, 1), "negative": (-1, 0), "zero": (0, 0)}
 
@@ -59,9 +60,9 @@ def readout(weight: int, fan_in: int) -> Layer:
 def test_a_sum_that_dense_cannot_hold_in_32_bits_is_refused_and_the_largest_one_is_not():
     # An 8-bit weight is sent doubled: 2 * 127 * 128 * high must stay below 2^31.
     largest = (2**31 - 1) // (2 * 127 * 128)
-    fits = Program((readout(127, 128),), InputFormat(128, 0, largest))
+    fits = Program.chain((readout(127, 128),), InputFormat(128, 0, largest))
     check_fits_dense(fits)
-    too_wide = Program((readout(127, 128),), InputFormat(128, 0, largest + 1))
+    too_wide = Program.chain((readout(127, 128),), InputFormat(128, 0, largest + 1))
     assert fits_dense(fits) and not fits_dense(too_wide)
     with pytest.raises(
         ProgramError, match=r"layer 'readout': input synapses of neuron 0 .* 32 bits .*connections='batched'"

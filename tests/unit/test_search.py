@@ -63,7 +63,7 @@ def test_memory_by_hand() -> None:
         shifts={"K": 8},
         coefficient_bits=8,
     )
-    program = Program((layer,), InputFormat(3), Decision("spike_count"))
+    program = Program.chain((layer,), InputFormat(3), Decision("spike_count"))
     found = memory(program, {"u/readout": 1023}, 2)
     assert found.synapses == 6 * 4 + 4 * 3
     assert found.parameters == 2 * 8 + 10 + 2 * 4  # A for each neuron, TH once, bias -5 to 4 in 4 bits
@@ -83,7 +83,7 @@ def test_values_that_are_all_zero_cost_nothing_and_signs_cost_one_bit() -> None:
             {"A": np.array([0, 0], np.int32)},
             {"K": 12},
         )
-        return memory(Program((layer,), InputFormat(1)), {"u/readout": 0}, 0).parameters
+        return memory(Program.chain((layer,), InputFormat(1)), {"u/readout": 0}, 0).parameters
 
     assert [bits(b) for b in ([0, 0], [3, 3], [3, 4], [-4, 3], [-5, 3])] == [0, 2, 6, 6, 8]
 

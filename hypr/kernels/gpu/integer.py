@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hardware.chain import Layer
 from hardware.inputs import check_inputs, check_state
-from hardware.program import Layer, Program
+from hardware.program import Program
 from hardware.trace import NetworkState, Trace, recorded_states
 from hypr.integer.engine import IntegerLayer
 from hypr.kernels.gpu.integer_scan import ALIF, BRF, CUBA_LIF, LI, LIF, SE_ADLIF, integer_scan
