@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
 from hypr.cli.output import json_option, note, show, table
+from hypr.errors import HyprError
 
 
 @click.command("import")
@@ -50,6 +52,7 @@ def import_verb(
       hypr import braille.nir --preset nir-paper-braille --calibration inputs.npz --out bundles/braille
       hypr import net.nir --preset norse --dt 0.001 --state-fraction-bits 12 --out bundles/net
     """
+    from export.bundle.manifest import network_of
     from hypr.deployment.arrays import read_inputs
     from hypr.deployment.deploy import import_nir
 
@@ -59,20 +62,25 @@ def import_verb(
     if synaptic_bias is not None:
         settings["synaptic_bias"] = synaptic_bias
     values = None if calibration is None else read_inputs(calibration)
+    if isinstance(values, Mapping):
+        raise HyprError(
+            f"{calibration}: holds several inputs; a network from NIR is calibrated with input_spikes alone"
+        )
     bundle = import_nir(file, out, preset, conventions, values, overwrite=overwrite, **settings)
     manifest = bundle.manifest
     answer = {
         "bundle": out,
         "program_sha256": manifest["program_sha256"],
-        "layers": manifest["layers"],
+        **network_of(manifest),
         "reading": manifest.get("reading"),
         "decision": manifest["decision"],
         "files": manifest["files"],
     }
 
     def render() -> None:
-        rows = [(layer["name"], layer["model"], layer["size"]) for layer in manifest["layers"]]
-        table(f"Bundle {out}", ("layer", "model", "neurons"), rows, right=(2,))
+        ((kind, items),) = network_of(manifest).items()
+        rows = [(item["name"], item["model"], item["size"]) for item in items]
+        table(f"Bundle {out}", (kind.removesuffix("s"), "model", "neurons"), rows, right=(2,))
         note(f"next: hypr verify {out} --inputs FILE.npz")
 
     show(answer, as_json, render)
