@@ -80,7 +80,17 @@ class Description:
         results = _sizes(graph.output)
         if set(found) != set(inputs) or set(results) != {"output", *self.handed_on}:
             raise ExportError("the metadata of the ONNX graph does not fit its outputs; export the network again")
+        for name, item in self.input_tensors.items():
+            if found[name] != (element_of(item), item.size):
+                raise ExportError("the metadata of the ONNX graph does not fit its inputs; export the network again")
+        if any(value.size not in (1, results[name][1]) for name, value in self.initial.items()):
+            raise ExportError("the metadata of the ONNX graph does not fit its states; export the network again")
         return {**found, **results}
+
+
+def element_of(item: Input) -> int:
+    """Element type of an input's tensor."""
+    return UINT8 if item.low >= 0 and item.high <= 255 else INT32
 
 
 def input_tensor(name: str, count: int) -> str:
@@ -172,12 +182,15 @@ def _short(value: np.ndarray) -> Any:
 
 
 def _inputs(properties: Mapping[str, str]) -> tuple[Input, ...]:
+    single = json.loads(properties["hypr.input"]) if "hypr.input" in properties else None
     if "hypr.inputs" in properties:
         items = json.loads(properties["hypr.inputs"])
     else:  # version 0.1: one input without a name
         items = [{"name": "input", **json.loads(properties["hypr.input"])}]
     inputs = tuple(Input(item["name"], item["size"], item["low"], item["high"]) for item in items)
     if not inputs or len({item.name for item in inputs}) != len(inputs):
+        raise ValueError
+    if single is not None and [{"name": items[0]["name"], **single}] != items:
         raise ValueError
     return inputs
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from export.onnx import description, synapses
 from export.onnx.builder import BOOL, INT32, INT64, UINT8, GraphBuilder, Value
-from export.onnx.description import HISTORY, input_tensor
+from export.onnx.description import HISTORY, element_of, input_tensor
 from export.onnx.forms import Recurrence, Tensor
 from export.onnx.neurons import STEPS, Arithmetic, Current
 from hardware.populations import Input, Population, Projection
@@ -28,7 +28,7 @@ def recurrence(program: Program) -> Recurrence:
         carried.update(_carried(population))
     out = program.output
     return Recurrence(
-        inputs={name: Tensor(_element(item), item.size, doc=_input_doc(item)) for name, item in inputs.items()},
+        inputs={name: Tensor(element_of(item), item.size, doc=_input_doc(item)) for name, item in inputs.items()},
         output=Tensor(UINT8 if out.spec.spiking else INT32, out.size, doc=f"output: {output_key(program)}"),
         carried=carried,
         histories=_histories(program, tuple(carried)),
@@ -57,17 +57,13 @@ def _carried(population: Population) -> dict[str, Tensor]:
 
 def _histories(program: Program, trace: tuple[str, ...]) -> dict[str, Tensor]:
     """What delays need besides the spikes of the step before."""
-    elements = {item.name: _element(item) for item in program.inputs}
+    elements = {item.name: element_of(item) for item in program.inputs}
     return {
         HISTORY + name: Tensor(
             elements.get(name, UINT8), program.sizes[name], steps, doc=f"last {steps} steps of '{name}', oldest first"
         )
         for name, steps in description.history_tensors(program.history, trace).items()
     }
-
-
-def _element(item: Input) -> int:
-    return UINT8 if item.low >= 0 and item.high <= 255 else INT32
 
 
 def _input_doc(item: Input) -> str:
