@@ -15,8 +15,8 @@ import numpy as np
 from onnx import GraphProto, ModelProto, TensorProto, checker, helper
 
 from export.errors import ExportError
+from export.files import own_version
 from export.onnx.builder import GraphBuilder, Value
-from export.version import own_version
 
 OPSET = 21
 IR_VERSION = 10

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from export.errors import ExportError
-from export.files import write_atomically
+from export.files import own_version, write_atomically
 from export.verification.verify import PairResult, VerificationResult, describe
-from export.version import own_version
 
 FORMAT = "hypr-certificate"
 FORMAT_VERSION = 1
