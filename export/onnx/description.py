@@ -83,7 +83,10 @@ class Description:
         for name, item in self.input_tensors.items():
             if found[name] != (element_of(item), item.size):
                 raise ExportError("the metadata of the ONNX graph does not fit its inputs; export the network again")
-        if any(value.size not in (1, results[name][1]) for name, value in self.initial.items()):
+        depths = {item.name: item.type.tensor_type.shape.dim[0].dim_value for item in graph.output}
+        wrong = [value.size not in (1, results[name][1]) for name, value in self.initial.items()]
+        wrong += [depths[HISTORY + name] != steps for name, steps in self.histories.items()]
+        if any(wrong):
             raise ExportError("the metadata of the ONNX graph does not fit its states; export the network again")
         return {**found, **results}
 

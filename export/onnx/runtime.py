@@ -127,7 +127,7 @@ class OnnxNetwork:
         named = inputs if isinstance(inputs, Mapping) else {self.about.inputs[0].name: inputs}
         feed = self._feed(named)
         feed.update({forms.PREVIOUS + name: self._as_stored(forms.PREVIOUS + name, previous[name]) for name in names})
-        return _call(self.session, ["output", *names], feed)
+        return self._call(self.session, feed)
 
     @cached_property
     def _sizes(self) -> dict[str, tuple[int, int]]:
@@ -156,13 +156,27 @@ class OnnxNetwork:
 
     def _call_scan(self, given: Values, before: Values | None, chosen: slice) -> dict[str, np.ndarray]:
         feed = self._feed(given)
-        names = ["output", *self.about.handed_on]
         if before is None:
-            return _call(self.session, names, feed)
+            return self._call(self.session, feed)
         for name, value in before.items():
             part = value[:, chosen] if name.startswith(HISTORY) else value[chosen]
             feed[forms.START + name] = self._as_stored(name, part)
-        return _call(self._resumable, names, feed)
+        return self._call(self._resumable, feed)
+
+    def _call(self, session: onnxruntime.InferenceSession, feed: Values) -> dict[str, np.ndarray]:
+        """All outputs, with the shapes that they must have: nothing of a foreign graph is taken on trust."""
+        names = ["output", *self.about.handed_on]
+        try:
+            found = dict(zip(names, session.run(names, feed), strict=True))
+        except Exception as error:
+            raise ExportError(f"ONNX Runtime failed ({first_line(error)}); export the network again") from None
+        lead = next(iter(feed.values())).shape[:-1]  # of the first input
+        for name, value in found.items():
+            source = name.removeprefix(HISTORY)
+            rows = lead if source == name else (self.about.histories[source], lead[-1])
+            if value.shape != (*rows, self._sizes[name][1]):
+                raise ExportError(f"the ONNX graph returns '{name}' of shape {value.shape}; export the network again")
+        return found
 
     def _loop(
         self, given: Values, wanted: list[str], before: Values | None
@@ -214,19 +228,12 @@ def run(
 def _session(graph: onnx.ModelProto, threads: int) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.log_severity_level = 3  # errors only
+    options.log_severity_level = 4  # errors are raised, and reach the user as one line
     try:
         return onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception as error:
         reason = first_line(error)
         raise ExportError(f"ONNX Runtime refuses the graph ({reason}); export the network again") from None
-
-
-def _call(session: onnxruntime.InferenceSession, names: list[str], feed: Values) -> dict[str, np.ndarray]:
-    try:
-        return dict(zip(names, session.run(names, feed), strict=True))
-    except Exception as error:
-        raise ExportError(f"ONNX Runtime failed ({first_line(error)}); export the network again") from None
 
 
 def _histories(found: Values) -> dict[str, np.ndarray]:

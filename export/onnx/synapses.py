@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from export.errors import UnsupportedError
 from export.onnx.builder import DOUBLE, INT64, UINT8, GraphBuilder, Value
 from hardware.currents import mantissa_bound
 from hardware.populations import Projection
@@ -59,11 +60,19 @@ def digits_for(low: int, high: int, row_sum: int) -> Digits:
     """The fewest digits that hold ``low`` to ``high``, narrow enough for 32-bit sums.
 
     Args:
-        row_sum: largest sum of |mantissas| over a row; below 2^30.
+        row_sum: largest sum of |mantissas| over a row.
+
+    Raises:
+        UnsupportedError: the row is too long for digits of two bits.
     """
     bits = MAX_INTEGER_OPERAND.bit_length()
-    while bits > 2 and row_sum * (2**bits - 1) > MAX_INT32:
+    while row_sum * (2**bits - 1) > MAX_INT32:
         bits -= 1
+    if bits < 2:
+        raise UnsupportedError(
+            f"synapses whose mantissas add up to {row_sum} in a row (limit {MAX_INT32 // 3}) have no exact ONNX graph "
+            "for graded payloads; cut the population that sends into several"
+        )
     zero = 2 ** (bits - 1) if low < 0 else 0
     count = 1
     while True:

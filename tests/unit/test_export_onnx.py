@@ -11,8 +11,8 @@ from onnx import TensorProto, helper
 
 from export.errors import ExportError
 from export.onnx import runtime
-from export.onnx.synapses import MAX_INTEGER_OPERAND
 from export.onnx.runtime import OnnxNetwork, export_onnx, load, model, run
+from export.onnx.synapses import MAX_INTEGER_OPERAND
 from hardware import InputError, InputFormat, Layer, Program, Synapses, content_hash, reference
 from hardware.models import MODELS, STATE_MAX
 from hardware.random_programs import random_inputs, random_program
