@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from hardware.start_steps import NoSchedule, start_steps
 from hardware.trace import NetworkState, Trace
 from tests.end_to_end.lava_support import assert_same, runtime_python
 from tests.graph_cases import GraphCase, load_cases
-from tests.loihi1_cases import Loihi1Case, load_loihi1
+from tests.loihi_traces import load_trace
 from tests.paths import golden_folder
 
 SEED = 22
@@ -69,20 +70,21 @@ def test_all_graphs_with_traces_of_independent_emulators_are_equal(connections):
 
 
 def test_traces_of_an_emulator_of_the_loihi_chip_are_equal_in_every_spike_and_membrane():
-    cases = load_loihi1(golden_folder("loihi1"), "graph")[:10] + load_loihi1(golden_folder("loihi1"), "chain")[:2]
-    compare_with_loihi1(cases)
+    folder = golden_folder("loihi1")
+    compare_with_loihi1(sorted(folder.glob("graph*.npz"))[:10] + sorted(folder.glob("chain*.npz"))[:2])
 
 
 @pytest.mark.slow
 def test_all_traces_of_an_emulator_of_the_loihi_chip_are_equal():
-    compare_with_loihi1(load_loihi1(golden_folder("loihi1"), ""))
+    compare_with_loihi1(sorted(golden_folder("loihi1").glob("*.npz")))
 
 
-def compare_with_loihi1(cases: list[Loihi1Case]) -> None:
-    tasks = [Task(case.program, case.inputs, "v", "dense") for case in cases]
-    for case, result in zip(cases, run_many(tasks), strict=True):
-        for key, value in case.expected.items():
-            assert np.array_equal(result.trace.arrays()[key], value), (case.name, key)
+def compare_with_loihi1(paths: list[Path]) -> None:
+    cases = [load_trace(path) for path in paths]
+    results = run_many([Task(program, inputs, "v", "dense") for program, inputs, _ in cases])
+    for path, (_, _, expected), result in zip(paths, cases, results, strict=True):
+        for key, value in expected.items():
+            assert np.array_equal(result.trace.arrays()[key], value), (path.stem, key)
 
 
 def random_tasks(rng: np.random.Generator, count: int) -> Iterator[Task]:
