@@ -83,7 +83,7 @@ def rest_steps(program: Program) -> int:
 
 
 def _cycle(raised_by: Mapping[str, Projection], member: str) -> list[Projection]:
-    """A cycle among the projections that raised their targets last; one lies behind a target that was raised too often."""
+    """A cycle among the projections that raised their targets last: one lies behind a target raised too often."""
     for _ in raised_by:
         member = raised_by[member].source
     cycle = [raised_by[member]]

@@ -1,8 +1,8 @@
 """Which Lava Process runs a population: Lava's own LIF wherever that is exact, one of this package's otherwise.
 
 ``cuba_lif`` is Lava's LIF (FP-3.5). ``lif`` with reset to zero is Lava's LIF whose current is forgotten at every step
-(du 4095), with dv = 4096 - A, vth = TH / 64 and the exponents of what comes in lowered by the 6 bits by which Lava's LIF
-shifts its input, wherever
+(du 4095), with dv = 4096 - A, vth = TH / 64 and the exponents of what comes in lowered by the 6 bits by which Lava
+shifts it, wherever
 
 * K is 12, TH a multiple of 64, every exponent into the population at least 6, and
 * the reachable ``|drive|`` of all its projections together is at most 2^23 - 1: beyond, Lava's u wraps while FP-3.4
@@ -108,7 +108,7 @@ def wide_biases(bias: np.ndarray) -> tuple[int, ...]:
 
 
 def bias_parts(bias: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mantissa and exponent as Lava's LIF takes them, int32 (N,) each, and bool (N,): the mantissa has more than 13 bits.
+    """Mantissa and exponent as Lava's LIF takes them, int32 (N,) each, and bool (N,): a mantissa of more than 13 bits.
 
     The smallest exponent that a chip's mantissa allows; 0 where none does, so that the value is exact in any case.
     """

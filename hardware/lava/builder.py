@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.run_conditions import RunSteps
-from lava.magma.core.run_configs import Loihi2SimCfg
 
 from hardware.inputs import Inputs, check_state, named_inputs
 from hardware.lava.network import Network, Trial
 from hardware.lava.processes.source import Source
 from hardware.lava.recorder import Recorder
 from hardware.lava.request import group_size
+from hardware.lava.run_config import run_config
 from hardware.lava.schedule import Schedule
 from hardware.lava.start import Start
 from hardware.lava.supervisor import Supervisor
@@ -94,9 +94,8 @@ class LavaNetwork:
                 gone by then.
         """
         last = max(self.recorders, key=lambda name: self.network.starts[name])
-        supervisor = Supervisor(
-            self.processes[0], Loihi2SimCfg(select_tag=self.network.arithmetic), self.recorders[last].progress
-        )
+        config = run_config(self.processes, self.network.arithmetic)
+        supervisor = Supervisor(self.processes[0], config, self.recorders[last].progress)
         started = time.perf_counter()
         supervisor.start()
         compiled = time.perf_counter()

@@ -45,8 +45,10 @@ class ConnectionProcess(AbstractProcess):
 
 
 class ConnectionModel(PyLoihiProcessModel):
-    """Base of the ProcessModels; subclasses implement :meth:`product`. What does not fit 32 bits is sent modulo 2^32, as
-    FP-2.1 allows."""
+    """Base of the ProcessModels; subclasses implement :meth:`product`.
+
+    What does not fit 32 bits is sent modulo 2^32, as FP-2.1 allows.
+    """
 
     s_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32)
     a_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=24)

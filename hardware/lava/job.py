@@ -91,9 +91,7 @@ def read_task(folder: Path) -> Task:
         arrays = {name: request[name] for name in request.files}
     how, state = json.loads(str(arrays.pop("how"))), _taken_state("initial", arrays)
     inputs = {name.removeprefix("input/"): array for name, array in arrays.items()}
-    return Task(
-        load(folder / "program.npz"), inputs, how["record"], how["connections"], how["arithmetic"], state
-    )
+    return Task(load(folder / "program.npz"), inputs, how["record"], how["connections"], how["arithmetic"], state)
 
 
 def write_result(folder: Path, result: TaskResult) -> None:

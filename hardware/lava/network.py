@@ -6,11 +6,11 @@ Needs Lava in the running interpreter (Python 3.10). The Processes have ports an
     source = RingBuffer(data=spikes)                        # (N_in, steps), a user's own source
     source.s_out.connect(network.inputs["input"])
     monitor.probe(network.populations["hidden0"].v, steps)
-    network.run(RunSteps(num_steps=steps + network.latency), Loihi2SimCfg(select_tag="fixed_pt"))
+    network.run(RunSteps(num_steps=steps + network.latency))
 
 Results of population p come ``network.starts[p]`` Lava steps late; until then it waits, holding its initial states
-without decay or bias, so that step t of the Program is Lava step ``t + starts[p] + 1`` (Lava counts from 1). Between two
-samples call :meth:`Network.reset`; the network may stop in any step.
+without decay or bias, so that step t of the Program is Lava step ``t + starts[p] + 1`` (Lava counts from 1). Between
+two samples call :meth:`Network.reset`; the network may stop in any step.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ from hardware.lava.processes.se_adlif import SEAdLIF
 from hardware.lava.processes.sparse import BatchedSparse
 from hardware.lava.processes.tie import Tie
 from hardware.lava.recorder import Recorder
-from hardware.lava.request import CONNECTIONS
+from hardware.lava.request import CONNECTIONS, check_arithmetic
+from hardware.lava.run_config import run_config
 from hardware.lava.schedule import Schedule
 from hardware.lava.start import Start
 from hardware.lava.synapses import check_fits_dense, dense_weights
@@ -51,7 +52,6 @@ from hardware.start_steps import line_steps, start_steps
 from hardware.synapses import Dense, Sparse
 
 NEURONS = {"brf": BRF, "li": LI, "se_adlif": SEAdLIF, "alif": ALIF, "lif": LeakyLIF}
-ARITHMETICS = ("fixed_pt", "floating_pt")
 
 
 @dataclass(frozen=True)
@@ -121,9 +121,14 @@ class Network:
         self.projections = {item.name: self._connect(item, steps[item.name]) for item in program.projections}
         self._tie()
 
-    def run(self, condition: AbstractRunCondition, run_cfg: RunConfig) -> None:
-        """Run everything that is connected; the same as ``run`` of any of the Processes."""
-        self._first().run(condition=condition, run_cfg=run_cfg)
+    def run(self, condition: AbstractRunCondition, run_cfg: RunConfig | None = None) -> None:
+        """Run everything that is connected; the same as ``run`` of any of the Processes.
+
+        Args:
+            run_cfg: Lava's configuration with this network's arithmetic by default.
+        """
+        config = run_cfg or run_config(self.processes, self.arithmetic)
+        self._first().run(condition=condition, run_cfg=config)
 
     def reset(self) -> None:
         """Back to the state before the first step, between two runs: initial states, no spikes, nothing on its way."""
@@ -199,7 +204,7 @@ class Network:
         return projection.exponent - (INPUT_SHIFT if target.model == "lif" else 0)
 
     def _connect(self, projection: Projection, steps: int) -> Any:
-        arguments = {"exponent": self._exponent(projection), "name": projection.name}
+        arguments: dict[str, Any] = {"exponent": self._exponent(projection), "name": projection.name}
         if isinstance(projection.synapses, Dense) and self.connections == "dense":
             connection = self._add(self._lava_dense(projection, **arguments))
             entry = self._delayed(connection, steps - 1, projection)
@@ -268,8 +273,7 @@ class Network:
 def _check(program: Program, connections: str, batch: int | None, arithmetic: str) -> None:
     if connections not in CONNECTIONS:
         raise InputError(f"connections must be one of {', '.join(CONNECTIONS)}, got {connections!r}")
-    if arithmetic not in ARITHMETICS:
-        raise InputError(f"arithmetic must be one of {', '.join(ARITHMETICS)}, got {arithmetic!r}")
+    check_arithmetic(arithmetic)
     if connections == "dense":
         if batch is not None:
             raise InputError("Lava's own Dense takes one sample at a time; use connections='batched' with a batch")

@@ -9,6 +9,9 @@ from hardware.program import Program
 CONNECTIONS = ("dense", "batched")
 """Lava's own Dense, one sample at a time; or this package's connections for several samples at once."""
 
+ARITHMETICS = ("fixed_pt", "floating_pt")
+"""The integers of the contract; or the same equations and parameters in real arithmetic."""
+
 DENSE_SAMPLE_STEPS = 24_000
 """``auto`` gives Lava's own Dense as many samples as fit into this many steps (some 20 s on two cores), or one."""
 
@@ -20,6 +23,12 @@ CHANNEL_SIZE = 8
 
 CHANNEL_BYTES = 2**25
 """Shared memory for all channels of a network with batched connections; containers often have 64 MiB in all."""
+
+
+def check_arithmetic(arithmetic: str) -> None:
+    """Raises InputError for an unknown one."""
+    if arithmetic not in ARITHMETICS:
+        raise InputError(f"arithmetic must be one of {', '.join(ARITHMETICS)}, got {arithmetic!r}")
 
 
 class LavaError(HardwareError):

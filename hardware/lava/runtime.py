@@ -20,7 +20,7 @@ from hardware.lava import job
 from hardware.lava.job import Task, TaskResult
 from hardware.lava.paths import python_path
 from hardware.lava.process_group import end_group, mapped_segments
-from hardware.lava.request import LavaError, dense_samples
+from hardware.lava.request import LavaError, check_arithmetic, dense_samples
 from hardware.lava.synapses import check_fits_dense
 from hardware.program import Program
 from hardware.start_steps import start_steps
@@ -57,8 +57,9 @@ def run(
         inputs: integers (T, B, N_in) within the Program's input ranges, by name where there are several inputs.
         record: states to keep: names (``"u"``: of every population that has it), ``"u/hidden0"``, or ``"all"``.
         connections: ``"dense"``: Lava's own Dense for all dense synapses, one sample after another (about 0.7 ms per
-            step and sample); ``"batched"``: connection Processes for up to 64 samples at once; a number: that many of the
-            first samples through Lava's own Dense and the rest batched; ``"auto"``: as many as fit into 24,000 steps.
+            step and sample); ``"batched"``: connection Processes for up to 64 samples at once; a number: that many of
+            the first samples through Lava's own Dense and the rest batched; ``"auto"``: as many as fit into 24,000
+            steps.
             ``Trace.engine`` says what was used, for example ``lava[dense 18, batched 123]``.
         arithmetic: ``"fixed_pt"``, the integers of the contract, or ``"floating_pt"``, the same equations in real
             arithmetic.
@@ -103,6 +104,7 @@ def run_many(
 def check_task(task: Task) -> None:
     """What the worker would refuse is refused here, as the caller's own error."""
     steps, samples, _ = next(iter(named_inputs(task.program, task.inputs).values())).shape
+    check_arithmetic(task.arithmetic)
     recorded_states(task.program, task.record)
     check_state(task.program, task.initial_state, samples)
     start_steps(task.program)

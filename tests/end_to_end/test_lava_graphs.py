@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hardware import Dense, Input, Population, Program, Projection
+from hardware import Convolution, Dense, Input, Population, Program, Projection, Sparse
 from hardware.emulator import emulate
 from hardware.lava import runtime
 from hardware.lava.job import Task
@@ -22,6 +22,7 @@ from hardware.random_programs import random_inputs, random_state
 from hardware.start_steps import NoSchedule, start_steps
 from hardware.trace import NetworkState, Trace
 from tests.end_to_end.lava_support import assert_same, runtime_python
+from tests.end_to_end.test_lava_failures import in_runtime
 from tests.graph_cases import GraphCase, load_cases
 from tests.loihi_traces import load_trace
 from tests.paths import golden_folder
@@ -181,3 +182,31 @@ def test_parts_that_nothing_joins_and_inputs_that_nobody_hears_run_too():
     rng = np.random.default_rng(SEED)
     tasks = [Task(program, random_inputs(rng, program, T=20, B=2), "all", c) for c in ("dense", "batched")]
     compare_with_emulator(tasks, SEED)
+
+
+def test_wrong_rests_holds_and_lines_are_noticed(python):
+    """Batched connections run the three samples in one round, which no rest precedes."""
+    lines = dict(line.rsplit(": ", 1) for line in in_runtime(python, "mutants").splitlines())
+    for connections in ("dense", "batched"):
+        assert int(lines[f"nothing, {connections}"]) == 0
+        assert int(lines[f"a held population decays, {connections}"]) > 0
+        assert int(lines[f"a line is a step longer, {connections}"]) > 0
+    assert int(lines["one step fewer of rest, dense"]) > 0
+    assert int(lines["spikes survive the rest, dense"]) > 0
+
+
+def test_a_large_sparse_and_a_large_convolutional_projection_are_never_made_dense():
+    """As float64 the sparse matrix alone would have 28 GB, the convolution's 5 GB."""
+    rng, n = np.random.default_rng(SEED), 60_000
+    target, source = rng.integers(0, n, 200_000), rng.integers(0, n, 200_000)
+    sparse = Sparse.from_coo(target, source, rng.integers(-9, 10, 200_000), (n, n))
+    picture = Convolution.of(rng.integers(-9, 10, (2, 1, 3, 3)).astype(np.int8), (1, 100, 120), padding=(1, 1))
+    one, many = np.ones(n, np.int32), np.ones(24_000, np.int32)
+    populations = (
+        Population("many", n, "lif", 2 * one, {"A": 4000 * one, "TH": 9 * one}, {"K": 12}),
+        Population("picture", (2, 100, 120), "lif", 0 * many, {"A": 4000 * many, "TH": 9 * many}, {"K": 12}),  # type: ignore[arg-type]
+    )
+    projections = (Projection("own", "many", "many", sparse, 0, 1), Projection("seen", "in", "picture", picture))
+    program = Program((Input("in", (1, 100, 120)),), populations, projections, ("many",))  # type: ignore[arg-type]
+    task = Task(program, random_inputs(rng, program, T=12, B=2), "all", "batched")
+    compare_with_emulator([task], SEED)

@@ -45,10 +45,9 @@ def test_a_resting_process_knows_what_comes_next_and_when(steps, rounds, group, 
     times = Schedule(1, steps, rounds, group, rest=3, lead=lead)
     for s in range(1, times.last_step + 9):
         if times.place(s) is None:
-            found = times.before(s)
-            following = [(n - s, times.place(n)) for n in range(s, times.last_step + 1) if times.place(n) is not None]
+            following = [(n - s, place) for n in range(s, times.last_step + 1) if (place := times.place(n))]
             if not following:
-                assert found is None
+                assert times.before(s) is None
             else:
                 ago, (step, first) = following[0]
-                assert step == 0 and found == (ago, first)
+                assert step == 0 and times.before(s) == (ago, first)

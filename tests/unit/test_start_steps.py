@@ -15,9 +15,7 @@ from hardware.start_steps import NoSchedule, line_steps, rest_steps, start_steps
 def graph(edges: list[tuple[str, str, int]], count: int) -> Program:
     """``count`` neurons p0, p1, ... after one input, joined by (source, target, delay)."""
     one = np.ones(1, np.int32)
-    populations = tuple(
-        Population(f"p{i}", 1, "lif", 0 * one, {"A": one, "TH": one}, {"K": 12}) for i in range(count)
-    )
+    populations = tuple(Population(f"p{i}", 1, "lif", 0 * one, {"A": one, "TH": one}, {"K": 12}) for i in range(count))
     weight = Dense(np.ones((1, 1), np.int8))
     projections = tuple(
         Projection(f"e{index}", source, target, weight, 0, delay) for index, (source, target, delay) in enumerate(edges)

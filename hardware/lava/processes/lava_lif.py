@@ -1,7 +1,7 @@
 """Lava's own LIF Process with Lava's own arithmetic (FP-3.5), for every population that it computes exactly.
 
-Process and ProcessModels derive from Lava's and call its ``run_spk`` unchanged; what is added around it is waiting, rest
-between rounds and the trace.
+Process and ProcessModels derive from Lava's and call its ``run_spk`` unchanged; what is added around it is waiting,
+rest between rounds and the trace.
 """
 
 from __future__ import annotations
