@@ -143,6 +143,9 @@ def _check_edge(graph: nir.NIRGraph, a: str, b: str, prefix: str) -> None:
     sent, expected = (declared_shape(graph.nodes[end], side) for end, side in ((a, "output"), (b, "input")))
     if sent is None or expected is None or sent == expected or 1 in (size_of(sent), size_of(expected)):
         return
+    pictured = isinstance(graph.nodes[b], (nir.Conv1d, nir.Conv2d)) and len(sent) == 1
+    if pictured and size_of(sent) == size_of(expected):  # a flat neuron that a convolution takes as a picture
+        return
     ends = (isinstance(graph.nodes[a], nir.Input), isinstance(graph.nodes[b], nir.Output))
     if ends[0] and without_leading(sent, expected) or ends[1] and without_leading(expected, sent):
         return

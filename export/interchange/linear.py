@@ -12,7 +12,7 @@ import nir
 import numpy as np
 
 from export.errors import GraphError, UnsupportedError
-from export.interchange.weights import ConvolutionWeights, DenseWeights, Weights, diagonal
+from export.interchange.weights import ConvolutionWeights, DenseWeights, SparseWeights, Weights, diagonal
 from hardware.synapses import Pair
 
 Shape = tuple[int, ...]
@@ -56,7 +56,10 @@ def linear_map(node: nir.NIRNode, shape: Shape, name: str) -> LinearMap:
     bias = None
     if isinstance(node, nir.Affine):
         bias = np.broadcast_to(np.asarray(node.bias, np.float64).reshape(-1), matrix.shape[:1])
-    return LinearMap(DenseWeights(matrix), bias, matrix.shape[:1])
+    weights: Weights = DenseWeights(matrix)
+    if (node.metadata or {}).get("connectivity") == "sparse":  # a file of ours: zeros are synapses that are not there
+        weights = SparseWeights(*weights.coo(), weights.shape)
+    return LinearMap(weights, bias, matrix.shape[:1])
 
 
 def size_of(shape: Shape) -> int:
