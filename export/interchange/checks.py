@@ -147,7 +147,7 @@ def _check_edge(graph: nir.NIRGraph, a: str, b: str, prefix: str) -> None:
     if pictured and size_of(sent) == size_of(expected):  # a flat neuron that a convolution takes as a picture
         return
     ends = (isinstance(graph.nodes[a], nir.Input), isinstance(graph.nodes[b], nir.Output))
-    if ends[0] and without_leading(sent, expected) or ends[1] and without_leading(expected, sent):
+    if (ends[0] and without_leading(sent, expected)) or (ends[1] and without_leading(expected, sent)):
         return
     raise GraphError(
         f"edge ('{prefix}{a}', '{prefix}{b}'): '{prefix}{a}' sends {sent} values and '{prefix}{b}' takes {expected}; "

@@ -6,9 +6,11 @@ allow it; everything else is worked out synapse by synapse.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
-from export.interchange.weights import ConvolutionWeights, DenseWeights, SparseWeights, Weights, matrix_of
+from export.interchange.weights import ConvolutionWeights, Coo, DenseWeights, SparseWeights, Weights, matrix_of
 from hardware.synapses import Pair
 
 _DENSE_SHARE = 5
@@ -35,10 +37,15 @@ def add(a: Weights, b: Weights) -> Weights | None:
     if isinstance(a, DenseWeights) and isinstance(b, DenseWeights):
         return DenseWeights(a.matrix + b.matrix)
     if isinstance(a, SparseWeights) and isinstance(b, SparseWeights):
-        return SparseWeights.of(tuple(np.concatenate(pair) for pair in zip(a.coo(), b.coo(), strict=True)), a.shape)
+        return SparseWeights.of(_joined(a.coo(), b.coo()), a.shape)
     if {a.kind, b.kind} == {"dense", "sparse"}:
         return DenseWeights(matrix_of(a) + matrix_of(b))
     return None
+
+
+def _joined(a: Coo, b: Coo) -> Coo:
+    target, source, values = (np.concatenate(pair) for pair in zip(a, b, strict=True))
+    return target, source, values
 
 
 def compact(weights: Weights) -> Weights:
@@ -126,13 +133,15 @@ def _edges_agree(first: ConvolutionWeights, second: ConvolutionWeights, axis: in
     the first picture: both are 0 then."""
     length, middle = first.in_shape[1 + axis], first.out_shape[1 + axis]
     out, taps = second.out_shape[1 + axis], second.kernel.shape[2 + axis]
-    reads = np.arange(out)[:, None] * second.stride[axis] - second.padding[axis] + np.arange(taps) * second.dilation[axis]
+    reads = (
+        np.arange(out)[:, None] * second.stride[axis] - second.padding[axis] + np.arange(taps) * second.dilation[axis]
+    )
     outside = np.unique(reads[(reads < 0) | (reads >= middle)])
     origin = outside[:, None] * first.stride[axis] - first.padding[axis]
     origin = origin + np.arange(first.kernel.shape[2 + axis]) * first.dilation[axis]
     return not np.any((origin >= 0) & (origin < length))
 
 
-def _pair(values: object) -> Pair:
-    a, b = values  # type: ignore[misc]
-    return int(a), int(b)
+def _pair(values: Iterable[int]) -> Pair:
+    first, second = values
+    return int(first), int(second)

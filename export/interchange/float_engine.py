@@ -72,9 +72,9 @@ def named_inputs(network: StepNetwork, inputs: Inputs) -> dict[str, np.ndarray]:
             names = ", ".join(item.name for item in network.inputs)
             raise ExportError(f"the network has several inputs; give an array for each of {names}")
         return {network.inputs[0].name: _check_input(network.inputs[0], inputs, "inputs")}
-    names = [item.name for item in network.inputs]
-    if sorted(map(str, inputs)) != sorted(names):
-        raise ExportError(f"inputs are given for {', '.join(map(str, inputs))}; the network's are {', '.join(names)}")
+    known = [item.name for item in network.inputs]
+    if sorted(map(str, inputs)) != sorted(known):
+        raise ExportError(f"inputs are given for {', '.join(map(str, inputs))}; the network's are {', '.join(known)}")
     found = {item.name: _check_input(item, inputs[item.name], f"inputs '{item.name}'") for item in network.inputs}
     if len({value.shape[:2] for value in found.values()}) > 1:
         listed = ", ".join(f"{name} {value.shape}" for name, value in found.items())

@@ -1,7 +1,7 @@
 """Trained network -> NIR graph -> file, and back.
 
-Every layer of a chain becomes ``<name>.synapses`` (Affine, or Linear without bias), ``<name>`` (the neuron) and, where it is
-recurrent, a cycle through ``<name>.recurrent`` (Linear), which delivers the spikes of the previous step. A
+Every layer of a chain becomes ``<name>.synapses`` (Affine, or Linear without bias), ``<name>`` (the neuron) and, where
+it is recurrent, a cycle through ``<name>.recurrent`` (Linear), which delivers the spikes of the previous step. A
 power-of-two ``input_scale`` becomes a Scale node. LIF, CubaLIF and LI are NIR's own nodes, to be read with the
 explicit Euler scheme; BRF, SE-adLIF and ALIF are the extension nodes of :mod:`export.interchange.nodes`. What NIR
 cannot express (dt, scheme, reset, delay of recurrence, input integers, decision) stands in the metadata of the graph
@@ -19,6 +19,7 @@ import numpy as np
 
 from export.errors import ExportError, GraphError
 from export.files import write_atomically
+from export.interchange.canonical import canonical
 from export.interchange.checks import check_graph, scan_file
 from export.interchange.source import network_arrays
 from export.interchange.steps import from_arrays
@@ -40,29 +41,6 @@ def to_nir(network: Any, dt: float = 1e-3) -> nir.NIRGraph:
     if not np.isfinite(dt) or dt <= 0:
         raise ExportError(f"dt is {dt}; it must be a positive number of seconds per step")
     return steps_to_nir(from_arrays(network_arrays(network), float(dt)))
-
-
-def canonical(graph: nir.NIRGraph) -> nir.NIRGraph:
-    """The same graph with its nodes in order of evaluation from the input and its edges sorted accordingly (files
-    return them by name)."""
-    following: dict[str, list[str]] = {name: [] for name in graph.nodes}
-    for a, b in graph.edges:
-        if a in following:
-            following[a].append(b)
-    order: list[str] = []
-    queue = sorted(name for name, node in graph.nodes.items() if isinstance(node, nir.Input)) or sorted(graph.nodes)
-    while queue:
-        name = queue.pop(0)
-        if name in order or name not in graph.nodes:
-            continue
-        order.append(name)
-        queue += sorted(following[name], key=lambda n: (isinstance(graph.nodes.get(n), nir.Output), n))
-    order += sorted(set(graph.nodes) - set(order))
-    place = {name: i for i, name in enumerate(order)}
-    edges = sorted(graph.edges, key=lambda edge: (place.get(edge[0], -1), place.get(edge[1], -1)))
-    return nir.NIRGraph(
-        nodes={name: graph.nodes[name] for name in order}, edges=edges, metadata=dict(graph.metadata), type_check=False
-    )
 
 
 def write(graph: nir.NIRGraph, path: str | os.PathLike[str]) -> None:

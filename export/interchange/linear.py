@@ -145,7 +145,9 @@ def _padded(
     if given != "same":
         raise GraphError(f"node '{name}': padding is '{given}'; allowed are 'same', 'valid' and numbers")
     if stride != (1, 1):
-        raise UnsupportedError(f"node '{name}': padding 'same' with stride {stride} has no agreed meaning; give numbers")
+        raise UnsupportedError(
+            f"node '{name}': padding 'same' with stride {stride} has no agreed meaning; give numbers"
+        )
     padding = []
     for axis in range(2):
         total = dilation[axis] * (kernel.shape[2 + axis] - 1)

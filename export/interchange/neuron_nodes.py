@@ -1,5 +1,5 @@
-"""Populations as NIR neurons: LIF, CubaLIF and LI to be read with the explicit Euler scheme, our extension nodes for the
-others. The exact decays and gains stand in the node's metadata."""
+"""Populations as NIR neurons: LIF, CubaLIF and LI to be read with the explicit Euler scheme, our extension nodes for
+the others. The exact decays and gains stand in the node's metadata."""
 
 from __future__ import annotations
 

@@ -66,7 +66,9 @@ class Reading:
         for name, own in self.layers.items():
             unknown = [key for key in own if key not in OF_A_LAYER]
             if unknown:
-                raise ExportError(f"layer {name}: '{unknown[0]}' is no convention of one layer; {', '.join(OF_A_LAYER)} are")
+                raise ExportError(
+                    f"layer {name}: '{unknown[0]}' is no convention of one layer; {', '.join(OF_A_LAYER)} are"
+                )
             self.of_layer(name)
         if self.dt is not None and not (np.isfinite(self.dt) and self.dt > 0):
             raise ExportError(f"dt is {self.dt}; it must be a positive number of seconds")

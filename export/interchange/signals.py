@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import nir
@@ -235,5 +234,3 @@ def _rows(weights: Weights | None, chosen: np.ndarray, size: int) -> Weights:
     target, source, values = weights.coo()
     kept = mask[target] > 0
     return SparseWeights(target[kept], source[kept], values[kept], weights.shape)
-
-

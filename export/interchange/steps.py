@@ -166,8 +166,8 @@ class StepNetwork:
                 weights = DenseWeights(layer.recurrent_weight)
                 projections.append(StepProjection(back, layer.name, layer.name, weights, 1))
             below = layer.name
-        rule = {} if decision is None else {"decision": decision}
-        return cls((source,), tuple(populations), tuple(projections), (below,), dt, **rule)
+        rule = {"rule": "per_step", "ignore_first": 0} if decision is None else decision
+        return cls((source,), tuple(populations), tuple(projections), (below,), dt, rule)
 
     @property
     def is_chain(self) -> bool:
@@ -276,7 +276,8 @@ def ordered(
     populations: Sequence[StepPopulation], projections: Sequence[StepProjection], inputs: Sequence[StepInput]
 ) -> tuple[StepProjection, ...]:
     """Projections by target, source and delay, as they were among equals."""
-    place = {item.name: index for index, item in enumerate((*inputs, *populations))}
+    names = [item.name for item in inputs] + [item.name for item in populations]
+    place = {name: index for index, name in enumerate(names)}
     return tuple(sorted(projections, key=lambda p: (place[p.target], place[p.source], p.delay)))
 
 

@@ -149,7 +149,8 @@ def _stage(wiring: Wiring, name: str, signal: Signal, back: set[Edge]) -> Stage:
         for (source, delay, feedback), found in grouped.items()
         for weights in found
     )
-    bias, recurrent, late = np.zeros(size), np.zeros(size), {}
+    bias, recurrent = np.zeros(size), np.zeros(size)
+    late: dict[int, np.ndarray] = {}
     for constant in signal.constants:
         if constant.start:
             late[constant.start] = late.get(constant.start, np.zeros(size)) + constant.values
@@ -184,11 +185,11 @@ def _notes(
         more = [a for a, b in edges if b == name and a not in useful]
         useful.update(more)
         queue += more
-    notes += [f"neuron '{name}' leads to no output; it runs, but nothing reads it" for name in heard if name not in useful]
+    notes += [
+        f"neuron '{name}' leads to no output; it runs, but nothing reads it" for name in heard if name not in useful
+    ]
     read = {name for feeding in wiring.before.values() for name in feeding}
     for name in wiring.nodes:
         if name not in read and name not in (*wiring.outputs, *wiring.neurons, *wiring.wires):
             notes.append(f"node '{name}' feeds nothing; it is left out")
     return list(dict.fromkeys(notes))
-
-

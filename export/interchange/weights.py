@@ -160,7 +160,9 @@ class ConvolutionWeights:
         for start in range(0, values.shape[0], part):
             picture = self._padded(values[start : start + part].reshape(-1, *self.in_shape))
             for g in range(self.groups):
-                columns = self._columns(picture[:, g * per_group : (g + 1) * per_group]).reshape(-1, taps, self.positions)
+                columns = self._columns(picture[:, g * per_group : (g + 1) * per_group]).reshape(
+                    -1, taps, self.positions
+                )
                 out = slice(g * rows, (g + 1) * rows)
                 found = np.matmul(self.kernel[out].reshape(rows, taps), columns)
                 result[start : start + part, out] = found.reshape(-1, rows, *self.out_shape[1:])
@@ -182,9 +184,7 @@ class ConvolutionWeights:
             for b in range(kernel_width):
                 y, x = a * self.dilation[0], b * self.dilation[1]
                 rows = slice(y, y + (height - 1) * self.stride[0] + 1, self.stride[0])
-                columns[:, :, a, b] = picture[
-                    :, :, rows, x : x + (width - 1) * self.stride[1] + 1 : self.stride[1]
-                ]
+                columns[:, :, a, b] = picture[:, :, rows, x : x + (width - 1) * self.stride[1] + 1 : self.stride[1]]
         return columns
 
     def scaled(self, factor: np.ndarray) -> ConvolutionWeights | SparseWeights:

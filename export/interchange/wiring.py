@@ -80,9 +80,7 @@ def wiring_of(graph: nir.NIRGraph) -> Wiring:
     return wiring
 
 
-def _opened(
-    graph: nir.NIRGraph, prefix: str = ""
-) -> tuple[dict[str, nir.NIRNode], list[tuple[str, str]], set[str]]:
+def _opened(graph: nir.NIRGraph, prefix: str = "") -> tuple[dict[str, nir.NIRNode], list[tuple[str, str]], set[str]]:
     """Nodes, edges and the ends of nested graphs, which only pass on what they get."""
     nodes: dict[str, nir.NIRNode] = {}
     wires: set[str] = set()
@@ -161,8 +159,8 @@ def declared_shape(node: nir.NIRNode, side: str = "input") -> Shape | None:
 
 
 def without_leading(shape: Shape, expected: Shape) -> Shape | None:
-    """``shape`` without a leading dimension of batch or time that ``expected`` does not have; None where that is not the
-    difference. One such dimension may have any length, further ones only 1."""
+    """``shape`` without a leading dimension of batch or time that ``expected`` does not have; None where that is not
+    the difference. One such dimension may have any length, further ones only 1."""
     extra = len(shape) - len(expected)
     if extra < 0 or not expected or shape[extra:] != expected:
         return None

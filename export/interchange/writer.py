@@ -13,6 +13,7 @@ import nir
 import numpy as np
 
 from export.errors import ExportError
+from export.interchange.canonical import canonical
 from export.interchange.neuron_nodes import neuron_node
 from export.interchange.steps import StepNetwork, StepPopulation, StepProjection
 from export.interchange.time_constants import smallest_float_type
@@ -61,7 +62,8 @@ class _Writer:
             node = "output" if len(self.network.outputs) == 1 else f"output{index:03d}"
             self.nodes[node] = nir.Output(output_type={"output": np.array(self.shapes[name])})
             self.edges.append((name, node))
-        return nir.NIRGraph(nodes=self.nodes, edges=self.edges, metadata=self._metadata(), type_check=False)
+        graph = nir.NIRGraph(nodes=self.nodes, edges=self.edges, metadata=self._metadata(), type_check=False)
+        return canonical(graph)
 
     def _metadata(self) -> dict[str, Any]:
         network = self.network
@@ -151,13 +153,17 @@ def _placed_bias(
             return index, channels, population
     if "leak" not in population.parameters:
         raise ExportError(
-            f"layer {population.name}: a bias that differs within the channels of a convolution cannot be written as NIR "
-            f"for '{population.kind}'"
+            f"layer {population.name}: a bias that differs within the channels of a convolution cannot be written as "
+            f"NIR for '{population.kind}'"
         )
     leak = population.parameters["leak"] + bias * population.parameters["gain"]
     rest = {**population.parameters, "leak": leak}
-    return None, None, StepPopulation(
-        population.name, population.kind, np.zeros(population.size), rest, population.options, population.late_bias
+    return (
+        None,
+        None,
+        StepPopulation(
+            population.name, population.kind, np.zeros(population.size), rest, population.options, population.late_bias
+        ),
     )
 
 

@@ -24,7 +24,14 @@ from export.quantization.tensors import (
 )
 from hardware.models import STATE_MAX
 
-__all__ = ["MAX_CALIBRATION_SAMPLES", "best_exponent", "choose_formats", "few_samples", "largest_states", "squared_error"]
+__all__ = [
+    "MAX_CALIBRATION_SAMPLES",
+    "best_exponent",
+    "choose_formats",
+    "few_samples",
+    "largest_states",
+    "squared_error",
+]
 
 _MAX_CURRENT = 2**30
 """Worst-case current kept within half of the contract's limit (FP-2.7): rounding of weights may raise it."""

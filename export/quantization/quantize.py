@@ -10,7 +10,7 @@ from typing import Any
 import nir
 import numpy as np
 
-from export.errors import QuantizationError, UnsupportedError
+from export.errors import QuantizationError
 from export.interchange.discretise import Reading, discretise
 from export.interchange.steps import StepLayer, StepNetwork, StepPopulation, StepProjection
 from export.interchange.weights import DenseWeights

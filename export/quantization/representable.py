@@ -110,6 +110,4 @@ def _membrane_bias(population: StepPopulation, settings: QuantizationSettings) -
             f"{where}: a synaptic current that never decays has no steady state for its bias; remove the bias"
         )
     steady = p["mem_gain"] * p["syn_gain"] * p["b_syn"] / (1.0 - p["alpha_syn"])
-    return replace(
-        population, bias=population.bias + steady, parameters={**p, "b_syn": np.zeros(population.size)}
-    )
+    return replace(population, bias=population.bias + steady, parameters={**p, "b_syn": np.zeros(population.size)})

@@ -1,4 +1,5 @@
-"""State units and synaptic exponents from the weights: the scales with the least squared error, or that clip nothing."""
+"""State units and synaptic exponents from the weights: the scales with the least squared error, or that clip
+nothing."""
 
 from __future__ import annotations
 
@@ -19,6 +20,9 @@ steps."""
 
 _MAX_COARSENING = 4.0
 """With per-row scales a neuron's unit is at most this much coarser than the finest one its states allow."""
+
+_Fit = tuple[float, np.ndarray, tuple[int, ...]]
+"""Squared error, unit of each neuron, exponent of each projection."""
 
 _TRIED_TOGETHER = 2
 """So many projections of a population get their exponents together, more of them one after the other."""
@@ -87,19 +91,18 @@ def fitted_units(
     together = _Together(tables, bits, finest, clippings, shared)
     rows = [np.abs(table.values).max(axis=1) for table in tables]
     choices = [_exponents(row, limit, table.rows(finest)) for row, table in zip(rows, tables, strict=True)]
-    best: tuple[float, np.ndarray, tuple[int, ...]] | None = None
-    for exponents in _combinations(choices, lambda: best[2] if best is not None else ()):
+    best: list[_Fit] = []  # better ones, the last is the best so far
+    for exponents in _combinations(choices, best):
         need = np.zeros_like(finest)
         for table, row, exponent in zip(tables, rows, exponents, strict=True):
             need = np.maximum(need, table.neurons(row / (limit * 2.0**exponent)))
         unit, error = together.best_units(exponents, together.joined(need, np.max))
-        if best is None or error < best[0]:
-            best = (error, unit, exponents)
-    assert best is not None
-    return best[1], best[2]
+        if not best or error < best[-1][0]:
+            best.append((error, unit, exponents))
+    return best[-1][1], best[-1][2]
 
 
-def _combinations(choices: Sequence[Sequence[int]], best: Callable[[], tuple[int, ...]]) -> Iterator[tuple[int, ...]]:
+def _combinations(choices: Sequence[Sequence[int]], best: Sequence[_Fit]) -> Iterator[tuple[int, ...]]:
     """All combinations where there are few projections; else one projection after the other, the others at their best
     so far."""
     if len(choices) <= _TRIED_TOGETHER:
@@ -108,7 +111,7 @@ def _combinations(choices: Sequence[Sequence[int]], best: Callable[[], tuple[int
     yield tuple(options[-1] for options in choices)
     for index, options in enumerate(choices):
         for exponent in options[:-1]:
-            found = best()
+            found = best[-1][2]
             yield (*found[:index], exponent, *found[index + 1 :])
 
 

@@ -69,13 +69,3 @@ def restored_weights(synapses: Connections, exponent: int, unit: np.ndarray, fac
     by_channel = (unit[each, None, None, None], factor[each, None, None, None])
     kernel = s.kernel * 2.0**exponent * by_channel[0] / by_channel[1]
     return ConvolutionWeights(kernel, s.in_shape, s.out_shape, s.stride, s.padding, s.dilation, s.groups)
-
-
-def mantissas(synapses: Connections) -> np.ndarray:
-    """Stored mantissas, int8, in the shape of :meth:`export.interchange.weights.DenseWeights.table` for dense ones and
-    convolutions, (n,) for sparse ones."""
-    if isinstance(synapses, Convolution):
-        return synapses.kernel.reshape(synapses.kernel.shape[0], -1)
-    return synapses.weight
-
-
