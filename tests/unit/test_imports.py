@@ -32,7 +32,7 @@ def every_module(package: str) -> str:
     """A statement that imports every module of a package, but those for the interpreter that has Lava."""
     names = []
     for path in sorted((ROOT / package).rglob("*.py")):
-        if path.parent.name == "processes" or (path.parent.name == "lava" and path.name not in LAUNCHER):
+        if path.parent.name in ("processes", "examples") or (path.parent.name == "lava" and path.name not in LAUNCHER):
             continue
         parts = path.relative_to(ROOT).with_suffix("").parts
         names.append(".".join(parts[:-1] if parts[-1] == "__init__" else parts))
