@@ -83,7 +83,7 @@ def run_many(
         As :func:`run`.
     """
     for task in tasks:
-        _check(task)
+        check_task(task)
     python = python or python_path()
     with tempfile.TemporaryDirectory(prefix="hypr-lava-") as name:
         folder = Path(name)
@@ -96,7 +96,7 @@ def run_many(
         return [job.read_result(folder / f"task{index}") for index in range(len(tasks))]
 
 
-def _check(task: Task) -> None:
+def check_task(task: Task) -> None:
     """What the worker would refuse is refused here, as the caller's own error."""
     inputs = check_inputs(task.program, task.inputs)
     recorded_states(task.program, task.record)
