@@ -99,9 +99,7 @@ class IntegerModule(nn.Module):
         spikes = {name.partition("/")[2]: value for name, value in found.items() if name.startswith("spikes/")}
         return Recorded(found[output_key(self.program)], spikes, {key: found[key] for key in chosen}, end)
 
-    def step(
-        self, x: Tensor | Mapping[str, Tensor], state: State | None = None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def step(self, x: Tensor | Mapping[str, Tensor], state: State | None = None) -> tuple[Tensor, dict[str, Tensor]]:
         """One step, for streams.
 
         Args:
