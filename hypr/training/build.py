@@ -23,6 +23,7 @@ from hypr.training.runs import open_run
 if TYPE_CHECKING:
     from hypr.integer.stage import IntegerStage
 
+_MASKS = 2**32  # beside the numbers of epochs, from which seeds are derived too
 _NOT_OPTIONS = ("self", "n_in", "n", "generator", "mask", "recurrent_mask")
 
 
@@ -34,7 +35,8 @@ def build_network(config: Config, dataset: SequenceDataset) -> Network:
     """
     generator = torch.Generator().manual_seed(config.training.seed)
     seed = config.training.seed if config.network.mask_seed is None else config.network.mask_seed
-    masks = torch.Generator().manual_seed(seed)  # of its own: a density changes no weight that it leaves in its place
+    # Of its own: a density moves no weight that it keeps. Derived: the weights' numbers would keep the least ones.
+    masks = torch.Generator().manual_seed(derived_seed(seed, _MASKS))
     layers, width = [], dataset.channels
     for index, layer in enumerate(config.network.layers):
         layers.append(_layer(f"network.layers.{index}", layer, (width, layer.width), generator, masks))
@@ -51,6 +53,11 @@ def build_network(config: Config, dataset: SequenceDataset) -> Network:
     except HyprError as error:
         raise HyprError(str(error).replace("Network: ", "network: ")) from None
     return network.to(getattr(torch, config.dtype))
+
+
+def derived_seed(seed: int, number: int) -> int:
+    """A seed for one of several independent random sources of a run."""
+    return int(np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0] >> 1)
 
 
 def initial_network(config: Config, dataset: SequenceDataset) -> Network:
