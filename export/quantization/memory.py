@@ -9,15 +9,14 @@ import numpy as np
 
 from hardware.models import STATE_BITS
 from hardware.program import Program
-from hardware.synapses import Connections, Convolution, Sparse
+from hardware.synapses import Connections, Convolution, Dense
 
 FORMULA = (
-    "synapses: weight bits for each weight that is stored: every pair of neurons (dense), every element of a kernel "
-    "(convolution), every synapse (sparse), there with the bits of its source's number and for each row those of the "
-    "number of synapses; parameters: for each coefficient, threshold and bias the bits of its largest integer, for "
-    "each neuron, or once where all neurons of a population share the value; states: for each neuron and state the "
-    "bits of the largest calibrated integer, its sign and the headroom, at most 24; delays: for each channel or neuron "
-    "the bits of a value for each step that a delay needs, without the spikes of the step before"
+    "synapses: weight bits for each synapse of a matrix or element of a kernel; of sparse synapses also the number of "
+    "the source, and for each target where its row begins; parameters: for each coefficient, threshold and bias the "
+    "bits of its largest integer, for each neuron, or once where all neurons of a layer share the value; states: for "
+    "each neuron and state the bits of the largest calibrated integer, its sign and the headroom, at most 24, and for "
+    "each step of delay beyond the first the bits of every value that waits"
 )
 
 
@@ -28,22 +27,20 @@ class Memory:
     synapses: int
     parameters: int
     states: int
-    delays: int = 0
 
     @property
     def total(self) -> int:
-        return self.synapses + self.parameters + self.states + self.delays
+        return self.synapses + self.parameters + self.states
 
 
 def memory(program: Program, peaks: Mapping[str, int], headroom_bits: int) -> Memory:
     """Memory of a Program.
 
     Args:
-        peaks: ``"<state>/<population>"`` -> largest magnitude of that state on calibration inputs. Engines carry 24
-            bits for any state; these are the ones that it uses.
+        peaks: ``"<state>/<layer>"`` -> largest magnitude of that state on calibration inputs. Engines carry 24 bits for
+            any state; these are the ones that it uses.
         headroom_bits: kept free above a peak.
     """
-    synapses = sum(_synapses(projection.synapses) for projection in program.projections)
     parameters = states = 0
     for population in program.populations:
         for values in (*population.parameters.values(), population.bias):
@@ -51,26 +48,19 @@ def memory(program: Program, peaks: Mapping[str, int], headroom_bits: int) -> Me
         for state in population.spec.states:
             width = 1 + int(peaks[f"{state}/{population.name}"]).bit_length() + headroom_bits
             states += min(STATE_BITS, width) * population.size
-    return Memory(synapses, parameters, states, _delays(program))
+    for source, steps in program.history.items():
+        states += (steps - 1) * program.sizes[source] * _bits(np.array(program.ranges[source]))
+    return Memory(sum(_synapses(item.synapses) for item in program.projections), parameters, states)
 
 
 def _synapses(synapses: Connections) -> int:
-    if isinstance(synapses, Sparse):
-        count = int(synapses.weight.size)
-        source_bits = (synapses.shape[1] - 1).bit_length()
-        return (synapses.weight_bits + source_bits) * count + count.bit_length() * synapses.shape[0]
-    weights = synapses.kernel if isinstance(synapses, Convolution) else synapses.weight
-    return synapses.weight_bits * int(weights.size)
-
-
-def _delays(program: Program) -> int:
-    """Delay lines; the spikes of the step before are there anyway, they are what a neuron sends."""
-    inputs = {item.name for item in program.inputs}
-    bits = 0
-    for name, steps in program.history.items():
-        width = _bits(np.array(program.ranges[name])) if name in inputs else 1
-        bits += width * program.sizes[name] * (steps if name in inputs else steps - 1)
-    return bits
+    if isinstance(synapses, Convolution):
+        return synapses.weight_bits * synapses.kernel.size
+    if isinstance(synapses, Dense):
+        return synapses.weight_bits * synapses.weight.size
+    targets, sources = synapses.shape
+    each = synapses.weight_bits + (sources - 1).bit_length()
+    return each * synapses.weight.size + (targets + 1) * int(synapses.weight.size).bit_length()
 
 
 def _bits(values: np.ndarray) -> int:
