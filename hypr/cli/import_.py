@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
 from hypr.cli.output import json_option, note, show, table
-from hypr.errors import HyprError
 
 
 @click.command("import")
@@ -62,10 +60,6 @@ def import_verb(
     if synaptic_bias is not None:
         settings["synaptic_bias"] = synaptic_bias
     values = None if calibration is None else read_inputs(calibration)
-    if isinstance(values, Mapping):
-        raise HyprError(
-            f"{calibration}: holds several inputs; a network from NIR is calibrated with input_spikes alone"
-        )
     bundle = import_nir(file, out, preset, conventions, values, overwrite=overwrite, **settings)
     manifest = bundle.manifest
     answer = {
