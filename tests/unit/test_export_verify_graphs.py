@@ -210,9 +210,7 @@ def test_single_steps_of_the_registered_engines_agree_from_a_teachers_history() 
     program = loop()
     inputs = inputs_of(program, 9, 2)
     teacher = reference.run(program, inputs, "all")
-    middle = reference.run(
-        program, {name: value[:8] for name, value in named_inputs(program, inputs).items()}
-    ).final_state
+    middle = reference.run(program, {name: value[:8] for name, value in inputs.items()}).final_state
     assert middle is not None
     previous = {**middle.states, **{f"spikes/{name}": value for name, value in middle.spikes.items()}}
     previous.update({f"history/{name}": value for name, value in middle.history.items()})
