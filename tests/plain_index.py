@@ -3,8 +3,8 @@
     python -m tests.plain_index [3.11 3.12 ...]
 
 For each interpreter that is found, one throw-away environment, ``pip install --dry-run`` with ``constraints.txt`` and
-without what the machine's pip is told of local wheels; one line each, exit code 1 where one does not resolve. Nothing is
-installed. An index that offers metadata beside its wheels costs some megabytes, another one 1.5 GB for an interpreter.
+without what the machine's pip is told of local wheels; one line each, exit code 1 where one does not resolve. Nothing
+is installed. An index that offers metadata beside its wheels costs some megabytes, another one 1.5 GB each.
 """
 
 from __future__ import annotations
@@ -47,9 +47,10 @@ class Outcome:
 
 
 def find_python(wanted: str) -> Path | None:
-    """An interpreter of version ``wanted`` (such as 3.12) that really runs; a shim with only its name does not count."""
+    """An interpreter of version ``wanted`` (such as 3.12) that really runs; a shim of that name does not count."""
     versions = Path.home() / ".pyenv" / "versions"
-    candidates = [sys.executable, f"python{wanted}", "python3", *sorted(versions.glob(f"{wanted}*/bin/python3"))]
+    managed = [str(path) for path in sorted(versions.glob(f"{wanted}*/bin/python3"))]
+    candidates = [sys.executable, f"python{wanted}", "python3", *managed]
     for candidate in candidates:
         path = shutil.which(candidate)
         if path is None:
