@@ -22,7 +22,7 @@ from export.interchange.steps import STATES, StepLayer, StepNetwork
 from export.onnx import forms
 from export.onnx.builder import FLOAT, UINT8, GraphBuilder, Value
 from export.onnx.forms import Recurrence, Tensor
-from export.onnx.runtime import write_model
+from export.onnx.model_file import write_model
 from hardware.trace import Trace
 
 
@@ -43,14 +43,18 @@ def float_model(network: StepNetwork, form: str = "scan") -> onnx.ModelProto:
     for layer in network.layers:
         _check_supported(layer)
         if layer.spiking:
-            carried[f"spikes/{layer.name}"] = Tensor(UINT8, layer.size)
-        carried.update({f"{state}/{layer.name}": Tensor(FLOAT, layer.size) for state in STATES[layer.kind]})
+            carried[f"spikes/{layer.name}"] = Tensor(UINT8, layer.size, doc=f"spikes of layer '{layer.name}'")
+        for state in STATES[layer.kind]:
+            doc = f"state {state} of layer '{layer.name}' ({layer.kind})"
+            carried[f"{state}/{layer.name}"] = Tensor(FLOAT, layer.size, doc=doc)
     last = network.layers[-1]
+    layers = ", ".join(f"{layer.name} ({layer.kind}, {layer.size})" for layer in network.layers)
     recurrence = Recurrence(
-        x=Tensor(FLOAT, network.input_size),
-        output=Tensor(UINT8 if last.spiking else FLOAT, last.size),
+        inputs={"x": Tensor(FLOAT, network.input_size, doc="input, as the integer network takes it, in float32")},
+        output=Tensor(UINT8 if last.spiking else FLOAT, last.size, doc=f"output, of layer '{last.name}'"),
         carried=carried,
-        body=lambda graph, x, previous: _step(graph, network, x, previous),
+        body=lambda graph, inputs, previous: _step(graph, network, inputs["x"], previous),
+        doc=f"Float spiking network of hypr before quantization. Layers in order of evaluation: {layers}.",
     )
     metadata = {"hypr.arithmetic": "float32", "hypr.trace": json.dumps(list(carried))}
     return forms.build(recurrence, form, "float", metadata)

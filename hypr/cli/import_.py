@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
 from hypr.cli.output import json_option, note, show, table
+from hypr.errors import HyprError
 
 
 @click.command("import")
@@ -54,6 +56,7 @@ def import_verb(
       hypr import braille.nir --preset nir-paper-braille --calibration inputs.npz --out bundles/braille
       hypr import net.nir --preset norse --dt 0.001 --state-fraction-bits 12 --out bundles/net
     """
+    from export.bundle.manifest import network_of
     from hypr.deployment.arrays import read_inputs
     from hypr.deployment.deploy import import_nir
 
@@ -65,13 +68,17 @@ def import_verb(
     if order is not None:
         conventions["order"] = tuple(name.strip() for name in order.split(",") if name.strip())
     values = None if calibration is None else read_inputs(calibration)
+    if isinstance(values, Mapping):
+        raise HyprError(
+            f"{calibration}: holds several inputs; a network from NIR is calibrated with input_spikes alone"
+        )
     bundle = import_nir(file, out, preset, conventions, values, overwrite=overwrite, **settings)
     manifest = bundle.manifest
     notes = json.loads(bundle.program.metadata.get("notes", "[]"))
     answer = {
         "bundle": out,
         "program_sha256": manifest["program_sha256"],
-        "layers": manifest["layers"],
+        **network_of(manifest),
         "reading": manifest.get("reading"),
         "decision": manifest["decision"],
         "notes": notes,
@@ -79,8 +86,9 @@ def import_verb(
     }
 
     def render() -> None:
-        rows = [(layer["name"], layer["model"], layer["size"]) for layer in manifest["layers"]]
-        table(f"Bundle {out}", ("layer", "model", "neurons"), rows, right=(2,))
+        ((kind, items),) = network_of(manifest).items()
+        rows = [(item["name"], item["model"], item["size"]) for item in items]
+        table(f"Bundle {out}", (kind.removesuffix("s"), "model", "neurons"), rows, right=(2,))
         for line in notes:
             note(line)
         note(f"next: hypr verify {out} --inputs FILE.npz")

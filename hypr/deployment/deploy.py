@@ -24,6 +24,7 @@ from export.verification.certificate import file_hash
 from export.verification.engines import Engine
 from export.verification.verify import Progress, VerificationResult, verify
 from hardware import emulate
+from hardware.inputs import Inputs
 from hardware.models import STATE_BITS
 from hardware.program import Program
 from hardware.ranges import UNBOUNDED, analyse
@@ -161,8 +162,9 @@ def bundle_data(bundle: Bundle, split: str = "test", name: str | None = None) ->
     return loaded
 
 
-def run_engine(bundle: Bundle, engine: str, inputs: np.ndarray, record: Sequence[str] | str = ()) -> Trace:
-    """Run one engine on inputs (T, B, N_in); ``float`` is the float network, the others return integers.
+def run_engine(bundle: Bundle, engine: str, inputs: Inputs, record: Sequence[str] | str = ()) -> Trace:
+    """Run one engine on inputs (T, B, N_in), or a mapping of such by name; ``float`` is the float network, the others
+    return integers.
 
     Raises:
         RuntimeMissing: the engine is not installed. InputError, ExportError: unfit inputs, a state that no layer has.
@@ -170,6 +172,8 @@ def run_engine(bundle: Bundle, engine: str, inputs: np.ndarray, record: Sequence
     if engine == "float":
         from export.interchange import float_engine
 
+        if isinstance(inputs, Mapping):
+            raise HyprError("the float engine takes networks with one input; run an integer engine instead")
         return float_engine.run(bundle.float_network(), inputs, record)
     return (
         bundle.engine(engine)
@@ -180,7 +184,7 @@ def run_engine(bundle: Bundle, engine: str, inputs: np.ndarray, record: Sequence
 
 def verify_bundle(
     bundle: Bundle,
-    inputs: np.ndarray,
+    inputs: Inputs,
     names: Sequence[str] = ("emulator", "onnx", "lava"),
     *,
     progress: Progress | None = None,
