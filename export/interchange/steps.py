@@ -322,8 +322,8 @@ def from_arrays(network: NetworkArrays, dt: float | None) -> StepNetwork:
             StepLayer(name, layer.kind, layer.weight, layer.recurrent_weight, layer.bias, parameters, options)
         )
     chain = StepNetwork.chain(layers, dt, network.input_scale, network.input_format, network.decision)
-    layer = dict(zip(network.layer_names(), network.layers, strict=True))
-    return replace(chain, projections=tuple(_masked(item, layer[item.target]) for item in chain.projections))
+    by_name = dict(zip(network.layer_names(), network.layers, strict=True))
+    return replace(chain, projections=tuple(_masked(item, by_name[item.target]) for item in chain.projections))
 
 
 def _masked(item: StepProjection, layer: LayerArrays) -> StepProjection:

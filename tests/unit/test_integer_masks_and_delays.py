@@ -52,7 +52,7 @@ def test_states_seen_in_training_are_those_of_the_exported_graph_on_the_inputs_a
         program = exported(net, stage)
         assert not program.is_chain
         assert any(isinstance(item.synapses, Sparse) for item in program.projections) or density is None
-        recorded = on_integers(stage, lambda net=net, data=data: RULES[rule](net).backward(*data))
+        recorded = on_integers(stage, partial(RULES[rule](net).backward, *data))
         assert recorded.integers.program == program
         trace = emulate(program, time_major(data[0]), "all")
         assert trace.spikes["hidden0"].mean() > 0.005, "a silent network shows nothing"
