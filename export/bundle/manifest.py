@@ -49,7 +49,7 @@ def write_manifest(part: Path, program: Program, reading: Reading | None, origin
         "program_sha256": content_hash(program),
         "files": {p.relative_to(part).as_posix(): {"sha256": file_hash(p), "bytes": p.stat().st_size} for p in files},
         "input": {"size": program.input.size, "low": program.input.low, "high": program.input.high},
-        "layers": [{"name": layer.name, "model": layer.model, "size": layer.size} for layer in program.layers],
+        "layers": [{"name": item.name, "model": item.model, "size": item.size} for item in program.populations],
         "decision": {"rule": program.decision.rule, "ignore_first": program.decision.ignore_first},
         "reading": None if reading is None else asdict(reading),
         "dataset": None if origin.dataset is None else dict(origin.dataset),
