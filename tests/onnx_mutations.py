@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -89,7 +90,7 @@ def drop_node(rng: np.random.Generator, graph: onnx.ModelProto, node: onnx.NodeP
 CHANGES = (change_constant, change_shape, change_attribute, change_operator, change_input, drop_node)
 
 
-def one_of(rng: np.random.Generator, items: Sequence):  # type: ignore[type-arg]
+def one_of(rng: np.random.Generator, items: Sequence[Any]) -> Any:
     return items[int(rng.integers(len(items)))]
 
 
