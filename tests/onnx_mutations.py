@@ -90,7 +90,7 @@ def drop_node(rng: np.random.Generator, graph: onnx.ModelProto, node: onnx.NodeP
 CHANGES = (change_constant, change_shape, change_attribute, change_operator, change_input, drop_node)
 
 
-def one_of(rng: np.random.Generator, items: Sequence) -> Any:
+def one_of(rng: np.random.Generator, items: Sequence[Any]) -> Any:
     return items[int(rng.integers(len(items)))]
 
 

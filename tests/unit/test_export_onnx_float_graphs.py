@@ -42,7 +42,8 @@ def branching() -> StepNetwork:
     picture = ConvolutionWeights.of(rng.normal(0, 0.4, (2, 1, 2, 2)), (1, 4, 5), padding=(1, 0), stride=(2, 1))
     size = picture.shape[0]
     matrix = np.where(rng.random((6, size)) < 0.4, rng.normal(0, 0.8, (6, size)), 0)
-    sparse = SparseWeights.of((*np.nonzero(matrix), matrix[np.nonzero(matrix)]), matrix.shape)
+    target, source = np.nonzero(matrix)
+    sparse = SparseWeights.of((target, source, matrix[target, source]), (6, size))
     initial = {"u": rng.normal(0, 0.3, 6)}
     return StepNetwork(
         (StepInput("retina", 20), StepInput("touch", 3, -4, 4, 0.25)),
