@@ -80,8 +80,7 @@ def test_the_resolved_configuration_names_them(tmp_path):
 
 @pytest.mark.parametrize("rule", ["hypr", "bptt"])
 def test_a_resumed_run_has_the_bits_of_an_uninterrupted_one_and_masked_weights_stay_0(rule, tmp_path):
-    settings = [*SMALL, f"rule.name={rule}"] + (["rule.readout_memory=false"] if rule == "bptt" else [])
-    whole = config.load("digits-brf", [*settings, "optimiser.kind=adamw", "optimiser.weight_decay=0.1"])
+    whole = config.load("digits-brf", [*SMALL, f"rule={rule}", "optimiser.kind=adamw", "optimiser.weight_decay=0.1"])
     train(whole, tmp_path / "whole")
     _interrupted(whole, tmp_path / "cut")
     train(whole, tmp_path / "cut", resume=True)
