@@ -10,7 +10,8 @@ import torch
 
 import hypr
 from export.bundle.bundle import Bundle
-from hypr.deployment.deploy import export_run
+from hypr.deployment.deploy import export_run, verify_bundle
+from hypr.deployment.evaluation import time_major
 from hypr.errors import HyprError
 from hypr.integer.stage import IntegerStage
 from hypr.training import build, checkpoint, config, runs
@@ -140,9 +141,11 @@ SPARSE = [*SMALL, "network.layers.0.width=48", "network.layers.0.density=0.125",
 
 def test_a_float_run_is_exported_with_sparse_projections_and_delays(tmp_path):
     train(config.load("digits-brf", [*SPARSE, "network.layers.0.recurrent_density=0.06"]), tmp_path / "run")
-    exported = export_run(runs.open_run(tmp_path / "run"), tmp_path / "bundle", to=("nir",))
-    program = Bundle.open(tmp_path / "bundle").program
+    exported = export_run(runs.open_run(tmp_path / "run"), tmp_path / "bundle", to=("nir", "onnx"))
+    bundle = Bundle.open(tmp_path / "bundle")
+    program, test = bundle.program, runs.open_run(tmp_path / "run").load_data("test")
     assert program == exported.bundle.program
+    assert verify_bundle(bundle, time_major(test.subset(slice(0, 20))), ("emulator", "onnx", "reference")).equal
     source = program.inputs[0].name
     assert {p.delay for p in program.projections if p.source == source} == set(DELAYS)
     assert {p.synapses.kind for p in program.projections if p.target == "hidden0"} == {"sparse"}
