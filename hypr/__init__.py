@@ -24,6 +24,10 @@ _HOME = {
     "HYPRWindow": "hypr.learning.windows",
     "HyprError": "hypr.errors",
     "fit_activity_": "hypr.learning.activity",
+    "save": "hypr.training.files",
+    "load": "hypr.training.files",
+    "deploy": "hypr.deployment.direct",
+    "Deployed": "hypr.deployment.direct",
     "LayerActivity": "hypr.learning.activity",
 }
 

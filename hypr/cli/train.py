@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from hypr.cli.output import json_option, note, percent, seconds, show
+from hypr.cli.output import json_option, note, percent, seconds, show, with_option
 
 
 @click.command("train")
@@ -19,6 +19,7 @@ from hypr.cli.output import json_option, note, percent, seconds, show
 )
 @click.option("--device", help="auto, cpu, cuda or cuda:N; short for the override device=...")
 @click.option("--list", "list_recipes", is_flag=True, help="List the recipes that come with hypr.")
+@with_option
 @json_option
 def train_verb(
     recipe: str | None,
@@ -39,6 +40,8 @@ def train_verb(
       hypr train my.toml network.layers.0.width=64 --out runs/mine
       hypr train qtdb-brf --out runs/ecg --resume
       torchrun --nproc-per-node 2 -m hypr train qtdb-brf --out runs/ecg     (data parallel)
+
+    Your own data: data.name=mine.npz (inputs, labels, perhaps mask, lengths, split) or data.name=module:function.
 
     The folder of the run holds config.toml, environment.json (versions, seed, data hashes), metrics.jsonl,
     best.safetensors (on validation), last.safetensors, result.json and curves.png.

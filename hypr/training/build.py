@@ -78,7 +78,7 @@ def build_stage(config: QuantizationConfig, network: Network, dataset: SequenceD
 
     values: dict[str, Any] = config.model_dump()
     values.update({key: tuple(value) for key, value in values.items() if isinstance(value, list)})
-    return IntegerStage(network, QuantizationSettings(**values), dataset.inputs)
+    return IntegerStage(network, QuantizationSettings(**values), dataset.dense(slice(0, 64)))
 
 
 def _layer(where: str, layer: LayerConfig | ReadoutConfig, n_in: int, n: int, generator: torch.Generator) -> Neuron:
@@ -103,6 +103,11 @@ def _layer(where: str, layer: LayerConfig | ReadoutConfig, n_in: int, n: int, ge
 
 def _decision(config: Config, dataset: SequenceDataset, output: Neuron) -> str:
     rule = config.loss.decision
+    chosen = NAMED.get(config.loss.kind)
+    if dataset.regression:
+        if chosen is not None and chosen.classes:
+            raise HyprError(f"loss.kind: '{config.loss.kind}' is for classes, '{dataset.name}' has real targets; use mse")
+        return "per_step"
     if rule == "auto":
         rule = "per_step" if dataset.per_step else "spike_count" if output.spiking else "sum"
     if dataset.per_step and rule != "per_step":

@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hypr.errors import HyprError
+from hypr.extensions import permit
 from hypr.training.toml import dump_toml
 
 Scalar = bool | int | float | str
@@ -284,6 +285,8 @@ def _override(content: dict[str, Any], override: str) -> None:
     except tomllib.TOMLDecodeError:
         value = text.strip()
     path = _full_path(key)
+    if path in (["data", "name"], ["data"]) and isinstance(value, str):
+        permit(value)  # who writes the override names the code
     if len(path) == 1 and path[0] in _MAIN_KEY and not isinstance(value, dict):
         path.append(_MAIN_KEY[path[0]])
     _assign(content, path, value, override)

@@ -81,7 +81,7 @@ class _State:
     epoch: int = 0
     best_epoch: int = 0
     highest_epoch: int = 0
-    highest_accuracy: float = -1.0
+    highest_accuracy: float = -math.inf
     seconds: float = 0.0
 
 
@@ -129,7 +129,8 @@ class _Trainer:
     ) -> None:
         self.config, self.folder, self.progress = config, folder, progress
         self.group, self.device = group, device
-        self.data = {split: load_data(config, split) for split in ("train", "validation")}
+        self.place = runs.data_place(config, folder)
+        self.data = {split: load_data(config, split, self.place) for split in ("train", "validation")}
         self.network = initial_network(config, self.data["train"]).to(self.device)
         self.watch = Watch.of(self.network, config.training.stop_dead)
         factors = self._start_activity()
@@ -147,7 +148,7 @@ class _Trainer:
         self.lines: list[dict[str, Any]] = []
         if group.leader:
             if not resumed:
-                known = runs.environment(config, self.data, self.network, device, group.size)
+                known = runs.environment(config, self.data, self.network, device, folder, group.size)
                 runs.write_json(folder / runs.ENVIRONMENT, known)
             self.lines = self.metrics.start(self.state.epoch)
 
@@ -175,7 +176,7 @@ class _Trainer:
 
     def finish(self) -> TrainingResult:
         """Test accuracies, the picture and the result file."""
-        self.data["test"] = load_data(self.config, "test")
+        self.data["test"] = load_data(self.config, "test", self.place)
         if self.group.leader:
             draw_curves(self.folder / runs.CURVES, self.lines, self.config.name)
             known = runs.read_json(self.folder / runs.ENVIRONMENT)
@@ -201,7 +202,7 @@ class _Trainer:
     def _write_result(self, result: TrainingResult) -> None:
         content = asdict(result) | {"path": None, "parameters": sum(p.numel() for p in self.network.parameters())}
         content |= {"name": self.config.name, "rule": self.config.rule.name, "seed": self.config.training.seed}
-        content["decision"] = dict(self.network.decision)
+        content |= {"decision": dict(self.network.decision), "metric": "r2" if self.data["test"].regression else "accuracy"}
         runs.write_json(self.folder / runs.RESULT, {key: value for key, value in content.items() if value is not None})
 
     def _epoch(self, epoch: int) -> dict[str, Any]:
@@ -210,7 +211,7 @@ class _Trainer:
         torch.manual_seed(_derived_seed(training.seed, epoch))
         order = np.random.default_rng([training.seed, epoch]).permutation(len(self.data["train"]))
         loss = norm = self.first_gradient = 0.0
-        right = decisions = 0
+        right, decisions = 0.0, 0
         rates = {
             name: np.zeros(layer.n) for name, layer in zip(self.network.layer_names(), self.network.layers, strict=True)
         }
@@ -240,7 +241,7 @@ class _Trainer:
             "activity": activity(self._over_all(rates), spiking),
         }
 
-    def _update(self, batch: Batch, lr: float, epoch: int, number: int) -> tuple[float, float, int, int]:
+    def _update(self, batch: Batch, lr: float, epoch: int, number: int) -> tuple[float, float, float, int]:
         """One update; returns loss, gradient norm, right decisions and all decisions."""
         counts = batch.mask.copy()
         counts[:, : self.network.decision["ignore_first"]] = False
@@ -265,7 +266,7 @@ class _Trainer:
         self.optimiser.step()
         self.network.constrain_()
         part = self.group.part(len(labels))
-        hits = count = 0
+        hits, count = 0.0, 0
         if part.stop > part.start:
             assert self.rule.output is not None  # set by backward
             decision = str(self.network.decision["rule"])
