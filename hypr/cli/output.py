@@ -80,7 +80,7 @@ def show_outcome(outcome: Outcome) -> None:
     if outcome.confusion is not None and len(outcome.confusion) <= MOST_CLASSES_SHOWN:
         names = [str(index) for index in range(len(outcome.confusion))]
         rows = [(name, *map(int, row)) for name, row in zip(names, outcome.confusion, strict=True)]
-        table("Confusion (row: label, column: decision)", ("", *names), rows, right=tuple(range(1, len(names) + 1)))
+        table("Confusion", ("label \\ decision", *names), rows, right=tuple(range(1, len(names) + 1)))
     for line in outcome.warnings:
         note(f"warning: {line}")
 
