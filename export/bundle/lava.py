@@ -24,7 +24,9 @@ _SCRIPT = '''\
 """Run the network beside this file on Lava: python {launcher} INPUTS.npz OUT.npz [--record u,v] [--help]
 
 Needs Python 3.10 with the packages of requirements.txt (pip install --no-deps -r requirements.txt) and the folder
-'hardware' of the project on the path. Layers: {layers}. Inputs: {channels} channels, integers {low} to {high}.
+'hardware' of the project on the path.
+Populations: {populations}.
+Inputs: {inputs}.
 """
 
 import sys
@@ -67,13 +69,10 @@ def write(program: Program, folder: str | os.PathLike[str]) -> Path:
 
 def launcher(program: Program) -> str:
     """Text of the launcher script for a program."""
-    layers = ", ".join(f"{layer.name} ({layer.model}, {layer.size})" for layer in program.layers)
+    populations = ", ".join(f"{item.name} ({item.model}, {item.size})" for item in program.populations)
+    inputs = ", ".join(
+        f"{item.name} ({item.size} channels, integers {item.low} to {item.high})" for item in program.inputs
+    )
     return _SCRIPT.format(
-        launcher=LAUNCHER,
-        program=PROGRAM,
-        layers=layers,
-        channels=program.input.size,
-        low=program.input.low,
-        high=program.input.high,
-        digest=content_hash(program),
+        launcher=LAUNCHER, program=PROGRAM, populations=populations, inputs=inputs, digest=content_hash(program)
     )

@@ -13,8 +13,10 @@ import time
 import numpy as np
 
 from hardware.chain import InputFormat, Layer, Synapses
+from hardware.populations import Input, Population, Projection
 from hardware.program import Program
 from hardware.random_programs import random_inputs, random_program
+from hardware.synapses import Dense
 
 
 def brf_network(T: int = 60, B: int = 2) -> tuple[Program, np.ndarray]:
@@ -77,7 +79,7 @@ def plain_lif() -> None:
     """Lava side: Lava's untouched LIF and Dense, states read after every step, against this project's CubaLIF."""
     from lava.magma.core.run_conditions import RunSteps
     from lava.magma.core.run_configs import Loihi2SimCfg
-    from lava.proc.dense.process import Dense
+    from lava.proc.dense.process import Dense as LavaDense
     from lava.proc.io.source import RingBuffer
     from lava.proc.lif.process import LIF
 
@@ -93,7 +95,7 @@ def plain_lif() -> None:
     lif = LIF(shape=(n,), du=du, dv=dv, vth=vth, bias_mant=0)
     exponents = {"in": 2, "rec": 1}
     for name, pre in (("in", source), ("rec", lif)):  # mixed 8-bit weights are even numbers: 2 W and one exponent less
-        dense = Dense(weights=2 * weights[name], weight_exp=exponents[name] - 1)
+        dense = LavaDense(weights=2 * weights[name], weight_exp=exponents[name] - 1)
         pre.s_out.connect(dense.s_in)
         dense.a_out.connect(lif.a_in)
     states: dict[str, list[np.ndarray]] = {"u": [], "v": []}
@@ -177,6 +179,72 @@ def floating_point() -> None:
                         found, wanted = trace.states[f"{name}/{layer.name}"][t, sample], np.array(states)[:, index]
                         worst = max(worst, np.abs(found - wanted).max() / max(1.0, np.abs(wanted).max()))
             print(model, connections, trace.output.shape, f"{worst:.1e}")
+
+
+def late_and_delayed() -> tuple[Program, np.ndarray]:
+    """Populations that start late, with bias and initial states; delays up to 3; neurons that spike to the end."""
+    one = np.ones(4, np.int32)
+    rng = np.random.default_rng(8)
+
+    def alif(name: str) -> Population:
+        parameters = {"A": 3900 * one, "Rho": 4000 * one, "Ja": 20 * one, "B0": 90 * one}
+        initial = {"u": 70 * one, "a": 5 * one}
+        return Population(name, 4, "alif", 25 * one, parameters, {"K": 12}, initial=initial)
+
+    def joined(name: str, source: str, target: str, delay: int) -> Projection:
+        return Projection(name, source, target, Dense(rng.integers(-20, 60, (4, 4)).astype(np.int8)), 0, delay)
+
+    projections = (
+        joined("in", "input", "a", 0),
+        joined("on", "a", "b", 0),
+        joined("far", "a", "b", 3),
+        joined("own", "b", "b", 1),
+        joined("back", "b", "a", 2),
+        joined("past", "input", "b", 0),
+    )
+    program = Program((Input("input", 4),), (alif("a"), alif("b")), projections, ("b",))
+    return program, random_inputs(rng, program, T=15, B=3)
+
+
+def mutants() -> None:
+    """Lava side: differing integers of a graph, for the unchanged code and for each of some wrong ones."""
+    from hardware.emulator import emulate
+    from hardware.lava import builder, network
+    from hardware.lava.neuron import Timed
+
+    program, inputs = late_and_delayed()
+    expected = emulate(program, inputs, "all", backend="numpy").arrays()
+    rest, lines, resting, put_back = builder.rest_steps, network.line_steps, Timed.rest, Timed.put_back
+
+    def decays(self: Timed) -> None:
+        if self.timing.schedule is not None and self.time_step <= self.timing.schedule.start:
+            self.work()  # a step before the first
+        else:
+            resting(self)
+
+    def keeps_spikes(self: Timed, samples: slice) -> None:
+        before = self.z.copy()
+        put_back(self, samples)
+        self.z[:] = before
+
+    changes = {
+        "nothing": (builder, "rest_steps", rest),
+        "one step fewer of rest": (builder, "rest_steps", lambda of: rest(of) - 1),
+        "a held population decays": (Timed, "rest", decays),
+        "spikes survive the rest": (Timed, "put_back", keeps_spikes),
+        "a line is a step longer": (
+            network,
+            "line_steps",
+            lambda of, starts: {k: n + (k == "past") for k, n in lines(of, starts).items()},
+        ),
+    }
+    for name, (place, attribute, value) in changes.items():
+        before = getattr(place, attribute)
+        setattr(place, attribute, value)
+        for connections in ("dense", "batched"):
+            found = builder.LavaNetwork(program, inputs, "all", connections=connections).run().arrays()
+            print(f"{name}, {connections}:", sum(int((found[key] != expected[key]).sum()) for key in expected))
+        setattr(place, attribute, before)
 
 
 if __name__ == "__main__":
