@@ -213,8 +213,9 @@ def end_state(trajectories: Sequence[LayerTrajectory]) -> list[LayerState]:
 def _build(index: int, entry: dict[str, Any], generator: torch.Generator | None) -> Neuron:
     kind = entry.pop("kind", None)
     if kind not in KINDS:
+        known = ", ".join(name for name in KINDS if name)
         raise HyprError(
-            f"network structure: layer {index} has kind {kind!r}; known are {', '.join(known for known in KINDS if known)}; "
+            f"network structure: layer {index} has kind {kind!r}; known are {known}; "
             f"import the module that defines it first{hint('hypr.neurons', str(kind)) or ' (--with MODULE)'}"
         )
     try:

@@ -27,7 +27,9 @@ _DEFAULT = click.core.ParameterSource.DEFAULT
     help="Where the data of the run are now; code that only the run names must be repeated here.",
 )
 @click.option(
-    "--calibration", type=click.Path(path_type=Path), help="With NET.safetensors: an .npz file of inputs to scale states."
+    "--calibration",
+    type=click.Path(path_type=Path),
+    help="With NET.safetensors: an .npz file of inputs to scale states.",
 )
 @click.option(
     "--test", "test_file", type=click.Path(path_type=Path), help="With NET.safetensors: an .npz file with labels."
@@ -115,7 +117,9 @@ def export_verb(
         from hypr.training.runs import open_run
 
         if calibration is not None or test_file is not None:
-            raise click.UsageError("--calibration and --test are for a file of hypr.save; a run knows its data (--data)")
+            raise click.UsageError(
+                "--calibration and --test are for a file of hypr.save; a run knows its data (--data)"
+            )
         opened = open_run(run, "last" if which == "last" else "best", data_name)
         on_integers = opened.settings is not None and not settings
         trade = _search(opened, max_loss, settings) if search else None

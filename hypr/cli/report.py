@@ -34,7 +34,12 @@ def report_verb(folder: Path, out: Path | None, data_name: str | None, as_json: 
     target = out or folder / "report.html"
     page = page_of(folder, data_name)
     write(page, target)
-    answer = {"report": target, "title": page.title, "sections": [part.title for part in page.parts], "left_out": list(page.left_out)}
+    answer = {
+        "report": target,
+        "title": page.title,
+        "sections": [part.title for part in page.parts],
+        "left_out": list(page.left_out),
+    }
     for line in page.left_out:
         note(f"left out: {line}")
     show(answer, as_json, lambda: click.echo(str(target)))

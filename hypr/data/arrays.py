@@ -98,8 +98,8 @@ def from_tonic(
 
     Args:
         dataset: ``len(dataset)``, ``dataset[i] -> (events, label)``, ``dataset.sensor_size = (width, height,
-            polarities)``; events are a structured array with ``t`` in microseconds, ``x``, and ``y`` and ``p`` where the
-            sensor has them.
+            polarities)``; events are a structured array with ``t`` in microseconds, ``x``, and ``y`` and ``p`` where
+            the sensor has them.
         test: another such data set, which becomes the test part.
         step_us: duration of a time step in microseconds.
         steps, most_per_step, classes: see :func:`from_events`.
@@ -190,7 +190,8 @@ def _inputs(x: np.ndarray, name: str) -> np.ndarray:
         broken = ~np.isfinite(x) | (x != np.round(x))
         if broken.any():
             raise HyprError(
-                f"data set '{name}': inputs hold {float(x[broken][0]):g}; must be whole numbers (spikes or payloads): encode "
+                f"data set '{name}': inputs hold {float(x[broken][0]):g}; must be whole numbers (spikes or "
+                "payloads): encode "
                 "values as spikes, or give np.round(16 * x) with input_scale=1/16"
             )
     low, high = int(x.min()), int(x.max())
@@ -206,7 +207,8 @@ def _labels(y: np.ndarray, shape: tuple[int, ...], name: str) -> tuple[np.ndarra
     if y.ndim and len(y) != samples:
         if len(y) == steps:
             raise HyprError(
-                f"{where}: inputs of shape {shape} have {samples} samples, but there are {len(y)} labels, as many as steps: "
+                f"{where}: inputs of shape {shape} have {samples} samples, but there are {len(y)} labels, as many as "
+                "steps: "
                 "samples and steps look swapped; give x.transpose(1, 0, 2)"
             )
         raise HyprError(f"{where}: {samples} samples (first axis of the inputs), but {len(y)} labels; make them equal")
@@ -218,7 +220,9 @@ def _labels(y: np.ndarray, shape: tuple[int, ...], name: str) -> tuple[np.ndarra
             raise HyprError(f"{where}: targets have shape {y.shape}; must be (n, C) or (n, {steps}, C)")
         return np.ascontiguousarray(y, dtype=np.float32), None
     if y.dtype.kind not in "iub" or y.ndim not in (1, 2):
-        raise HyprError(f"{where}: labels are {y.dtype} {y.shape}; must be whole numbers (n,) or (n, T), or float targets")
+        raise HyprError(
+            f"{where}: labels are {y.dtype} {y.shape}; must be whole numbers (n,) or (n, T), or float targets"
+        )
     if y.ndim == 2 and y.shape[1] != steps:
         swapped = " (inputs look like (samples, channels, steps): transpose(0, 2, 1))" if y.shape[1] == channels else ""
         raise HyprError(f"{where}: labels have shape {y.shape}, inputs have {steps} steps{swapped}")
@@ -257,10 +261,16 @@ def _mask(mask: Any, lengths: Any, shape: tuple[int, ...], name: str) -> np.ndar
     if lengths is not None:
         given = np.asarray(lengths)
         if given.shape != (samples,) or given.dtype.kind not in "iu":
-            raise HyprError(f"data set '{name}': lengths are {given.dtype} {given.shape}; must be whole numbers ({samples},)")
+            raise HyprError(
+                f"data set '{name}': lengths are {given.dtype} {given.shape}; must be whole numbers ({samples},)"
+            )
         if int(given.min()) < 1 or int(given.max()) > steps:
             swapped_axes = steps < int(given.max()) <= channels
-            how = "steps and channels look swapped: give x.transpose(0, 2, 1)" if swapped_axes else f"allowed: 1 to {steps}"
+            how = (
+                "steps and channels look swapped: give x.transpose(0, 2, 1)"
+                if swapped_axes
+                else f"allowed: 1 to {steps}"
+            )
             raise HyprError(f"data set '{name}': lengths span {int(given.min())} to {int(given.max())}; {how}")
         counts = counts & (np.arange(steps) < given[:, None])
     if not counts.any():

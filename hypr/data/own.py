@@ -71,7 +71,8 @@ def of_function(place: str) -> tuple[Loader, dict[str, Any]]:
         found = function(**{key: value for key, value in known.items() if key in parameters}, **options)
         if not isinstance(found, SequenceDataset):
             raise HyprError(
-                f"data set '{place}' returned a {type(found).__name__}; return hypr.data.from_arrays(x, y) or from_events"
+                f"data set '{place}' returned a {type(found).__name__}; return hypr.data.from_arrays(x, y) or "
+                "from_events"
             )
         return found.part(split, seed, test, validation)
 
@@ -97,7 +98,8 @@ def _read(path: Path, changed: int, size: int) -> SequenceDataset:
     unknown = sorted(set(arrays) - set(KEYS))
     if "input_spikes" in arrays:
         raise HyprError(
-            f"{path}: holds 'input_spikes' (steps, samples, channels), what an engine runs; data to train or calibrate on are "
+            f"{path}: holds 'input_spikes' (steps, samples, channels), what an engine runs; data to train or "
+            "calibrate on are "
             "'inputs' (samples, steps, channels) and 'labels'"
         )
     if unknown:

@@ -94,7 +94,9 @@ def read_sequences(path: Path, part: str = "test") -> Sequences:
     if INPUT_KEY not in arrays and set(arrays) & set(KEYS) and "inputs" in arrays:
         if "labels" not in arrays:  # calibration needs none
             x = arrays["inputs"]
-            return Sequences(from_arrays(x, np.zeros(len(x), int), name=str(path)).dense().swapaxes(0, 1), name=str(path))
+            return Sequences(
+                from_arrays(x, np.zeros(len(x), int), name=str(path)).dense().swapaxes(0, 1), name=str(path)
+            )
         whole = read(path)
         return sequences_of(whole if whole.parts is None else whole.part(part))
     if INPUT_KEY not in arrays:
@@ -150,7 +152,8 @@ def _mask(path: Path, mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def write_trace(trace: Trace, path: Path, predicted: np.ndarray | None = None) -> None:
-    """Write ``output``, ``spikes/<layer>``, ``<state>/<layer>`` and ``predicted``; the file appears whole or not at all.
+    """Write ``output``, ``spikes/<layer>``, ``<state>/<layer>`` and ``predicted``; the file appears whole or not at
+    all.
 
     Args:
         predicted: classes (B,) or (T, B), left out where None.

@@ -73,7 +73,8 @@ def deploy(
         calibration: (n, T, N_in) inputs as in training, or a ``SequenceDataset``; states are scaled on the first 64.
         test: (x, y) or (x, y, mask): inputs (n, T, N_in), labels (n,) or (n, T), steps that count (n, T); or a
             ``SequenceDataset``. None: verified on the calibration inputs, without accuracies.
-        engines: names as for ``hypr verify``; None: emulator and oracle, and those of onnx and lava that run here and are
+        engines: names as for ``hypr verify``; None: emulator and oracle, and those of onnx and lava that run here and
+            are
             among the targets.
         to: targets, of ``nir``, ``onnx``, ``lava``.
         dt_s: seconds per step for the NIR files.
@@ -213,11 +214,13 @@ def _fits(net: Network, data: SequenceDataset) -> None:
     if data.channels != net.n_in:
         swapped = "; steps and channels look swapped: give x.transpose(0, 2, 1)" if data.steps == net.n_in else ""
         raise HyprError(
-            f"{data.name}: inputs have shape {data.inputs.shape}, the network has {net.n_in} inputs (last axis){swapped}"
+            f"{data.name}: inputs have shape {data.inputs.shape}, the network has {net.n_in} inputs (last "
+            f"axis){swapped}"
         )
     low, high = net.input_format
     if data.input_low < min(low, 0) or data.input_high > max(high, 1):
         raise HyprError(
-            f"{data.name}: inputs span {data.input_low} to {data.input_high}, the network's input_format is {low} to {high}; "
+            f"{data.name}: inputs span {data.input_low} to {data.input_high}, the network's input_format is {low} to "
+            f"{high}; "
             f"build it with hypr.Network(..., input_format=({data.input_low}, {data.input_high}))"
         )

@@ -19,7 +19,6 @@ from hardware.trace import Trace
 from hypr.data.dataset import SequenceDataset
 from hypr.errors import HyprError
 
-
 _DENSE_BYTES = 2**29
 
 

@@ -123,9 +123,7 @@ def _classes(
     return Outcome(predicted, right / max(len(wanted), 1), len(wanted), confusion, rates or {})
 
 
-def _regression(
-    output: np.ndarray, data: Sequences, ignore_first: int, rates: Mapping[str, float] | None
-) -> Outcome:
+def _regression(output: np.ndarray, data: Sequences, ignore_first: int, rates: Mapping[str, float] | None) -> Outcome:
     assert data.labels is not None
     counts = data.counts(ignore_first)
     wanted = np.broadcast_to(data.labels, output.shape)[counts].astype(np.float64)

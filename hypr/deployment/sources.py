@@ -52,7 +52,8 @@ def bundle_data(bundle: Bundle, split: str = "test", name: str | None = None) ->
         name: a data set, a file or ``module:function``, in its default encoding where it is not the bundle's own.
 
     Raises:
-        HyprError: the bundle names none, its file has moved, its content has changed, or it is code that only the bundle
+        HyprError: the bundle names none, its file has moved, its content has changed, or it is code that only the
+            bundle
             names.
     """
     known = bundle.manifest.get("dataset")

@@ -52,7 +52,9 @@ def side_by_side(bundle: Bundle, data: SequenceDataset) -> list[Part]:
         )
         chosen = "the most active neurons" if layer.spec.spiking else "the first outputs"
         drawn.append(
-            Picture(figure, f"{chosen}; integers are multiplied by the value of one state unit ({unit_text(form.unit)})")
+            Picture(
+                figure, f"{chosen}; integers are multiplied by the value of one state unit ({unit_text(form.unit)})"
+            )
         )
     text = (
         "Both networks get the same integers. Rounding moves a membrane by a little, until a spike comes a step early "

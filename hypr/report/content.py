@@ -7,19 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-
 from export.bundle.bundle import MANIFEST, Bundle
 from export.errors import ExportError
-from export.interchange import float_engine
 from export.quantization.dequantize import formats_of
 from export.verification.certificate import read_certificate
 from hardware import emulate
 from hardware.program import Program
-from hardware.trace import Trace
 from hypr.data import SequenceDataset
 from hypr.deployment.deploy import bundle_data, staircase_of, state_ranges
-from hypr.deployment.evaluation import first_spike_difference, membrane_state, time_major
+from hypr.deployment.evaluation import time_major
 from hypr.errors import HyprError
 from hypr.report import pictures
 from hypr.report.comparison import COMPARED_SEQUENCES, side_by_side, unit_text
@@ -144,7 +140,11 @@ def _outcome(found: Mapping[str, Any]) -> Part:
     tables.append(Table(("layer", "spikes per neuron and step"), rates, right=(1,)))
     score = found.get("accuracy")
     what = "R2" if found.get("metric") == "r2" else "accuracy"
-    text = "The sequences carry no labels." if score is None else f"{what} {_percent(score)} of {found['decisions']:,} decisions."
+    text = (
+        "The sequences carry no labels."
+        if score is None
+        else f"{what} {_percent(score)} of {found['decisions']:,} decisions."
+    )
     return Part("What it decided", text, tables, notes=[f"Warning: {line}" for line in found.get("warnings", ())])
 
 

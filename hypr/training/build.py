@@ -106,7 +106,9 @@ def _decision(config: Config, dataset: SequenceDataset, output: Neuron) -> str:
     chosen = NAMED.get(config.loss.kind)
     if dataset.regression:
         if chosen is not None and chosen.classes:
-            raise HyprError(f"loss.kind: '{config.loss.kind}' is for classes, '{dataset.name}' has real targets; use mse")
+            raise HyprError(
+                f"loss.kind: '{config.loss.kind}' is for classes, '{dataset.name}' has real targets; use mse"
+            )
         return "per_step"
     if rule == "auto":
         rule = "per_step" if dataset.per_step else "spike_count" if output.spiking else "sum"
@@ -161,9 +163,7 @@ def build_optimiser(
     by_factor: dict[float, dict[str, torch.nn.Parameter]] = {1.0: {}}
     for name, parameter in network.named_parameters():
         by_factor.setdefault((factors or {}).get(name, 1.0), {})[name] = parameter
-    parameters = [
-        {"params": list(held.values()), "factor": factor} for factor, held in by_factor.items() if held
-    ]
+    parameters = [{"params": list(held.values()), "factor": factor} for factor, held in by_factor.items() if held]
     named = [name for held in by_factor.values() for name in held]
     betas = (config.betas[0], config.betas[1])
     optimiser: torch.optim.Optimizer

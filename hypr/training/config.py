@@ -116,7 +116,8 @@ class OptimiserConfig(_Section):
         clip: largest global norm of the gradient, or None.
         weight_decay: of adamw and sgd.
         betas: of adam and adamw.
-        follow_initial: where ``network.initial`` made a layer's weights larger, its weights and bias learn faster by the
+        follow_initial: where ``network.initial`` made a layer's weights larger, its weights and bias learn faster by
+            the
             square root of that factor, but at no more than ``follow_cap``.
         follow_cap: see there.
     """
@@ -353,9 +354,13 @@ def _explain(error: ValidationError, where: str) -> str:
     place = ".".join(str(part) for part in first["loc"])
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     if first["type"] == "extra_forbidden":
-        return (
-            f"{where}: unknown key '{place}'; {_nearest(str(first['loc'][-1]), _valid_keys(first['loc'][:-1]))}{more}"
-        )
+        word, section = str(first["loc"][-1]), str(first["loc"][0])
+        known = {f"{name}.{key}" for name, kind in _sections().items() for key in kind.model_fields if name != section}
+        elsewhere = [key for key in sorted(known) if key.split(".")[1] == word]
+        if word in _sections():
+            elsewhere = [f"{word}.{key}" for key in _sections()[word].model_fields]
+        near = f"did you mean {', '.join(elsewhere)}?" if elsewhere else _nearest(word, _valid_keys(first["loc"][:-1]))
+        return f"{where}: unknown key '{place}'; {near}{more}"
     if first["type"] == "missing":
         return f"{where}: key '{place}' is missing; add it{more}"
     text = first["msg"].removeprefix("Value error, ")
@@ -378,7 +383,7 @@ def _valid_keys(location: Sequence[str | int]) -> list[str]:
 
 
 def _nearest(word: str, names: list[str]) -> str:
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.4)
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     valid = f"valid: {', '.join(dict.fromkeys(names))}"
     return f"nearest valid name is '{close[0]}'; {valid}" if close else valid
 

@@ -24,7 +24,9 @@ def save(net: Network, path: str | Path) -> None:
         raise HyprError(f"hypr.save: a {type(net).__name__} is no hypr.Network; in a Lightning module give its network")
     for name, value in net.state_dict().items():
         if not bool(value.isfinite().all()):
-            raise HyprError(f"hypr.save: '{name}' holds values that are not finite; train again with a lower learning rate")
+            raise HyprError(
+                f"hypr.save: '{name}' holds values that are not finite; train again with a lower learning rate"
+            )
     save_weights(Path(path), net, {})
 
 

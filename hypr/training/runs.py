@@ -22,7 +22,7 @@ from hypr.data.storage import write_atomically
 from hypr.errors import HyprError
 from hypr.kernels import dispatch
 from hypr.network import Network
-from hypr.training import checkpoint, config
+from hypr.training import checkpoint
 from hypr.training.config import Config
 from hypr.training.data import load_data, place_of, source_of
 from hypr.training.metrics import read_metrics

@@ -11,7 +11,7 @@ import contextlib
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -129,6 +129,7 @@ class _Trainer:
     ) -> None:
         self.config, self.folder, self.progress = config, folder, progress
         self.group, self.device = group, device
+        self.warn: Callable[[str], None] = getattr(progress, "warn", lambda text: None)  # others' objects may lack it
         self.place = runs.data_place(config, folder)
         self.data = {split: load_data(config, split, self.place) for split in ("train", "validation")}
         self.network = initial_network(config, self.data["train"]).to(self.device)
@@ -172,7 +173,7 @@ class _Trainer:
             self._commit(line)
             self.progress.epoch(line)
             for text in warnings:
-                self.progress.warn(f"epoch {line['epoch']}: {text}")
+                self.warn(f"epoch {line['epoch']}: {text}")
 
     def finish(self) -> TrainingResult:
         """Test accuracies, the picture and the result file."""
@@ -202,7 +203,10 @@ class _Trainer:
     def _write_result(self, result: TrainingResult) -> None:
         content = asdict(result) | {"path": None, "parameters": sum(p.numel() for p in self.network.parameters())}
         content |= {"name": self.config.name, "rule": self.config.rule.name, "seed": self.config.training.seed}
-        content |= {"decision": dict(self.network.decision), "metric": "r2" if self.data["test"].regression else "accuracy"}
+        content |= {
+            "decision": dict(self.network.decision),
+            "metric": "r2" if self.data["test"].regression else "accuracy",
+        }
         runs.write_json(self.folder / runs.RESULT, {key: value for key, value in content.items() if value is not None})
 
     def _epoch(self, epoch: int) -> dict[str, Any]:
@@ -284,14 +288,16 @@ class _Trainer:
             layers = [asdict(one) | {"growth": float(value)} for one, value in zip(found, growth, strict=True)]
             self.group.leader_first(lambda: runs.write_json(self.folder / START, {"layers": layers}))
             for text in warnings:
-                self.progress.warn(text)
+                self.warn(text)
         return learning_factors(self.network, read_start(self.folder)) if settings.optimiser.follow_initial else {}
 
     def _look_at_first_batch(self, gradient: float) -> None:
         names = self.network.layer_names()
         rates = self._over_all({name: rate.double().cpu().numpy() for name, rate in self.rule.rates.items()})
-        for text in self.watch.first_batch({name: float(rates[name].mean()) for name in names if name in rates}, gradient):
-            self.progress.warn(text)
+        for text in self.watch.first_batch(
+            {name: float(rates[name].mean()) for name in names if name in rates}, gradient
+        ):
+            self.warn(text)
 
     def _check_weights(self, text: str = "") -> None:
         """Every process must have come to the same weights, bit for bit."""
