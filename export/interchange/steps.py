@@ -275,10 +275,12 @@ def is_chain(
 def ordered(
     populations: Sequence[StepPopulation], projections: Sequence[StepProjection], inputs: Sequence[StepInput]
 ) -> tuple[StepProjection, ...]:
-    """Projections by target, source and delay, as they were among equals."""
+    """Projections by target, source and delay, convolutions last, as they were among equals."""
     names = [item.name for item in inputs] + [item.name for item in populations]
     place = {name: index for index, name in enumerate(names)}
-    return tuple(sorted(projections, key=lambda p: (place[p.target], place[p.source], p.delay)))
+    return tuple(
+        sorted(projections, key=lambda p: (place[p.target], place[p.source], p.delay, p.weights.kind == "convolution"))
+    )
 
 
 def named(

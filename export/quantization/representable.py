@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 
 from export.errors import UnsupportedError
-from export.interchange.compose import add
+from export.interchange.compose import add, compact
 from export.interchange.steps import StepNetwork, StepPopulation, StepProjection, named
-from export.interchange.weights import DenseWeights, Weights, diagonal
+from export.interchange.weights import ConvolutionWeights, DenseWeights, SparseWeights, Weights, diagonal
 from export.quantization.formats import QuantizationSettings
+from export.quantization.tensors import input_factor
 from hardware.populations import MAX_DELAY
 
 
@@ -34,8 +35,9 @@ def representable(network: StepNetwork, settings: QuantizationSettings) -> StepN
         if population.kind == "cuba_lif":
             population = _membrane_bias(population, settings)
         populations.append(population)
-    projections = network.projections if not more else _with_self_connections(network, more)
-    return replace(network, populations=tuple(populations), projections=projections)
+    changed = replace(network, populations=tuple(populations))
+    projections = _with_self_connections(changed, more) if more else changed.projections
+    return replace(changed, projections=_folding_convolutions(replace(changed, projections=projections)))
 
 
 def _check_clauses(population: StepPopulation) -> None:
@@ -89,6 +91,35 @@ def _with_self_connections(network: StepNetwork, more: dict[str, np.ndarray]) ->
         else:
             projections.append(StepProjection("", name, name, own, 1))
     return named(network.inputs, network.populations, projections, network.outputs)
+
+
+def _folding_convolutions(network: StepNetwork) -> tuple[StepProjection, ...]:
+    """A convolution into neurons whose gains differ within a channel is none in integers: its synapses are written
+    out, and joined with others from the same source."""
+    found, changed = [], False
+    for item in network.projections:
+        population = network.population(item.target)
+        factor = np.broadcast_to(input_factor(population.kind, population.parameters), population.bias.shape)
+        if isinstance(item.weights, ConvolutionWeights) and item.weights.by_channel(factor) is None:
+            item = replace(item, weights=compact(SparseWeights(*item.weights.coo(), item.weights.shape)))
+            changed = True
+        found.append(item)
+    if not changed:
+        return network.projections
+    projections: list[StepProjection] = []
+    for item in found:
+        _join(projections, item)
+    return named(network.inputs, network.populations, projections, network.outputs)
+
+
+def _join(projections: list[StepProjection], item: StepProjection) -> None:
+    ends = (item.source, item.target, item.delay)
+    for index, other in enumerate(projections):
+        together = add(other.weights, item.weights) if (other.source, other.target, other.delay) == ends else None
+        if together is not None:
+            projections[index] = replace(other, weights=together)
+            return
+    projections.append(item)
 
 
 def _membrane_bias(population: StepPopulation, settings: QuantizationSettings) -> StepPopulation:

@@ -11,7 +11,7 @@ shifts it, wherever
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,6 +27,9 @@ DECAY_SHIFT = 12
 BIAS_MANTISSA = (-(2**12), 2**12 - 1)
 MAX_BIAS_EXPONENT = 7
 """A chip's bias is a 13-bit mantissa and a 3-bit exponent; Lava's CPU model takes wider ones."""
+
+BIASES, CHIP = "biases", "chip"
+"""Key and value in the metadata of a program whose biases were rounded for a chip."""
 
 PROCESSES = {
     "brf": "BRF",
@@ -136,6 +139,20 @@ def rounded_bias(bias: np.ndarray) -> np.ndarray:
         result[fits] = near[fits] << shift
         done |= fits
     return result.astype(np.int32)
+
+
+def with_chip_biases(program: Program) -> Program:
+    """The program with the biases of populations on Lava's LIF rounded to what a chip's LIF can hold: another program,
+    to be verified as such, where any of them changes. Its metadata say so.
+
+    Raises:
+        ProgramError: a rounded bias takes a current beyond the limit of FP-2.7.
+    """
+    wide = {item.population for item in assign(program) if item.wide_biases}
+    populations = tuple(
+        replace(item, bias=rounded_bias(item.bias)) if item.name in wide else item for item in program.populations
+    )
+    return replace(program, populations=populations, metadata={**program.metadata, BIASES: CHIP})
 
 
 def _listed(neurons: tuple[int, ...]) -> str:

@@ -5,12 +5,12 @@ Needs Lava in the running interpreter (Python 3.10). The Processes have ports an
     network = Network(load("program.npz"))
     source = RingBuffer(data=spikes)                        # (N_in, steps), a user's own source
     source.s_out.connect(network.inputs["input"])
-    monitor.probe(network.populations["hidden0"].v, steps)
+    monitor.probe(network.state("hidden0", "v"), steps + network.latency)
     network.run(RunSteps(num_steps=steps + network.latency))
 
 Results of population p come ``network.starts[p]`` Lava steps late; until then it waits, holding its initial states
 without decay or bias, so that step t of the Program is Lava step ``t + starts[p] + 1`` (Lava counts from 1). Between
-two samples call :meth:`Network.reset`; the network may stop in any step.
+two samples call :meth:`Network.reset`; the network may stop in any step. ``examples/`` holds two whole programs.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from lava.magma.core.process.ports.ports import InPort, OutPort
 from lava.magma.core.process.process import AbstractProcess
+from lava.magma.core.process.variable import Var
 from lava.magma.core.run_conditions import AbstractRunCondition
 from lava.magma.core.run_configs import RunConfig
 from lava.proc.dense.process import Dense as LavaDense
@@ -79,6 +80,8 @@ class Network:
         batch: None, or samples at once: ports of shape (batch, N), with batched connections only.
         arithmetic: ``"fixed_pt"`` (the contract) or ``"floating_pt"`` (the same equations and parameters in real
             arithmetic); give the run configuration the same tag.
+        begin: Lava steps after which the first values of the inputs come, for instance ``other.starts[name]`` where
+            they are results of another network.
         trial: for a run under a schedule of this package.
 
     Attributes:
@@ -86,7 +89,7 @@ class Network:
         outputs: name of every population -> its OutPort: spikes, or the state of a leaky integrator.
         populations: name -> its Process; states, parameters, ``z`` and ``bias`` are Vars under their names.
         projections: name -> its connection Process.
-        starts: name -> Lava steps by which it runs behind the sources.
+        starts: name -> Lava steps by which it runs behind the first Lava step.
         latency: the largest of them.
         assignment: which Process each population got, and why.
         processes: all of them.
@@ -103,11 +106,12 @@ class Network:
         connections: str = "dense",
         batch: int | None = None,
         arithmetic: str = "fixed_pt",
+        begin: int = 0,
         trial: Trial | None = None,
     ) -> None:
         _check(program, connections, batch, arithmetic)
         self.program, self.connections, self.arithmetic = program, connections, arithmetic
-        self.starts = start_steps(program)
+        self.starts = {name: begin + steps for name, steps in start_steps(program).items()}
         self.latency = max(self.starts.values())
         self.assignment: dict[str, Assignment] = {item.population: item for item in assign(program)}
         self._batch = () if batch is None else (batch,)
@@ -120,6 +124,14 @@ class Network:
         steps = line_steps(program, self.starts)
         self.projections = {item.name: self._connect(item, steps[item.name]) for item in program.projections}
         self._tie()
+
+    def state(self, population: str, state: str) -> Var:
+        """The Var that holds a state of the Program; Lava's LIF has the ``u`` of a ``lif`` as its ``v``."""
+        process = self.populations[population]
+        if isinstance(process, LavaLIF):
+            state = process.states[state]
+        found: Var = getattr(process, state)
+        return found
 
     def run(self, condition: AbstractRunCondition, run_cfg: RunConfig | None = None) -> None:
         """Run everything that is connected; the same as ``run`` of any of the Processes.

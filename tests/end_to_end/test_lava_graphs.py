@@ -14,6 +14,7 @@ import pytest
 from hardware import Convolution, Dense, Input, Population, Program, Projection, Sparse
 from hardware.emulator import emulate
 from hardware.lava import runtime
+from hardware.lava.assignment import assign
 from hardware.lava.job import Task
 from hardware.lava.runtime import run, run_many
 from hardware.lava.synapses import fits_dense
@@ -182,6 +183,39 @@ def test_parts_that_nothing_joins_and_inputs_that_nobody_hears_run_too():
     rng = np.random.default_rng(SEED)
     tasks = [Task(program, random_inputs(rng, program, T=20, B=2), "all", c) for c in ("dense", "batched")]
     compare_with_emulator(tasks, SEED)
+
+
+def lif_for_lava(rng: np.random.Generator) -> Program:
+    """Two populations of lif within the limits of Lava's own LIF, at their border: the drive can reach 2^23 - 1."""
+    size = int(rng.integers(1, 6))
+
+    def lif(name: str) -> Population:
+        parameters = {"A": rng.integers(0, 4097, size), "TH": 64 * rng.integers(0, 2**11, size)}
+        parameters = {key: value.astype(np.int32) for key, value in parameters.items()}
+        initial = {"u": rng.integers(-(2**23) + 1, 2**23, size).astype(np.int32)}
+        bias = rng.integers(-(2**15), 2**15, size).astype(np.int32)
+        return Population(name, size, "lif", bias, parameters, {"K": 12}, initial=initial)
+
+    def joined(source: str, target: str, delay: int, exponent: int) -> Projection:
+        weight = Dense(rng.integers(-127, 128, (size, size)).astype(np.int8))
+        return Projection(f"{source}{target}{delay}", source, target, weight, exponent, delay)
+
+    ends = (("in", "a", 0), ("a", "a", 1), ("a", "b", 0), ("in", "b", 3), ("b", "a", 2))
+    for highest in range(16, 5, -1):
+        projections = tuple(joined(*end, exponent=int(rng.integers(6, highest + 1))) for end in ends)
+        program = Program((Input("in", size),), (lif("a"), lif("b")), projections, ("b",))
+        if all(item.lavas_own for item in assign(program)):
+            break
+    return program
+
+
+def test_lif_on_lavas_own_process_equals_the_emulator_in_every_state_and_spike():
+    rng, tasks = np.random.default_rng([SEED, 3]), []
+    for number in range(8):
+        program = lif_for_lava(rng)
+        assert all(item.lavas_own for item in assign(program))
+        tasks.append(Task(program, random_inputs(rng, program, T=25, B=3), "all", kind(program, number)))
+    compare_with_emulator(tasks, [SEED, 3])
 
 
 def test_wrong_rests_holds_and_lines_are_noticed(python):

@@ -47,6 +47,7 @@ class LavaLIF(LIF):
         first = {variable: first_state(start, state, shape) for state, variable in states.items()}
         timing = Timing(shape, tuple(states), start, hold, schedule, recorder)
         super().__init__(shape=shape, timing=timing, states=dict(states), **first, **arguments)
+        self.states = dict(states)
         self.z = Var(shape=shape, init=0)
         self.hold = Var(shape=(1,), init=hold)
         self.clear = Var(shape=(1,), init=0)
