@@ -24,7 +24,7 @@ from export.errors import ExportError
 from export.verification import engines as engine_registry
 from export.verification.engines import Engine, Runner
 from export.verification.steps import run_forced
-from hardware.compare import UPDATE_ORDER, Divergence, compare
+from hardware.compare import Divergence, compare, update_order
 from hardware.inputs import check_inputs
 from hardware.program import Program
 from hardware.program_file import content_hash
@@ -381,7 +381,7 @@ def _merge(program: Program, parts: Sequence[PairResult]) -> PairResult:
     place = {
         (layer.name, state): (index, rank)
         for index, layer in enumerate(program.layers)
-        for rank, state in enumerate((*UPDATE_ORDER[layer.model], "output"))
+        for rank, state in enumerate((*update_order(layer), "output"))
     }
     divergences = [part.first_divergence for part in parts if part.first_divergence is not None]
     return dataclasses.replace(

@@ -78,6 +78,7 @@ def verify_verb(
         raise click.UsageError("give --data or --inputs, not both")
     from export.bundle.bundle import Bundle
     from export.verification.certificate import certificate, write_certificate
+    from hardware.own import describe
     from hypr.deployment.arrays import read_sequences
     from hypr.deployment.deploy import verify_bundle
     from hypr.deployment.outcome import of_program
@@ -97,7 +98,10 @@ def verify_verb(
         )
     checks = opened.checks()
     outcome = of_program(opened.program, data)
-    content = certificate(result, opened.files(), data.name, checks) | {"outcome": outcome.to_dict()}
+    content = certificate(result, opened.files(), data.name, checks) | {
+        "outcome": outcome.to_dict(),
+        "own_neurons": describe(opened.program),
+    }
     target = out or bundle / "certificate.json"
     write_certificate(content, target)
     show({**content, "certificate": target}, as_json, lambda: render(result, checks, data.name, target))

@@ -17,6 +17,7 @@ from export.verification.certificate import certificate, write_certificate
 from export.verification.engines import get
 from export.verification.verify import VerificationResult
 from hardware import emulate
+from hardware.own import OWN, describe
 from hypr.data import SequenceDataset, from_arrays
 from hypr.deployment import outcome, sources
 from hypr.deployment.arrays import sequences_of
@@ -60,7 +61,7 @@ def deploy(
     calibration: Any,
     test: Any = None,
     engines: Sequence[str] | None = None,
-    to: Sequence[str] = TARGETS,
+    to: Sequence[str] | None = None,
     dt_s: float = TIME_STEP_S,
     overwrite: bool = False,
     **settings: Any,
@@ -76,7 +77,7 @@ def deploy(
         engines: names as for ``hypr verify``; None: emulator and oracle, and those of onnx and lava that run here and
             are
             among the targets.
-        to: targets, of ``nir``, ``onnx``, ``lava``.
+        to: targets, of ``nir``, ``onnx``, ``lava``; None: all that can hold the network.
         dt_s: seconds per step for the NIR files.
         overwrite: replace a bundle that is there.
         **settings: fields of :class:`export.QuantizationSettings`, for example ``weight_bits=4``.
@@ -87,6 +88,8 @@ def deploy(
     from hypr.report.content import page_of
     from hypr.report.page import write
 
+    own = [layer.kind for layer in net.layers if layer.kind in OWN]
+    to = (("nir",) if own else TARGETS) if to is None else to
     inputs = calibration_inputs(net, calibration)
     data = test_data(net, test)
     done = export_network(net, Path(out), inputs, data, to=to, dt_s=dt_s, overwrite=overwrite, **settings)
@@ -100,12 +103,16 @@ def deploy(
         sequences = dataclasses.replace(sequences, labels=None)
     result = verify_bundle(bundle, sequences.values, chosen)
     found = outcome.of_program(bundle.program, sequences)
-    content = certificate(result, bundle.files(), sequences.name, bundle.checks()) | {"outcome": found.to_dict()}
+    content = certificate(result, bundle.files(), sequences.name, bundle.checks()) | {
+        "outcome": found.to_dict(),
+        "own_neurons": describe(bundle.program),
+    }
     proof, report = bundle.path / "certificate.json", bundle.path / "report.html"
     write_certificate(content, proof)
     page = page_of(bundle.path)
     write(page, report)
-    warnings = tuple(dict.fromkeys([*done.warnings, *found.warnings, *page.left_out]))
+    statements = [entry["statement"] for entry in content["own_neurons"].values()]
+    warnings = tuple(dict.fromkeys([*statements, *done.warnings, *found.warnings, *page.left_out]))
     return Deployed(
         bundle, bool(content["equal"]), done.float_accuracy, found.accuracy, result, proof, report, warnings
     )

@@ -18,6 +18,7 @@ import numpy as np
 from export.interchange.steps import StepLayer
 from export.quantization.formats import LayerFormat
 from export.quantization.tensors import input_factor, state_factor
+from hardware.own import OWN
 from hypr.neurons import Neuron
 
 
@@ -74,6 +75,8 @@ def _effective(real: StepLayer, own: StepLayer) -> dict[str, np.ndarray]:
     if real.kind == "se_adlif":
         rho = p["rho"] / q["rho"]
         return {"alpha": p["alpha"], "beta": p["beta"], "a": p["a"] * rho, "b": p["b"] * rho}
+    if real.kind in OWN:
+        return dict(p)
     return {name: p[name] for name in ("alpha", "rho", "kappa", "alpha_syn", "alpha_mem") if name in p}
 
 
