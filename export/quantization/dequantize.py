@@ -175,7 +175,7 @@ def _reals(layer: Layer | Population, form: LayerFormat) -> tuple[dict[str, np.n
             "stand for; give its class one"
         )
     found = real.dequantize(layer.parameters, form.unit, layer.shifts)
-    parameters = {name: np.broadcast_to(np.asarray(found[name], np.float64), (layer.size,)) for name in real.parameters}
+    parameters = {name: np.full(layer.size, np.asarray(found[name], np.float64)) for name in real.parameters}
     return parameters, np.broadcast_to(np.asarray(real.gain(parameters), np.float64), (layer.size,))
 
 

@@ -53,7 +53,8 @@ def main() -> None:
         optimiser.step()
         net.constrain_()
     done = hypr.deploy(net, "leaky-bundle", calibration=x[:64], test=(x[192:], y[192:]))
-    print(f"float {done.float_accuracy:.3f}, integers {done.accuracy:.3f}, equal: {done.equal}", *done.warnings, sep="\n")
+    print(f"float {done.float_accuracy:.3f}, integers {done.accuracy:.3f}, equal: {done.equal}")
+    print(*done.warnings, sep="\n")
 
 
 if __name__ == "__main__":
