@@ -170,7 +170,7 @@ def population_step(
         constants = neuron_constants(population, neuron)
         step = STEPS.get(population.model) or scalar_step(population.model)
         state, z = step(constants, states[neuron], z_before[neuron], drive)
-        new_states.append(state)
+        new_states.append(list(state))
         spikes.append(z)
     return new_states, spikes
 

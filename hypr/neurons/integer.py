@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +24,8 @@ def register_class(kind: type[Neuron]) -> None:
     Raises:
         HyprError: it lacks ``quantize``, or gives no ranges for its integer parameters.
     """
-    if "quantize" not in dir(kind) or not callable(getattr(kind, "quantize", None)):
+    step, quantize = kind.integer_step, kind.quantize
+    if step is None or quantize is None:
         raise HyprError(f"{kind.__name__}: has an integer_step but no quantize(parameters, unit, shifts); give both")
     shifts = tuple(kind.integer_shifts)
     parameters = {
@@ -32,10 +33,10 @@ def register_class(kind: type[Neuron]) -> None:
         for name, (low, high) in kind.integer_parameters.items()
     }
     spec = ModelSpec(kind.kind, tuple(kind.state_names), kind.spiking, parameters, shifts)
-    register(OwnNeuron(spec, kind.integer_step, kind.integer_scalar_step, _real_form(kind)))
+    register(OwnNeuron(spec, step, kind.integer_scalar_step, _real_form(kind, quantize)))
 
 
-def _real_form(kind: type[Neuron]) -> RealForm:
+def _real_form(kind: type[Neuron], quantize: Callable[..., Any]) -> RealForm:
     single: list[Neuron] = []
 
     def neuron() -> Neuron:
@@ -58,7 +59,7 @@ def _real_form(kind: type[Neuron]) -> RealForm:
         return np.broadcast_to(np.asarray(found, np.float64), (size,))
 
     names = tuple(neuron_parameters(kind))
-    return RealForm(names, step, kind.quantize, kind.dequantize, gain)
+    return RealForm(names, step, quantize, kind.dequantize, gain)
 
 
 def neuron_parameters(kind: type[Neuron]) -> list[str]:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from hypr.errors import HyprError
 from hypr.extensions import permit
-from hypr.training.toml import dump_toml
+from hypr.training.toml import assign, dump_toml
 
 Scalar = bool | int | float | str
 Option = Scalar | list[Scalar] | dict[str, Scalar]
@@ -307,7 +307,7 @@ def _override(content: dict[str, Any], override: str) -> None:
         permit(value)  # who writes the override names the code
     if len(path) == 1 and path[0] in _MAIN_KEY and not isinstance(value, dict):
         path.append(_MAIN_KEY[path[0]])
-    _assign(content, path, value, override)
+    assign(content, path, value, override)
 
 
 def _full_path(key: str) -> list[str]:
@@ -333,23 +333,6 @@ def _all_keys() -> list[str]:
 def _sections() -> dict[str, type[BaseModel]]:
     annotations = {name: field.annotation for name, field in Config.model_fields.items()}
     return {name: kind for name, kind in annotations.items() if isinstance(kind, type) and issubclass(kind, BaseModel)}
-
-
-def _assign(content: Any, path: list[str], value: Any, override: str) -> None:
-    for depth, part in enumerate(path):
-        last = depth == len(path) - 1
-        if isinstance(content, list):
-            if not part.isdecimal() or int(part) >= len(content):
-                raise HyprError(f"override '{override}': '{part}' must be a number from 0 to {len(content) - 1}")
-            index: Any = int(part)
-        elif isinstance(content, dict):
-            index = part
-        else:
-            raise HyprError(f"override '{override}': '{'.'.join(path[:depth])}' is a value, it has no key '{part}'")
-        if last:
-            content[index] = value
-        else:
-            content = content[index] if isinstance(content, list) else content.setdefault(index, {})
 
 
 def _numbers(value: Any, annotation: Any = Config) -> Any:

@@ -1,9 +1,11 @@
-"""A configuration as TOML text."""
+"""A configuration as TOML text, and one value put into its plain form."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+
+from hypr.errors import HyprError
 
 
 def dump_toml(content: Mapping[str, Any]) -> str:
@@ -36,3 +38,28 @@ def _toml_key(key: str) -> str:
 def _toml_text(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return '"' + "".join(c if c >= " " and c != "\x7f" else f"\\u{ord(c):04x}" for c in escaped) + '"'
+
+
+def assign(content: Any, path: list[str], value: Any, override: str) -> None:
+    """Put a value at a dotted path of tables and lists, in place.
+
+    Args:
+        override: as the user wrote it, for messages.
+
+    Raises:
+        HyprError: the path leads into a value, or a number is out of a list.
+    """
+    for depth, part in enumerate(path):
+        last = depth == len(path) - 1
+        if isinstance(content, list):
+            if not part.isdecimal() or int(part) >= len(content):
+                raise HyprError(f"override '{override}': '{part}' must be a number from 0 to {len(content) - 1}")
+            index: Any = int(part)
+        elif isinstance(content, dict):
+            index = part
+        else:
+            raise HyprError(f"override '{override}': '{'.'.join(path[:depth])}' is a value, it has no key '{part}'")
+        if last:
+            content[index] = value
+        else:
+            content = content[index] if isinstance(content, list) else content.setdefault(index, {})
