@@ -25,9 +25,10 @@ epochs = 6
 """
 
 
-def run_module(name: str, folder: Path) -> str:
+def run_module(name: str, folder: Path, warnings: str = "error::UserWarning") -> str:
     """Standard output of an example that runs in an empty folder."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error::UserWarning"}
+    places = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "PYTHONPATH": places, "PYTHONWARNINGS": warnings}
     command = [sys.executable, "-m", f"hypr.examples.{name}"]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-2000:]
