@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,13 +12,10 @@ from hardware.models import ModelSpec, ParameterSpec
 from hardware.own import OwnNeuron, RealForm, register
 from hypr.errors import HyprError
 
-if TYPE_CHECKING:
-    from hypr.neurons.base import Neuron
-
 Arrays = Mapping[str, np.ndarray]
 
 
-def register_class(kind: type[Neuron]) -> None:
+def register_class(kind: type[Any]) -> None:
     """Register the integer step of a neuron class.
 
     Raises:
@@ -36,10 +33,10 @@ def register_class(kind: type[Neuron]) -> None:
     register(OwnNeuron(spec, step, kind.integer_scalar_step, _real_form(kind, quantize)))
 
 
-def _real_form(kind: type[Neuron], quantize: Callable[..., Any]) -> RealForm:
-    single: list[Neuron] = []
+def _real_form(kind: type[Any], quantize: Callable[..., Any]) -> RealForm:
+    single: list[Any] = []
 
-    def neuron() -> Neuron:
+    def neuron() -> Any:
         if not single:
             single.append(kind(1, 1))
         return single[0]
@@ -62,12 +59,12 @@ def _real_form(kind: type[Neuron], quantize: Callable[..., Any]) -> RealForm:
     return RealForm(names, step, quantize, kind.dequantize, gain)
 
 
-def neuron_parameters(kind: type[Neuron]) -> list[str]:
+def neuron_parameters(kind: type[Any]) -> list[str]:
     """Names of the effective parameters of a class."""
     return list(kind(1, 1).effective())
 
 
-def check_exportable(layer: Neuron) -> None:
+def check_exportable(layer: Any) -> None:
     """An exported neuron of one's own takes everything that varies from ``effective()``.
 
     Raises:
