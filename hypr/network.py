@@ -239,7 +239,7 @@ class Network(nn.Module):
             "input_scale": self.input_scale,
             "input_format": {"low": self.input_format[0], "high": self.input_format[1]},
             "decision": dict(self.decision),
-        }
+        } | ({"input_delays": list(self.input_delays)} if any(self.input_delays) else {})
 
 
 def checked_delays(delays: Sequence[int] | None, channels: int) -> tuple[int, ...]:

@@ -70,7 +70,7 @@ class Interpreter:
 
     def _shaped(self, name: str) -> np.ndarray:
         node = self.nodes[name]
-        values = getattr(node, "v_threshold", getattr(node, "threshold", getattr(node, "r", None)))
+        values = next(getattr(node, key) for key in ("v_threshold", "threshold", "r") if hasattr(node, key))
         return np.zeros((self.batch, *np.shape(values)))
 
     def _neuron(self, name: str, current: np.ndarray) -> np.ndarray:
@@ -106,7 +106,9 @@ def _linear(node: Any, value: np.ndarray) -> np.ndarray:
     if isinstance(node, (nir.Conv1d, nir.Conv2d)):
         run = functional.conv1d if isinstance(node, nir.Conv1d) else functional.conv2d
         weight, bias = (torch.from_numpy(np.asarray(v, np.float64)) for v in (node.weight, node.bias))
-        return run(x, weight, bias, _arg(node.stride), _arg(node.padding), _arg(node.dilation), int(node.groups)).numpy()
+        return run(
+            x, weight, bias, _arg(node.stride), _arg(node.padding), _arg(node.dilation), int(node.groups)
+        ).numpy()
     size, stride, padding = (_arg(v) for v in (node.kernel_size, node.stride, node.padding))
     divisor = None if isinstance(node, nir.AvgPool2d) else 1
     return functional.avg_pool2d(x, size, stride, padding, divisor_override=divisor).numpy()
@@ -133,10 +135,10 @@ class _Builder:
     def build(self, steps: int, batch: int) -> Case:
         rng = self.rng
         for k in range(int(rng.integers(1, 3))):
-            shape = (int(rng.integers(1, 4)), int(rng.integers(4, 9)), int(rng.integers(4, 9)))
+            shape: tuple[int, ...] = (int(rng.integers(1, 4)), int(rng.integers(4, 9)), int(rng.integers(4, 9)))
             shape = shape if rng.random() < 0.6 else (int(rng.integers(2, 9)),)
             self._add(f"in{k}", nir.Input(input_type={"input": np.array(shape)}), shape)
-        sources = [name for name in self.nodes]
+        sources = list(self.nodes)
         for k in range(int(rng.integers(2, 7))):
             name = f"n{k}"
             end, shape = self._path(str(rng.choice(sources)), f"p{k}_0_")
@@ -181,7 +183,9 @@ class _Builder:
             if choice < 0.6:
                 end = self._dense(source, (3,), f"out{k}_")
             if choice < 0.3:
-                node = nir.LI(tau=self._uniform((3,), 5, 30) * DT, r=self._uniform((3,), 1, 5), v_leak=self._normal((3,)))
+                node = nir.LI(
+                    tau=self._uniform((3,), 5, 30) * DT, r=self._uniform((3,), 1, 5), v_leak=self._normal((3,))
+                )
                 self._add(f"li{k}", node, (3,))
                 self.order.append(f"li{k}")
                 self.edges.append((end, f"li{k}"))
@@ -204,7 +208,11 @@ class _Builder:
             end = self._step(end, f"{prefix}{k}")
         if end == source or rng.random() < 0.5:
             shape = self.shapes[end]
-            end = self._conv(end, f"{prefix}c") if len(shape) == 3 else self._dense(end, (int(rng.integers(1, 8)),), prefix)
+            end = (
+                self._conv(end, f"{prefix}c")
+                if len(shape) == 3
+                else self._dense(end, (int(rng.integers(1, 8)),), prefix)
+            )
         return end, self.shapes[end]
 
     def _step(self, source: str, name: str) -> str:
@@ -239,10 +247,16 @@ class _Builder:
             stride = np.ones(2, int)
         groups = c if rng.random() < 0.3 else 1
         channels = groups * int(rng.integers(1, 3))
-        pads = {"same": dilation * (size - 1), "valid": np.zeros(2, int)}.get(padding) if isinstance(padding, str) else 2 * padding
-        out = [(n + p - d * (k - 1) - 1) // s + 1 for n, p, d, k, s in zip((h, w), pads, dilation, size, stride, strict=True)]
+        text = isinstance(padding, str)
+        pads = 2 * padding if not text else dilation * (size - 1) if padding == "same" else np.zeros(2, int)
+        out = [
+            (n + p - d * (k - 1) - 1) // s + 1
+            for n, p, d, k, s in zip((h, w), pads, dilation, size, stride, strict=True)
+        ]
         weight = self._normal((channels, c // groups, *size)) * 2
-        node = nir.Conv2d((h, w), weight, tuple(stride.tolist()), padding if isinstance(padding, str) else tuple(padding.tolist()), tuple(dilation.tolist()), groups, self._normal((channels,)) * 0.2)  # fmt: skip
+        sides = padding if text else tuple(padding.tolist())
+        bias = self._normal((channels,)) * 0.2
+        node = nir.Conv2d((h, w), weight, tuple(stride.tolist()), sides, tuple(dilation.tolist()), groups, bias)
         return self._then(source, name, node, (channels, *out))
 
     def _dense(self, source: str, target: tuple[int, ...], prefix: str) -> str:

@@ -2,10 +2,11 @@
 
 Every layer of a chain becomes ``<name>.synapses`` (Affine, or Linear without bias), ``<name>`` (the neuron) and, where
 it is recurrent, a cycle through ``<name>.recurrent`` (Linear), which delivers the spikes of the previous step. A
-power-of-two ``input_scale`` becomes a Scale node. LIF, CubaLIF and LI are NIR's own nodes, to be read with the
-explicit Euler scheme; BRF, SE-adLIF and ALIF are the extension nodes of :mod:`export.interchange.nodes`. What NIR
-cannot express (dt, scheme, reset, delay of recurrence, input integers, decision) stands in the metadata of the graph
-and its nodes.
+power-of-two ``input_scale`` becomes a Scale node, delays of input channels a Delay node behind it; synapses that a
+mask leaves out are zeros in the matrix, whose metadata says so. LIF, CubaLIF and LI are NIR's own nodes, to be read
+with the explicit Euler scheme; BRF, SE-adLIF and ALIF are the extension nodes of :mod:`export.interchange.nodes`. What
+NIR cannot express (dt, scheme, reset, delay of recurrence, input integers, decision) stands in the metadata of the
+graph and its nodes.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from export.errors import ExportError, GraphError
 from export.files import write_atomically
 from export.interchange.canonical import canonical
 from export.interchange.checks import check_graph, scan_file
+from export.interchange.input_delays import with_input_delays
 from export.interchange.source import network_arrays
 from export.interchange.steps import from_arrays
 from export.interchange.writer import steps_to_nir
@@ -40,7 +42,8 @@ def to_nir(network: Any, dt: float = 1e-3) -> nir.NIRGraph:
     """
     if not np.isfinite(dt) or dt <= 0:
         raise ExportError(f"dt is {dt}; it must be a positive number of seconds per step")
-    return steps_to_nir(from_arrays(network_arrays(network), float(dt)))
+    arrays = network_arrays(network)
+    return with_input_delays(steps_to_nir(from_arrays(arrays, float(dt))), arrays.input_delays, float(dt))
 
 
 def write(graph: nir.NIRGraph, path: str | os.PathLike[str]) -> None:

@@ -106,6 +106,7 @@ def _leads_back(a: str, b: str, level: Mapping[str, int], given: Mapping[str, in
     if a in given and b in given:
         return given[a] > given[b]
     if level[a] == level[b]:
+        a, b = sorted((a, b))
         raise UnsupportedError(
             f"neurons '{a}' and '{b}' are in one cycle and equally far from the input, so either may come first in a "
             f"step, and the edge back gets the delay; say which (--order {a},{b} or --order {b},{a})"

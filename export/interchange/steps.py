@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 
 from export.errors import ExportError
-from export.interchange.source import NetworkArrays
-from export.interchange.weights import DenseWeights, Weights
+from export.interchange.source import LayerArrays, NetworkArrays
+from export.interchange.weights import DenseWeights, SparseWeights, Weights
 from hardware.chain import input_name, projection_names
 from hardware.own import OWN
 
@@ -328,4 +328,16 @@ def from_arrays(network: NetworkArrays, dt: float | None) -> StepNetwork:
         layers.append(
             StepLayer(name, layer.kind, layer.weight, layer.recurrent_weight, layer.bias, parameters, options)
         )
-    return StepNetwork.chain(layers, dt, network.input_scale, network.input_format, network.decision)
+    chain = StepNetwork.chain(layers, dt, network.input_scale, network.input_format, network.decision)
+    by_name = dict(zip(network.layer_names(), network.layers, strict=True))
+    return replace(chain, projections=tuple(_masked(item, by_name[item.target]) for item in chain.projections))
+
+
+def _masked(item: StepProjection, layer: LayerArrays) -> StepProjection:
+    """Sparse synapses where a mask leaves some out. Input delays are left to :mod:`export.interchange.input_delays`."""
+    mask = layer.recurrent_mask if item.source == item.target else layer.mask
+    if mask is None:
+        return item
+    target, source = np.nonzero(mask)
+    assert isinstance(item.weights, DenseWeights)
+    return replace(item, weights=SparseWeights(target, source, item.weights.matrix[target, source], mask.shape))

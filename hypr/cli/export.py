@@ -104,6 +104,8 @@ def export_verb(
       hypr export runs/ecg --to nir --which last --out bundles/ecg-nir
       hypr export net.safetensors --calibration train.npz --test test.npz --out bundles/mine
     """
+    from export.bundle.manifest import network_of
+
     targets = [name.strip() for name in to.split(",") if name.strip()]
     settings = _asked_for(weight_bits=weight_bits, coefficient_bits=coefficient_bits, weight_scale=weight_scale)
     trade: TradeOff | None = None
@@ -136,7 +138,7 @@ def export_verb(
         "integer_test_accuracy": done.integer_accuracy,
         "ranges": ranges,
         "warnings": done.warnings,
-        "layers": manifest["layers"],
+        **network_of(manifest),
         "files": manifest["files"],
     }
     if trade is not None:
@@ -155,7 +157,7 @@ def _export_file(net: Path, out: Path, calibration: Path | None, test: Path | No
     if calibration is None:
         raise click.UsageError("states need a scale: give --calibration FILE.npz with inputs as in training")
     network = load(net)
-    given = read_sequences(calibration, "train").values.swapaxes(0, 1)
+    given = read_sequences(calibration, "train").dataset().dense()
     tested = None
     if test is not None:
         sequences = read_sequences(test)

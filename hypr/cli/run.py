@@ -24,11 +24,9 @@ from hypr.cli.output import json_option, seconds, show, show_outcome, table, wit
 @click.option(
     "--record",
     default="",
-    help="States to keep, separated by commas: u (of every layer that has it), u/hidden0, or all.",
+    help="States to keep, separated by commas: u (of every population that has it), u/hidden0, or all.",
 )
-@click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="OUT.npz: output, spikes/<layer>, <state>/<layer>."
-)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="OUT.npz: output, spikes/NAME, STATE/NAME.")
 @with_option
 @json_option
 def run_verb(
@@ -43,8 +41,9 @@ def run_verb(
 ) -> None:
     """Run the network of BUNDLE on the file INPUTS on one engine.
 
-    INPUTS is an .npz file with input_spikes: integers or bool, steps x samples x channels; perhaps with labels and mask
-    (steps x samples): then the accuracy is told. OUT.npz also holds the predicted classes.
+    INPUTS is an .npz file with input_spikes: integers or bool, steps x samples x channels (for a network with several
+    inputs an array input_spikes/NAME for each); perhaps with labels and mask (steps x samples): then the accuracy is
+    told. OUT.npz also holds the predicted classes.
 
     \b
     Examples:

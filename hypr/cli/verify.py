@@ -23,7 +23,11 @@ if TYPE_CHECKING:
     metavar="NAME|FILE.npz|MODULE:FUNCTION",
     help="Data whose test part is run; default: those the network was trained on.",
 )
-@click.option("--inputs", type=click.Path(path_type=Path), help="An .npz file instead of a data set.")
+@click.option(
+    "--inputs",
+    type=click.Path(path_type=Path),
+    help="An .npz file with input_spikes (of several inputs input_spikes/NAME) instead of a data set.",
+)
 @click.option(
     "--engines",
     default="emulator,onnx,lava",

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from export.files import write_atomically
+from export.verification.inputs import inputs_shape, of_samples
+from hardware.inputs import Inputs
 from hardware.trace import Trace
 from hypr.data import SequenceDataset, from_arrays
 from hypr.data.own import KEYS, read, read_npz
@@ -22,16 +24,21 @@ class Sequences:
     """What an engine runs, and what is known of it.
 
     Attributes:
-        values: (T, B, N_in), integers (spikes or graded payloads) or bool.
+        values: (T, B, N_in), integers (spikes or graded payloads) or bool; of several inputs a mapping by name.
         labels: classes (B,) or (T, B); real targets (B, C) or (T, B, C) as float32; None where there are none.
         mask: bool (T, B), steps that count; None: all.
         name: of the data, for people.
     """
 
-    values: np.ndarray
+    values: Inputs
     labels: np.ndarray | None = None
     mask: np.ndarray | None = None
     name: str = ""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(T, B)."""
+        return inputs_shape(self.values)[:2]
 
     @property
     def regression(self) -> bool:
@@ -46,11 +53,11 @@ class Sequences:
             time_major = labels.ndim == (3 if self.regression else 2)
             labels = labels[:, :samples] if time_major else labels[:samples]
         mask = None if self.mask is None else self.mask[:, :samples]
-        return Sequences(self.values[:, :samples], labels, mask, self.name)
+        return Sequences(of_samples(self.values, slice(samples)), labels, mask, self.name)
 
     def counts(self, ignore_first: int) -> np.ndarray:
         """bool (T, B): steps that a decision counts."""
-        counts = np.ones(self.values.shape[:2], bool) if self.mask is None else self.mask.copy()
+        counts = np.ones(self.shape, bool) if self.mask is None else self.mask.copy()
         counts[:ignore_first] = False
         return counts
 
@@ -68,7 +75,13 @@ class Sequences:
         return self.labels[0]
 
     def dataset(self) -> SequenceDataset:
-        """Batch-first, as training has it; labels 0 where there are none."""
+        """Batch-first, as training has it; labels 0 where there are none.
+
+        Raises:
+            HyprError: several inputs.
+        """
+        if not isinstance(self.values, np.ndarray):
+            raise HyprError(f"{self.name}: holds several inputs; a network in training has one")
         labels = np.zeros(self.values.shape[1], np.int64) if self.labels is None else self.labels
         if labels.ndim == (3 if self.regression else 2):
             labels = labels.swapaxes(0, 1)
@@ -99,29 +112,36 @@ def read_sequences(path: Path, part: str = "test") -> Sequences:
             )
         whole = read(path)
         return sequences_of(whole if whole.parts is None else whole.part(part))
-    if INPUT_KEY not in arrays:
+    named = [key for key in arrays if key.startswith(f"{INPUT_KEY}/")]
+    if INPUT_KEY not in arrays and not named:
         held = ", ".join(list(arrays)[:8]) or "nothing"
         raise HyprError(
             f"{path}: holds no '{INPUT_KEY}' (it holds {held}); save it with np.savez(path, {INPUT_KEY}=array)"
         )
-    unknown = sorted(set(arrays) - {INPUT_KEY, *_OPTIONAL})
+    unknown = sorted(set(arrays) - {INPUT_KEY, *named, *_OPTIONAL})
     if unknown:
         raise HyprError(f"{path}: unknown array '{unknown[0]}'; known are {INPUT_KEY}, {', '.join(_OPTIONAL)}")
-    inputs = arrays[INPUT_KEY]
+    keys = [INPUT_KEY] if INPUT_KEY in arrays else named
+    found = {key.partition("/")[2]: _checked(path, key, arrays[key]) for key in keys}
+    shape = next(iter(found.values())).shape
+    labels = _labels(path, arrays["labels"], shape) if "labels" in arrays else None
+    mask = _mask(path, arrays["mask"], shape) if "mask" in arrays else None
+    return Sequences(found[""] if keys == [INPUT_KEY] else found, labels, mask, str(path))
+
+
+def _checked(path: Path, key: str, inputs: np.ndarray) -> np.ndarray:
     if inputs.ndim != 3:
-        raise HyprError(f"{path}: '{INPUT_KEY}' has shape {inputs.shape}; it must be (steps, samples, channels)")
+        raise HyprError(f"{path}: '{key}' has shape {inputs.shape}; it must be (steps, samples, channels)")
     if inputs.dtype.kind not in "biu":
         raise HyprError(
-            f"{path}: '{INPUT_KEY}' holds {inputs.dtype}; it must hold integers or bool: "
+            f"{path}: '{key}' holds {inputs.dtype}; it must hold integers or bool: "
             "encode values as spikes or payloads first"
         )
-    labels = _labels(path, arrays["labels"], inputs.shape) if "labels" in arrays else None
-    mask = _mask(path, arrays["mask"], inputs.shape) if "mask" in arrays else None
-    return Sequences(inputs, labels, mask, str(path))
+    return inputs
 
 
-def read_inputs(path: Path) -> np.ndarray:
-    """Inputs (T, B, N_in) alone. Raises as :func:`read_sequences`."""
+def read_inputs(path: Path) -> Inputs:
+    """Inputs alone: an array (T, B, N_in), or of several inputs a mapping. Raises as :func:`read_sequences`."""
     return read_sequences(path).values
 
 

@@ -29,7 +29,7 @@ def time_major(data: SequenceDataset) -> np.ndarray:
 
 def outputs_of(program: Program, data: SequenceDataset) -> np.ndarray:
     """``Trace.output`` (T, n, N_out) of the emulator, on a few sequences at a time: events never become one array."""
-    size = max(1, _DENSE_BYTES // (4 * data.steps * (data.channels + sum(layer.size for layer in program.layers))))
+    size = max(1, _DENSE_BYTES // (4 * data.steps * (data.channels + sum(item.size for item in program.populations))))
     parts = [
         emulate(program, time_major(data.subset(slice(start, start + size))), keep_spikes=False).output
         for start in range(0, len(data), size)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from export.quantization.dequantize import formats_of
+from export.verification.inputs import of_samples
 from hardware import emulate
 from hardware.decision import classify
 from hardware.program import Program
@@ -65,17 +66,16 @@ class Outcome:
 
 def of_program(program: Program, data: Sequences) -> Outcome:
     """Run the emulator, a few sequences at a time, and decide."""
-    steps, batch = data.values.shape[:2]
-    neurons = sum(layer.size for layer in program.layers)
+    steps, batch = data.shape
+    neurons = sum(item.size for item in program.populations)
     size = max(1, _BYTES // (4 * steps * neurons))
     outputs, spikes = [], dict[str, int]()
     for start in range(0, batch, size):
-        trace = emulate(program, data.values[:, start : start + size])
+        trace = emulate(program, of_samples(data.values, slice(start, start + size)))
         outputs.append(trace.output)
         for name, value in trace.spikes.items():
             spikes[name] = spikes.get(name, 0) + int(np.count_nonzero(value))
-    sizes = {layer.name: layer.size for layer in program.layers}
-    rates = {name: count / (steps * batch * sizes[name]) for name, count in spikes.items()}
+    rates = {name: count / (steps * batch * program.sizes[name]) for name, count in spikes.items()}
     return of_integers(program, np.concatenate(outputs, axis=1), data, rates)
 
 
@@ -84,10 +84,16 @@ def of_integers(
 ) -> Outcome:
     """From the output integers (T, B, N_out) of any engine."""
     if data.regression:
-        return _regression(output * formats_of(program)[-1].unit, data, program.decision.ignore_first, rates)
+        return _regression(output * output_unit(program), data, program.decision.ignore_first, rates)
     mask = None if data.mask is None else np.ascontiguousarray(data.mask)
     decision = {"rule": program.decision.rule, "ignore_first": program.decision.ignore_first}
     return _classes(classify(program, output, mask), output.shape[2], data, decision, rates)
+
+
+def output_unit(program: Program) -> np.ndarray:
+    """Value of one unit of each output, float64 (N_out,)."""
+    names = [item.name for item in program.populations]
+    return formats_of(program)[names.index(program.output.name)].unit
 
 
 def of_floats(decision: Mapping[str, Any], output: np.ndarray, data: Sequences) -> Outcome:

@@ -18,6 +18,9 @@ from hypr.neurons.connectivity import checked_mask
 from hypr.neurons.jacobians import Jacobians, forward_mode
 from hypr.neurons.surrogate import Surrogate, describe, spike, surrogate
 
+_MASKS = {"weight": "mask", "recurrent_weight": "recurrent_mask"}
+"""Attribute that holds the mask of a parameter."""
+
 KINDS: dict[str, type[Neuron]] = {}
 """Neuron classes by their ``kind``; a subclass enters when it is defined."""
 
@@ -225,7 +228,7 @@ class Neuron(nn.Module):
 
     def masks(self) -> dict[str, Tensor]:
         """Masks by the name of the weights that they cut, ``weight`` and ``recurrent_weight``, where there is one."""
-        found = {"weight": self.mask, "recurrent_weight": self.recurrent_mask}
+        found = {name: getattr(self, attribute) for name, attribute in _MASKS.items()}
         return {name: mask for name, mask in found.items() if mask is not None}
 
     def cut(self, name: str, value: Tensor) -> Tensor:
@@ -269,8 +272,7 @@ class Neuron(nn.Module):
         base: dict[str, Any] = {"kind": self.kind, "n_in": self.n_in, "n": self.n}
         if self.spiking:
             base |= {"recurrent": self.recurrent, "surrogate": describe(self.surrogate)}
-        masks = {"weight": "mask", "recurrent_weight": "recurrent_mask"}
-        return base | self.settings() | {masks[name]: True for name in self.masks()}
+        return base | self.settings() | {_MASKS[name]: True for name in self.masks()}
 
     def to_arrays(self) -> dict[str, Any]:
         """The layer for export: effective values as float64 arrays, names as in the difference equations of
@@ -289,7 +291,7 @@ class Neuron(nn.Module):
             "parameters": {name: _array(value) for name, value in values.items()}
             | {name: np.full(self.n, value) for name, value in self.constants().items()},
             "options": self.options(),
-        }
+        } | {name: mask.cpu().numpy().copy() for name, mask in self.named_buffers() if name in _MASKS.values()}
 
     def after_reset(self, states: Tensor, spikes: Tensor) -> Tensor:
         """States (..., d, N) as an integer engine records them, where the reset is part of the step that spiked; spikes

@@ -9,7 +9,11 @@ import pytest
 import torch
 
 import hypr
+from export.bundle.bundle import Bundle
+from hypr.deployment.deploy import export_run, verify_bundle
+from hypr.deployment.evaluation import time_major
 from hypr.errors import HyprError
+from hypr.integer.stage import IntegerStage
 from hypr.training import build, checkpoint, config, runs
 from hypr.training.data import load_data
 from hypr.training.train import train
@@ -77,8 +81,7 @@ def test_the_resolved_configuration_names_them(tmp_path):
 
 @pytest.mark.parametrize("rule", ["hypr", "bptt"])
 def test_a_resumed_run_has_the_bits_of_an_uninterrupted_one_and_masked_weights_stay_0(rule, tmp_path):
-    settings = [*SMALL, f"rule.name={rule}"] + (["rule.readout_memory=false"] if rule == "bptt" else [])
-    whole = config.load("digits-brf", [*settings, "optimiser.kind=adamw", "optimiser.weight_decay=0.1"])
+    whole = config.load("digits-brf", [*SMALL, f"rule={rule}", "optimiser.kind=adamw", "optimiser.weight_decay=0.1"])
     train(whole, tmp_path / "whole")
     _interrupted(whole, tmp_path / "cut")
     train(whole, tmp_path / "cut", resume=True)
@@ -131,6 +134,41 @@ def test_training_goes_on_from_another_run_with_the_masks_of_that_run(tmp_path):
         with pytest.raises(HyprError, match=says) as caught:
             build.initial_network(settings, load_data(settings, "train"))
         assert "\n" not in str(caught.value)
+
+
+SPARSE = [*SMALL, "network.layers.0.width=48", "network.layers.0.density=0.125", "epochs=2"]
+
+
+def test_a_float_run_is_exported_with_sparse_projections_and_delays(tmp_path):
+    train(config.load("digits-brf", [*SPARSE, "network.layers.0.recurrent_density=0.06"]), tmp_path / "run")
+    exported = export_run(runs.open_run(tmp_path / "run"), tmp_path / "bundle", to=("nir", "onnx"))
+    bundle = Bundle.open(tmp_path / "bundle")
+    program, test = bundle.program, runs.open_run(tmp_path / "run").load_data("test")
+    assert program == exported.bundle.program
+    assert verify_bundle(bundle, time_major(test.subset(slice(0, 20))), ("emulator", "onnx", "reference")).equal
+    source = program.inputs[0].name
+    assert {p.delay for p in program.projections if p.source == source} == set(DELAYS)
+    assert {p.synapses.kind for p in program.projections if p.target == "hidden0"} == {"sparse"}
+    hidden = [p for p in program.projections if p.target == "hidden0"]
+    masks = runs.open_run(tmp_path / "run").network.layers[0].masks()
+    count = sum(len(p.synapses.coo()[2]) for p in hidden)
+    assert 0.9 * 48 * (2 + 3) < count <= int(masks["weight"].sum() + masks["recurrent_weight"].sum()) == 48 * (2 + 3)
+
+
+def test_a_run_on_integers_resumes_with_the_same_bits_and_exports_the_integers_of_its_last_forward_pass(tmp_path):
+    settings = config.load("digits-brf", [*SPARSE, "quantization=6", "epochs=4"])
+    train(settings, tmp_path / "whole")
+    _interrupted(settings, tmp_path / "cut")
+    train(settings, tmp_path / "cut", resume=True)
+    one, two = (weights(tmp_path / name / runs.LAST) for name in ("whole", "cut"))
+    assert one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+    mask = one["layers.0.mask"]
+    assert torch.count_nonzero(one["layers.0.weight"][~mask]) == 0
+    run = runs.open_run(tmp_path / "whole", "last")
+    exported = export_run(run, tmp_path / "bundle", to=("nir",))
+    assert run.settings is not None and run.result is not None
+    assert IntegerStage(run.network, run.settings).quantize().program == exported.bundle.program
+    assert exported.integer_accuracy == run.result["last"]["test"]
 
 
 class Bare(hypr.Neuron):

@@ -68,6 +68,7 @@ def test_a_bundle_holds_every_form_of_the_network_and_verifies(bundle: Bundle) -
         "integer_scan.onnx",
         "integer_step.onnx",
         "float_scan.onnx",
+        "float_step.onnx",
         "lava/program.npz",
         "lava/run_on_lava.py",
         "lava/requirements.txt",

@@ -69,15 +69,17 @@ def test_a_stream_adds_up_to_the_whole_sequence_with_chunks_shorter_than_a_delay
     x, y, _ = batch(net, T)
     value, expected = gradients(rule(net), x, y)
     net.zero_grad()
-    stream, total, start, outputs = rule(net).stream(3, steps=T), 0.0, 0, []
+    stream, total, start = rule(net).stream(3, steps=T), 0.0, 0
+    outputs: list[Tensor] = []
     for length in chunks:
         total += float(stream.feed(x[:, start : start + length], y[:, start : start + length]))
+        assert stream.output is not None
         outputs.append(stream.output)
         start += length
     assert abs(total - float(value)) < 1e-12  # the same float64 sums in another order
     assert worst(held(net), expected) < LIMIT
     with torch.no_grad():
-        torch.testing.assert_close(torch.cat(outputs, 1), net(x), rtol=1e-12, atol=1e-12)  # type: ignore[arg-type]
+        torch.testing.assert_close(torch.cat(outputs, 1), net(x), rtol=1e-12, atol=1e-12)
 
 
 def test_memory_of_a_stream_is_the_last_steps_of_the_longest_delay():
