@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -112,7 +113,7 @@ def build_stage(config: QuantizationConfig, network: Network, dataset: SequenceD
 
     values: dict[str, Any] = config.model_dump()
     values.update({key: tuple(value) for key, value in values.items() if isinstance(value, list)})
-    return IntegerStage(network, QuantizationSettings(**values), dataset.inputs)
+    return IntegerStage(network, QuantizationSettings(**values), dataset.dense(slice(0, 64)))
 
 
 def _layer(
@@ -155,6 +156,13 @@ def _layer(
 
 def _decision(config: Config, dataset: SequenceDataset, output: Neuron) -> str:
     rule = config.loss.decision
+    chosen = NAMED.get(config.loss.kind)
+    if dataset.regression:
+        if chosen is not None and chosen.classes:
+            raise HyprError(
+                f"loss.kind: '{config.loss.kind}' is for classes, '{dataset.name}' has real targets; use mse"
+            )
+        return "per_step"
     if rule == "auto":
         rule = "per_step" if dataset.per_step else "spike_count" if output.spiking else "sum"
     if dataset.per_step and rule != "per_step":
@@ -197,10 +205,19 @@ def build_rule(config: RuleConfig, network: Network, loss: str) -> Rule:
     return BPTT(network, loss) if config.name == "bptt" else EProp(network, loss)
 
 
-def build_optimiser(config: OptimiserConfig, network: Network) -> tuple[torch.optim.Optimizer, list[str]]:
-    """The optimiser with one group of all parameters, and their names in its order."""
-    named = dict(network.named_parameters())
-    parameters = list(named.values())
+def build_optimiser(
+    config: OptimiserConfig, network: Network, factors: Mapping[str, float] | None = None
+) -> tuple[torch.optim.Optimizer, list[str]]:
+    """The optimiser with one group of all parameters, and their names in its order.
+
+    Args:
+        factors: parameter name -> factor of its learning rate; one group for each factor, the others' first.
+    """
+    by_factor: dict[float, dict[str, torch.nn.Parameter]] = {1.0: {}}
+    for name, parameter in network.named_parameters():
+        by_factor.setdefault((factors or {}).get(name, 1.0), {})[name] = parameter
+    parameters = [{"params": list(held.values()), "factor": factor} for factor, held in by_factor.items() if held]
+    named = [name for held in by_factor.values() for name in held]
     betas = (config.betas[0], config.betas[1])
     optimiser: torch.optim.Optimizer
     if config.kind == "sgd":
@@ -209,7 +226,12 @@ def build_optimiser(config: OptimiserConfig, network: Network) -> tuple[torch.op
         optimiser = torch.optim.AdamW(parameters, lr=config.lr, betas=betas, weight_decay=config.weight_decay)
     else:
         optimiser = torch.optim.Adam(parameters, lr=config.lr, betas=betas, weight_decay=config.weight_decay)
-    return optimiser, list(named)
+    return optimiser, named
+
+
+def scaled_rate(config: OptimiserConfig, lr: float, factor: float) -> float:
+    """Learning rate of parameters whose rate has a factor, kept at ``follow_cap`` at most but never below ``lr``."""
+    return max(lr, min(lr * factor, config.follow_cap))
 
 
 def learning_rate(config: OptimiserConfig, update: int, updates: int) -> float:

@@ -16,6 +16,8 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hypr.errors import HyprError
+from hypr.extensions import permit
+from hypr.training.toml import assign, dump_toml
 
 Scalar = bool | int | float | str
 Option = Scalar | list[Scalar] | dict[str, Scalar]
@@ -74,12 +76,15 @@ class NetworkConfig(_Section):
     """Hidden layers in order of evaluation, and the output layer.
 
     Attributes:
+        initial: ``data``: fresh weights are scaled on one batch so that every layer fires from the first step
+            (:func:`hypr.fit_activity_`); ``random``: as drawn.
         mask_seed: seed of the synapses that a ``density`` leaves; None: the seed of the run.
         input_delays: for each input channel the steps that it arrives late, 0 to 62; None: none.
     """
 
     layers: list[LayerConfig] = Field(min_length=1)
     readout: ReadoutConfig = ReadoutConfig()
+    initial: Literal["random", "data"] = "data"
     mask_seed: int | None = Field(default=None, ge=0, lt=2**63)
     input_delays: list[int] | None = None
 
@@ -128,6 +133,10 @@ class OptimiserConfig(_Section):
         clip: largest global norm of the gradient, or None.
         weight_decay: of adamw and sgd.
         betas: of adam and adamw.
+        follow_initial: where ``network.initial`` made a layer's weights larger, its weights and bias learn faster by
+            the
+            square root of that factor, but at no more than ``follow_cap``.
+        follow_cap: see there.
     """
 
     kind: Literal["adam", "adamw", "sgd"] = "adam"
@@ -136,6 +145,8 @@ class OptimiserConfig(_Section):
     clip: float | None = Field(default=None, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
     betas: list[float] = Field(default_factory=lambda: [0.9, 0.999], min_length=2, max_length=2)
+    follow_initial: bool = False
+    follow_cap: float = Field(default=0.1, gt=0)
 
     @model_validator(mode="after")
     def _betas_below_one(self) -> OptimiserConfig:
@@ -157,6 +168,7 @@ class TrainingConfig(_Section):
             and of epochs that it cannot tell apart the later one has trained longer.
         evaluation_batch: sequences at once when accuracies are measured; changes speed and memory only.
         initial: folder of a run; training starts from its best weights instead of random ones.
+        stop_dead: stop a run after two epochs in which a hidden layer fired no spike and no gradient got through.
     """
 
     epochs: int = Field(default=100, ge=1)
@@ -166,6 +178,7 @@ class TrainingConfig(_Section):
     tolerance: float = Field(default=0.0, ge=0, lt=1)
     evaluation_batch: int = Field(default=256, ge=1)
     initial: str | None = None
+    stop_dead: bool = True
 
 
 class QuantizationConfig(_Section):
@@ -290,9 +303,11 @@ def _override(content: dict[str, Any], override: str) -> None:
     except tomllib.TOMLDecodeError:
         value = text.strip()
     path = _full_path(key)
+    if path in (["data", "name"], ["data"]) and isinstance(value, str):
+        permit(value)  # who writes the override names the code
     if len(path) == 1 and path[0] in _MAIN_KEY and not isinstance(value, dict):
         path.append(_MAIN_KEY[path[0]])
-    _assign(content, path, value, override)
+    assign(content, path, value, override)
 
 
 def _full_path(key: str) -> list[str]:
@@ -320,23 +335,6 @@ def _sections() -> dict[str, type[BaseModel]]:
     return {name: kind for name, kind in annotations.items() if isinstance(kind, type) and issubclass(kind, BaseModel)}
 
 
-def _assign(content: Any, path: list[str], value: Any, override: str) -> None:
-    for depth, part in enumerate(path):
-        last = depth == len(path) - 1
-        if isinstance(content, list):
-            if not part.isdecimal() or int(part) >= len(content):
-                raise HyprError(f"override '{override}': '{part}' must be a number from 0 to {len(content) - 1}")
-            index: Any = int(part)
-        elif isinstance(content, dict):
-            index = part
-        else:
-            raise HyprError(f"override '{override}': '{'.'.join(path[:depth])}' is a value, it has no key '{part}'")
-        if last:
-            content[index] = value
-        else:
-            content = content[index] if isinstance(content, list) else content.setdefault(index, {})
-
-
 def _numbers(value: Any, annotation: Any = Config) -> Any:
     """Whole numbers become floats where a float is asked for; nothing else is converted."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel) and isinstance(value, dict):
@@ -356,9 +354,13 @@ def _explain(error: ValidationError, where: str) -> str:
     place = ".".join(str(part) for part in first["loc"])
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     if first["type"] == "extra_forbidden":
-        return (
-            f"{where}: unknown key '{place}'; {_nearest(str(first['loc'][-1]), _valid_keys(first['loc'][:-1]))}{more}"
-        )
+        word, section = str(first["loc"][-1]), str(first["loc"][0])
+        known = {f"{name}.{key}" for name, kind in _sections().items() for key in kind.model_fields if name != section}
+        elsewhere = [key for key in sorted(known) if key.split(".")[1] == word]
+        if word in _sections():
+            elsewhere = [f"{word}.{key}" for key in _sections()[word].model_fields]
+        near = f"did you mean {', '.join(elsewhere)}?" if elsewhere else _nearest(word, _valid_keys(first["loc"][:-1]))
+        return f"{where}: unknown key '{place}'; {near}{more}"
     if first["type"] == "missing":
         return f"{where}: key '{place}' is missing; add it{more}"
     text = first["msg"].removeprefix("Value error, ")
@@ -381,39 +383,11 @@ def _valid_keys(location: Sequence[str | int]) -> list[str]:
 
 
 def _nearest(word: str, names: list[str]) -> str:
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.4)
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     valid = f"valid: {', '.join(dict.fromkeys(names))}"
     return f"nearest valid name is '{close[0]}'; {valid}" if close else valid
 
 
 def dump(config: Config) -> str:
     """The configuration as TOML text that :func:`load` reads back into an equal one."""
-    content = config.to_dict()
-    lines = [f"{key} = {_toml(value)}" for key, value in content.items() if not isinstance(value, dict)]
-    for section, values in content.items():
-        if isinstance(values, dict):
-            lines += ["", f"[{section}]", *(f"{key} = {_toml(value)}" for key, value in values.items())]
-    return "\n".join(lines) + "\n"
-
-
-def _toml(value: Any) -> str:
-    """One TOML value; tables inside a section are written inline."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return repr(value)
-    if isinstance(value, str):
-        return _toml_text(value)
-    if isinstance(value, list):
-        return f"[{', '.join(_toml(item) for item in value)}]"
-    return "{ " + ", ".join(f"{_toml_key(key)} = {_toml(item)}" for key, item in value.items()) + " }"
-
-
-def _toml_key(key: str) -> str:
-    bare = key.replace("_", "").replace("-", "")
-    return key if bare.isascii() and bare.isalnum() else _toml_text(key)
-
-
-def _toml_text(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return '"' + "".join(c if c >= " " and c != "\x7f" else f"\\u{ord(c):04x}" for c in escaped) + '"'
+    return dump_toml(config.to_dict())
