@@ -32,15 +32,21 @@ class Autograd(Rule):
                 for the last layer,
             whose memory is kept.
         truncate: None, or the steps after which all states are detached (truncated BPTT where ``paths`` is ``full``).
+        own_spike: wherever previous spikes are held constant, those of other neurons only.
     """
 
     def __init__(
-        self, net: Network, loss: str | Loss = "cross_entropy", paths: Paths = "full", truncate: int | None = None
+        self,
+        net: Network,
+        loss: str | Loss = "cross_entropy",
+        paths: Paths = "full",
+        truncate: int | None = None,
+        own_spike: bool = False,
     ) -> None:
         super().__init__(net, loss)
         if paths not in ("full", "own_state", "readout_memory", "same_step"):
             raise HyprError(f"paths is {paths!r}; allowed: full, own_state, readout_memory, same_step")
-        self.paths, self.truncate = paths, truncate
+        self.paths, self.truncate, self.own_spike = paths, truncate, own_spike
 
     def backward(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
         pre, target, weight = self._batch(x, y, mask)
@@ -62,8 +68,7 @@ class Autograd(Rule):
             value = pre[t]
             for index, layer in enumerate(self.net.layers):
                 cut = index > 0 and (self.paths == "same_step" or (self.paths == "readout_memory" and index < last))
-                states[index] = self._step(layer, parameters[index], value, *states[index], cut=cut)
-                value = states[index][1]
+                states[index], value = self._step(layer, parameters[index], value, *states[index], cut=cut)
             outputs.append(value)
         return torch.stack(outputs)
 
@@ -75,18 +80,24 @@ class Autograd(Rule):
         state: tuple[Tensor, ...],
         z: Tensor,
         cut: bool,
-    ) -> tuple[tuple[Tensor, ...], Tensor]:
-        """One step; with ``cut`` only the output depends on the layer below, the new state holds it constant."""
-        if self.paths != "full":
+    ) -> tuple[tuple[tuple[Tensor, ...], Tensor], Tensor]:
+        """One step: (state, spike) for the next one, and the output. With ``cut`` only the output depends on the layer
+        below, what is handed on holds it constant.
+        """
+        if self.paths != "full" and not self.own_spike:
             z = z.detach()
         after, output = layer.step(state, z, self._current(layer, pre, z), parameters)
-        if cut:
-            after, _ = layer.step(state, z, self._current(layer, pre.detach(), z), parameters)
-        return after, output
+        if not cut:
+            return (after, output), output
+        return layer.step(state, z, self._current(layer, pre.detach(), z), parameters), output
 
-    @staticmethod
-    def _current(layer: Neuron, pre: Tensor, z: Tensor) -> Tensor:
+    def _current(self, layer: Neuron, pre: Tensor, z: Tensor) -> Tensor:
         current = pre @ layer.weight.T
         if layer.bias_in_current:
             current = current + layer.bias
-        return current if layer.recurrent_weight is None else current + z @ layer.recurrent_weight.T
+        if layer.recurrent_weight is None:
+            return current
+        if self.paths == "full" or not self.own_spike:
+            return current + z @ layer.recurrent_weight.T
+        own = (z - z.detach()) * layer.recurrent_weight.diagonal()  # zero, but for its derivative
+        return current + z.detach() @ layer.recurrent_weight.T + own

@@ -30,6 +30,7 @@ class ALIF(Neuron):
 
     kind = "alif"
     state_names: ClassVar[tuple[str, ...]] = ("u", "a")
+    moved_by_own_spike = True
     tau_u: nn.Parameter
     tau_a: nn.Parameter
 
@@ -40,11 +41,11 @@ class ALIF(Neuron):
         recurrent: bool = True,
         beta: float = 1.8,
         b0: float = 0.01,
-        tau_u: tuple[float, float] = (20.0, 5.0),
+        tau_u: tuple[float, float] = (10.0, 8.0),
         tau_a: tuple[float, float] = (100.0, 20.0),
-        tau_u_least: float = 10.0,
+        tau_u_least: float = 2.0,
         tau_a_least: float = 100.0,
-        surrogate: str | Surrogate | dict[str, Any] = "slayer_narrow",
+        surrogate: str | Surrogate | dict[str, Any] = "slayer_wide",
         generator: torch.Generator | None = None,
     ) -> None:
         positive("ALIF", tau_u_least=tau_u_least, tau_a_least=tau_a_least)

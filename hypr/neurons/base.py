@@ -91,6 +91,9 @@ class Neuron(nn.Module):
     state_names: ClassVar[tuple[str, ...]] = ()
     spiking: ClassVar[bool] = True
     bias_in_current: ClassVar[bool] = True
+    moved_by_own_spike: bool = False
+    """Whether reset or adaptation takes its size from the neuron's own previous spike alone, not from the state: only
+    its eligibility tells synapses of them (``own_spike`` of the rules)."""
     trainable: ClassVar[Mapping[str, Range]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

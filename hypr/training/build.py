@@ -131,15 +131,16 @@ def build_rule(config: RuleConfig, network: Network, loss: str) -> Rule:
     if loss not in NAMED:
         raise HyprError(f"loss.kind: unknown loss '{loss}'; {nearest(loss, list(NAMED))}")
     if config.name == "hypr":
-        return HYPR(network, loss, window=config.window, readout_memory=config.readout_memory)
+        return HYPR(network, loss, window=config.window, readout_memory=bool(config.readout_memory), own_spike=bool(config.own_spike))
     if config.name == "hypr-window":
         return HYPRWindow(
             network,
             loss,
             window=config.window,
-            carry=config.carry,
+            carry=config.carry is not False,
             boundary_spike=config.boundary_spike,
             readout_memory=config.readout_memory,
+            own_spike=config.own_spike,
         )
     return BPTT(network, loss) if config.name == "bptt" else EProp(network, loss)
 

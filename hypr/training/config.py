@@ -78,9 +78,10 @@ class RuleConfig(_Section):
 
     name: Literal["hypr", "hypr-window", "bptt", "eprop"] = "hypr"
     window: int | None = Field(default=None, ge=1)
-    readout_memory: bool = False
-    carry: bool = True
-    boundary_spike: bool = False
+    readout_memory: bool | None = None
+    carry: bool | None = None
+    boundary_spike: bool | None = None
+    own_spike: bool | None = None
 
 
 class LossConfig(_Section):

@@ -82,17 +82,20 @@ def test_run_credit_and_carry_equal_the_reference(kind, shape, dtype):
         for mode in ("detached", "full"):
             for filters in ((), (0.0,), (0.9,), (0.0, 0.9)):
                 check_windows(layer, trajectory, dz, mode, filters, dtype)
+        for mode in ("own", "full"):
+            for filters in ((0.0,), (0.0, 0.9)):
+                check_windows(layer, trajectory, dz, mode, filters, dtype, own_spike=True)
 
 
-def check_windows(layer, trajectory, dz, mode, filters, dtype):
+def check_windows(layer, trajectory, dz, mode, filters, dtype, own_spike=False):
     """Two windows, the second one starting from what the first one carried: everything equals the reference."""
     gradients, carried = (LayerGradient(), LayerGradient()), (None, None)
-    filtered = [None if mode == "full" and kappa == 0.0 else torch.randn_like(dz[0]) for kappa in filters]
+    filtered = [None if mode != "detached" and kappa == 0.0 else torch.randn_like(dz[0]) for kappa in filters]
     for onward in (True, False):
         results = []
         for use, gradient, before in zip((cpu_credit, reference_credit), gradients, carried, strict=True):
-            boundary = Boundary(before, filters, tuple(filtered), onward)
-            down = "whole" if mode == "full" or filters else "direct"
+            boundary = Boundary(before, filters, tuple(filtered), onward, own_spike)
+            down = "whole" if mode == "full" or (filters and mode == "detached") else "direct"
             results.append(use(layer, trajectory, dz, gradient, mode, boundary, down))
         found, expected = results
         assert_close(found.down, expected.down, dtype, (mode, "down"))
