@@ -51,17 +51,22 @@ class Autograd(Rule):
     def backward(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
         pre, target, weight = self._batch(x, y, mask)
         with torch.enable_grad():
-            output = self._run(pre)
+            outputs = self._run(pre)
+            output = outputs[-1]
             value, _ = self.loss(output, target, weight)
+            for name, spikes in zip(self.net.layer_names(), outputs, strict=True):
+                if name in self.penalties:
+                    value = value + self.penalties[name](spikes, weight)[0]
             value.backward()
         self.output = output.detach().transpose(0, 1)
         return value.detach()
 
-    def _run(self, pre: Tensor) -> Tensor:
+    def _run(self, pre: Tensor) -> list[Tensor]:
+        """Outputs (T, B, N) of every layer."""
         last = len(self.net.layers) - 1
         parameters = [layer.effective() for layer in self.net.layers]
         states = [(state.unbind(1), spikes) for state, spikes in self.net.initial_state(pre.shape[1])]
-        outputs = []
+        outputs: list[list[Tensor]] = [[] for _ in self.net.layers]
         for t in range(pre.shape[0]):
             if self.truncate is not None and t % self.truncate == 0:
                 states = [(tuple(s.detach() for s in state), z.detach()) for state, z in states]
@@ -69,8 +74,8 @@ class Autograd(Rule):
             for index, layer in enumerate(self.net.layers):
                 cut = index > 0 and (self.paths == "same_step" or (self.paths == "readout_memory" and index < last))
                 states[index], value = self._step(layer, parameters[index], value, *states[index], cut=cut)
-            outputs.append(value)
-        return torch.stack(outputs)
+                outputs[index].append(value)
+        return [torch.stack(values) for values in outputs]
 
     def _step(
         self,

@@ -91,22 +91,32 @@ class WindowedRule(Rule):
                 part, error = self.loss(output, window_of(target, start, stop), weight[start:stop])
             else:
                 part, error = whole[0] * (start == 0), whole[1][start:stop]
-            value = value + part
-            self._credit(trajectories, error, carry, gradients, onward=endless or stop < steps)
+            price, priced = self._priced(trajectories, weight[start:stop])
+            value = value + part + price
+            self._credit(trajectories, error, priced, carry, gradients, onward=endless or stop < steps)
             outputs[start:stop] = output
             sums = [s + t.spikes[1:].sum((0, 1)) for s, t in zip(sums, trajectories, strict=True)]
         return value, outputs, [total / pre.shape[1] for total in sums]
 
     def _credit(
-        self, trajectories: list[LayerTrajectory], error: Tensor, carry: Carry, gradients: Gradients, onward: bool
+        self,
+        trajectories: list[LayerTrajectory],
+        error: Tensor,
+        priced: list[Tensor | None],
+        carry: Carry,
+        gradients: Gradients,
+        onward: bool,
     ) -> None:
-        """P-stage of one window, from the output down; ``onward``: another window follows, which needs the carry."""
+        """P-stage of one window, from the output down; ``priced``: added to the errors of each layer; ``onward``:
+        another window follows, which needs the carry.
+        """
         dz, from_readout = error, None
         for index in reversed(range(len(trajectories))):
             layer, filters = self.net.layers[index], self._filters(index)
             filtered = (None, from_readout) if self._spike_boundary(index) else (from_readout,)
             whole = self.mode == "full" or (self.readout_memory and index == len(trajectories) - 1)
-            own = self._own_spike(index)
+            own, price = self._own_spike(index), priced[index]
+            dz = dz if price is None else dz + price
             credit = dispatch.credit_window(
                 layer, trajectories[index], dz, gradients.layers[index],
                 "own" if own and self.mode == "detached" else self.mode,

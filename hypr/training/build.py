@@ -131,7 +131,13 @@ def build_rule(config: RuleConfig, network: Network, loss: str) -> Rule:
     if loss not in NAMED:
         raise HyprError(f"loss.kind: unknown loss '{loss}'; {nearest(loss, list(NAMED))}")
     if config.name == "hypr":
-        return HYPR(network, loss, window=config.window, readout_memory=bool(config.readout_memory), own_spike=bool(config.own_spike))
+        return HYPR(
+            network,
+            loss,
+            window=config.window,
+            readout_memory=bool(config.readout_memory),
+            own_spike=bool(config.own_spike),
+        )
     if config.name == "hypr-window":
         return HYPRWindow(
             network,

@@ -86,7 +86,21 @@ def credit_window(  # type: ignore[no-untyped-def]
         end = min(begin + block, steps)
         d_current = scratch[: count * (end - begin) * size].reshape(count, end - begin, size)
         backward(
-            numbers, window, dz, errors, ends.paths, begin, end, low, size, adjoints, later, sums, d_current, down, whole
+            numbers,
+            window,
+            dz,
+            errors,
+            ends.paths,
+            begin,
+            end,
+            low,
+            size,
+            adjoints,
+            later,
+            sums,
+            d_current,
+            down,
+            whole,
         )
         _add_block(numbers, window, pre, has_bias, begin, end, first, last, scratch, sums, products, gradient, ends,
                    begin == latest)  # fmt: skip
