@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hypr.errors import HyprError
 from hypr.kernels.types import LayerGradient, LayerTrajectory
-from hypr.learning.activity import RatePenalty
+from hypr.learning.rates import RatePenalty
 from hypr.learning.losses import Loss, check_target, loss_function
 from hypr.network import Network
 from hypr.neurons import Neuron
@@ -42,7 +42,7 @@ class Rule:
         self.penalties: dict[str, RatePenalty] = {}
 
     def penalise_rate(self, weight: float, target: float = 0.0, layer: str | None = None) -> None:
-        """Let firing rates above a target add to the loss (:class:`hypr.learning.activity.RatePenalty`).
+        """Let firing rates above a target add to the loss (:class:`hypr.learning.rates.RatePenalty`).
 
         Args:
             weight: loss per spike of each neuron and step above the target; 0 takes the penalty away.
