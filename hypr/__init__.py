@@ -23,6 +23,8 @@ _HOME = {
     "HYPR": "hypr.learning.windows",
     "HYPRWindow": "hypr.learning.windows",
     "HyprError": "hypr.errors",
+    "fit_activity_": "hypr.learning.activity",
+    "LayerActivity": "hypr.learning.activity",
 }
 
 __all__ = sorted(_HOME)

@@ -21,6 +21,9 @@ class TrainingProgress(Protocol):
     def epoch(self, line: Mapping[str, Any]) -> None:
         """One epoch is done; ``line`` is its line of the metrics file."""
 
+    def warn(self, text: str) -> None:
+        """Something is wrong with the network, though training goes on."""
+
     def end(self) -> None:
         """Training is over, also by an error."""
 
@@ -33,6 +36,8 @@ class Silent:
     def update(self, epoch: int, loss: float) -> None: ...
 
     def epoch(self, line: Mapping[str, Any]) -> None: ...
+
+    def warn(self, text: str) -> None: ...
 
     def end(self) -> None: ...
 
@@ -74,6 +79,9 @@ class TrainingBar:
         if self._bar is not None:
             validation = f"validation {100 * line['validation_accuracy']:.2f} %"
             self._bar.update(self._task, state=f"epoch {line['epoch']}: loss {line['loss']:.4f}, {validation}")
+
+    def warn(self, text: str) -> None:
+        self._console.print(f"warning: {text}", markup=False, highlight=False, soft_wrap=True)
 
     def end(self) -> None:
         if self._bar is not None:

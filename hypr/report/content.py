@@ -22,7 +22,8 @@ from hypr.deployment.evaluation import first_spike_difference, membrane_state, t
 from hypr.errors import HyprError
 from hypr.report import pictures
 from hypr.report.page import Block, Cell, Page, Part, Picture, Table
-from hypr.training.config import dump, from_dict
+from hypr.training.config import dump
+from hypr.training.recorded import from_recorded
 from hypr.training.runs import CONFIG, Run, open_run
 
 DRAWN_NEURONS = 4
@@ -349,7 +350,7 @@ def _provenance(bundle: Bundle, notes: Mapping[str, Any], proof: Mapping[str, An
     files = [(name, f"{entry['bytes']:,}", entry["sha256"]) for name, entry in manifest["files"].items()]
     blocks = []
     if isinstance(notes.get("config"), dict):
-        blocks.append(Block("training configuration", dump(from_dict(notes["config"], "bundle"))))
+        blocks.append(Block("training configuration", dump(from_recorded(notes["config"], "bundle"))))
     if notes.get("environment"):
         blocks.append(Block("training environment", json.dumps(notes["environment"], indent=2)))
     tables = [_pairs(facts), Table(("file", "bytes", "sha256"), files, right=(1,))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -151,10 +152,21 @@ def build_rule(config: RuleConfig, network: Network, loss: str) -> Rule:
     return BPTT(network, loss) if config.name == "bptt" else EProp(network, loss)
 
 
-def build_optimiser(config: OptimiserConfig, network: Network) -> tuple[torch.optim.Optimizer, list[str]]:
-    """The optimiser with one group of all parameters, and their names in its order."""
-    named = dict(network.named_parameters())
-    parameters = list(named.values())
+def build_optimiser(
+    config: OptimiserConfig, network: Network, factors: Mapping[str, float] | None = None
+) -> tuple[torch.optim.Optimizer, list[str]]:
+    """The optimiser with one group of all parameters, and their names in its order.
+
+    Args:
+        factors: parameter name -> factor of its learning rate; one group for each factor, the others' first.
+    """
+    by_factor: dict[float, dict[str, torch.nn.Parameter]] = {1.0: {}}
+    for name, parameter in network.named_parameters():
+        by_factor.setdefault((factors or {}).get(name, 1.0), {})[name] = parameter
+    parameters = [
+        {"params": list(held.values()), "factor": factor} for factor, held in by_factor.items() if held
+    ]
+    named = [name for held in by_factor.values() for name in held]
     betas = (config.betas[0], config.betas[1])
     optimiser: torch.optim.Optimizer
     if config.kind == "sgd":
@@ -163,7 +175,12 @@ def build_optimiser(config: OptimiserConfig, network: Network) -> tuple[torch.op
         optimiser = torch.optim.AdamW(parameters, lr=config.lr, betas=betas, weight_decay=config.weight_decay)
     else:
         optimiser = torch.optim.Adam(parameters, lr=config.lr, betas=betas, weight_decay=config.weight_decay)
-    return optimiser, list(named)
+    return optimiser, named
+
+
+def scaled_rate(config: OptimiserConfig, lr: float, factor: float) -> float:
+    """Learning rate of parameters whose rate has a factor, kept at ``follow_cap`` at most but never below ``lr``."""
+    return max(lr, min(lr * factor, config.follow_cap))
 
 
 def learning_rate(config: OptimiserConfig, update: int, updates: int) -> float:

@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hypr.errors import HyprError
+from hypr.training.toml import dump_toml
 
 Scalar = bool | int | float | str
 Option = Scalar | list[Scalar] | dict[str, Scalar]
@@ -58,10 +59,16 @@ class ReadoutConfig(_Section):
 
 
 class NetworkConfig(_Section):
-    """Hidden layers in order of evaluation, and the output layer."""
+    """Hidden layers in order of evaluation, and the output layer.
+
+    Attributes:
+        initial: ``data``: fresh weights are scaled on one batch so that every layer fires from the first step
+            (:func:`hypr.fit_activity_`); ``random``: as drawn.
+    """
 
     layers: list[LayerConfig] = Field(min_length=1)
     readout: ReadoutConfig = ReadoutConfig()
+    initial: Literal["random", "data"] = "data"
 
 
 class RuleConfig(_Section):
@@ -109,6 +116,9 @@ class OptimiserConfig(_Section):
         clip: largest global norm of the gradient, or None.
         weight_decay: of adamw and sgd.
         betas: of adam and adamw.
+        follow_initial: where ``network.initial`` made a layer's weights larger, its weights and bias learn faster by the
+            square root of that factor, but at no more than ``follow_cap``.
+        follow_cap: see there.
     """
 
     kind: Literal["adam", "adamw", "sgd"] = "adam"
@@ -117,6 +127,8 @@ class OptimiserConfig(_Section):
     clip: float | None = Field(default=None, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
     betas: list[float] = Field(default_factory=lambda: [0.9, 0.999], min_length=2, max_length=2)
+    follow_initial: bool = False
+    follow_cap: float = Field(default=0.1, gt=0)
 
     @model_validator(mode="after")
     def _betas_below_one(self) -> OptimiserConfig:
@@ -138,6 +150,7 @@ class TrainingConfig(_Section):
             and of epochs that it cannot tell apart the later one has trained longer.
         evaluation_batch: sequences at once when accuracies are measured; changes speed and memory only.
         initial: folder of a run; training starts from its best weights instead of random ones.
+        stop_dead: stop a run after two epochs in which a hidden layer fired no spike and no gradient got through.
     """
 
     epochs: int = Field(default=100, ge=1)
@@ -147,6 +160,7 @@ class TrainingConfig(_Section):
     tolerance: float = Field(default=0.0, ge=0, lt=1)
     evaluation_batch: int = Field(default=256, ge=1)
     initial: str | None = None
+    stop_dead: bool = True
 
 
 class QuantizationConfig(_Section):
@@ -369,32 +383,4 @@ def _nearest(word: str, names: list[str]) -> str:
 
 def dump(config: Config) -> str:
     """The configuration as TOML text that :func:`load` reads back into an equal one."""
-    content = config.to_dict()
-    lines = [f"{key} = {_toml(value)}" for key, value in content.items() if not isinstance(value, dict)]
-    for section, values in content.items():
-        if isinstance(values, dict):
-            lines += ["", f"[{section}]", *(f"{key} = {_toml(value)}" for key, value in values.items())]
-    return "\n".join(lines) + "\n"
-
-
-def _toml(value: Any) -> str:
-    """One TOML value; tables inside a section are written inline."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return repr(value)
-    if isinstance(value, str):
-        return _toml_text(value)
-    if isinstance(value, list):
-        return f"[{', '.join(_toml(item) for item in value)}]"
-    return "{ " + ", ".join(f"{_toml_key(key)} = {_toml(item)}" for key, item in value.items()) + " }"
-
-
-def _toml_key(key: str) -> str:
-    bare = key.replace("_", "").replace("-", "")
-    return key if bare.isascii() and bare.isalnum() else _toml_text(key)
-
-
-def _toml_text(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return '"' + "".join(c if c >= " " and c != "\x7f" else f"\\u{ord(c):04x}" for c in escaped) + '"'
+    return dump_toml(config.to_dict())

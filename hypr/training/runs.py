@@ -26,6 +26,7 @@ from hypr.training import checkpoint, config
 from hypr.training.config import Config
 from hypr.training.data import load_data
 from hypr.training.metrics import read_metrics
+from hypr.training.recorded import load_recorded
 
 CONFIG, ENVIRONMENT, METRICS, RESULT, CURVES = (
     "config.toml",
@@ -132,7 +133,7 @@ def open_run(path: str | Path, which: Literal["best", "last"] = "best") -> Run:
             f"{folder}: has no {which}.safetensors yet; finish the first epoch with 'hypr train ... --out {folder} "
             "--resume'"
         )
-    return Run(folder, which, config.load(folder / CONFIG))
+    return Run(folder, which, load_recorded(folder / CONFIG))
 
 
 def rebuild(weights: checkpoint.Checkpoint) -> Network:

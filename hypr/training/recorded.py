@@ -1,0 +1,41 @@
+"""Configurations that runs and bundles wrote down, perhaps before some key existed."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hypr.errors import HyprError
+from hypr.training.config import Config, from_dict
+
+_BEFORE = {("network", "initial"): "random"}
+"""What a run did before a key existed; files that lack the key mean that."""
+
+
+def from_recorded(content: Mapping[str, Any], where: str) -> Config:
+    """Validate what a run wrote down.
+
+    Raises:
+        HyprError: as :func:`hypr.training.config.from_dict`.
+    """
+    filled = dict(content)
+    for (section, key), value in _BEFORE.items():
+        if isinstance(filled.get(section), Mapping):
+            filled[section] = {key: value, **filled[section]}
+    return from_dict(filled, where)
+
+
+def load_recorded(path: Path) -> Config:
+    """The configuration in the folder of a run.
+
+    Raises:
+        HyprError: the file cannot be read, is no TOML, or holds a wrong key or value.
+    """
+    try:
+        return from_recorded(tomllib.loads(path.read_text("utf-8")), str(path))
+    except OSError as error:
+        raise HyprError(f"{path}: cannot be read ({error.strerror}); give the folder of a run") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise HyprError(f"{path}: not valid TOML: {error}") from None
