@@ -11,8 +11,8 @@ from torch import Tensor
 
 from hypr.errors import HyprError
 from hypr.kernels.types import LayerGradient, LayerTrajectory
-from hypr.learning.rates import RatePenalty
 from hypr.learning.losses import Loss, check_target, loss_function
+from hypr.learning.rates import RatePenalty
 from hypr.network import Network
 from hypr.neurons import Neuron
 from hypr.neurons.base import pull_back

@@ -32,9 +32,10 @@ from hypr.training.build import (
     build_optimiser,
     build_rule,
     build_stage,
-    initial_network,
     learning_rate,
+    price_spikes,
     scaled_rate,
+    starting_network,
 )
 from hypr.training.config import Config, dump
 from hypr.training.curves import draw_curves
@@ -42,6 +43,7 @@ from hypr.training.data import load_data
 from hypr.training.distributed import Group, GroupError
 from hypr.training.folder import prepare_folder
 from hypr.training.metrics import Evaluation, MetricsFile, activity, correct, evaluate
+from hypr.training.recorded import load_recorded, settled
 
 if TYPE_CHECKING:
     from hypr.integer.stage import IntegerStage
@@ -104,6 +106,8 @@ def train(
         TrainingDiverged: where the loss is no longer finite.
     """
     folder = Path(out)
+    begun = resume and (folder / runs.CONFIG).exists()
+    config = settled(config, load_recorded(folder / runs.CONFIG) if begun else None)
     with distributed.joined(config.device) as (group, device):
         group.check_same("configuration and folder", text=f"{dump(config)}{folder.absolute()}{resume}")
         group.leader_first(lambda: prepare_folder(config, folder, resume))
@@ -130,10 +134,11 @@ class _Trainer:
         self.config, self.folder, self.progress = config, folder, progress
         self.group, self.device = group, device
         self.data = {split: load_data(config, split) for split in ("train", "validation")}
-        self.network = initial_network(config, self.data["train"]).to(self.device)
+        self.network = starting_network(config, self.data["train"], folder).to(self.device)
         self.watch = Watch.of(self.network, config.training.stop_dead)
         factors = self._start_activity()
         self.rule: Rule = build_rule(config.rule, self.network, config.loss.kind)
+        price_spikes(self.rule, config.loss, self.network)
         self.optimiser, self.names = build_optimiser(config.optimiser, self.network, factors)
         self.stage = self._build_stage()
         self.updates = math.ceil(len(self.data["train"]) / config.training.batch)
@@ -289,7 +294,9 @@ class _Trainer:
     def _look_at_first_batch(self, gradient: float) -> None:
         names = self.network.layer_names()
         rates = self._over_all({name: rate.double().cpu().numpy() for name, rate in self.rule.rates.items()})
-        for text in self.watch.first_batch({name: float(rates[name].mean()) for name in names if name in rates}, gradient):
+        for text in self.watch.first_batch(
+            {name: float(rates[name].mean()) for name in names if name in rates}, gradient
+        ):
             self.progress.warn(text)
 
     def _check_weights(self, text: str = "") -> None:

@@ -16,7 +16,7 @@ STACKS = [(name,) for name in MODELS] + [("alif", "alif"), ("lif_subtract", "ali
 
 
 def diagonal(name, seed=0):
-    """One hidden layer whose neurons hear themselves only, one kappa for all outputs: all paths there are, are carried."""
+    """One hidden layer whose neurons hear themselves only, one kappa for all outputs: all paths are carried."""
     net = network(name, seed=seed)
     net.layers[0].recurrent_weight.data *= torch.eye(net.layers[0].n)
     net.layers[-1].get_parameter("tau").data.fill_(5.0)

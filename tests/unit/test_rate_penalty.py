@@ -7,8 +7,8 @@ import torch
 
 from hypr.errors import HyprError
 from hypr.learning import BPTT, HYPR, EProp, HYPRWindow
-from hypr.learning.rates import RatePenalty
 from hypr.learning.autograd import Autograd
+from hypr.learning.rates import RatePenalty
 from tests.unit.hypr_cases import LIMIT, batch, gradients, network, worst
 
 T = 20

@@ -32,7 +32,6 @@ from hypr.kernels.cpu.vectors import (
     trailing_zeros,
 )
 
-
 NONE, OWN, ALL = 0, 1, 2
 """Paths through the spikes of the step before: none, to the same neuron, to all."""
 

@@ -158,9 +158,9 @@ def _credit(model: Model, plan: Plan, data: Credit, last: int, steps: int, full:
             data.adjoints, data.later, data.d_current[:, last:], nothing if data.direct is None else data.direct[last:],
             data.sums, data.d_current.stride(0), 0 if data.errors is None else data.errors.stride(0), steps, batch, n,
             MODEL=model.code, OPTION=model.option, SURROGATE=model.surrogate, D=d, C=data.coefficients.shape[0],
-            G=data.sums.shape[1], FULL=full, OWN=data.synapses is not None, RECURRENT=recurrent, UNIFORM=uniform, RESIDENT=plan.resident,
-            DOT=plan.dot, TILES=plan.tiles, STAGES=_STAGES, BLOCK_B=plan.block_b, BLOCK_N=plan.block_n,
-            BLOCK_K=plan.block_k, num_warps=plan.warps, num_stages=1,
+            G=data.sums.shape[1], FULL=full, OWN=data.synapses is not None, RECURRENT=recurrent, UNIFORM=uniform,
+            RESIDENT=plan.resident, DOT=plan.dot, TILES=plan.tiles, STAGES=_STAGES,
+            BLOCK_B=plan.block_b, BLOCK_N=plan.block_n, BLOCK_K=plan.block_k, num_warps=plan.warps, num_stages=1,
         )  # fmt: skip
 
 

@@ -93,10 +93,10 @@ def credit_scan(  # type: ignore[no-untyped-def]
     and walk back.
 
     Several scans share one trajectory (third axis of the grid): adjoints (S, D, batch, n) and sums (S, G, batch, n), in
-    and out; d_current (S, rows, batch, n), ``scan_stride`` apart. later (S, batch, n), in and out: dL/dz through the own
-    neuron (FULL, OWN), its synapse to itself included with OWN: synapses (n,). d_current has one row more after the last step, zeros or the step after (RECURRENT). UNIFORM: instead
-    of dz one error for all neurons per scan and step, (S, steps), ``errors_stride`` apart; else direct (steps, batch,
-    n) is written, unless FULL.
+    and out; d_current (S, rows, batch, n), ``scan_stride`` apart. later (S, batch, n), in and out: dL/dz through the
+    own neuron (FULL, OWN), its synapse to itself included with OWN: synapses (n,). d_current has one row more after the
+    last step, zeros or the step after (RECURRENT). UNIFORM: instead of dz one error for all neurons per scan and step,
+    (S, steps), ``errors_stride`` apart; else direct (steps, batch, n) is written, unless FULL.
     """
     scan = tl.program_id(2)
     adjoints += scan.to(tl.int64) * D * batch * n
