@@ -107,6 +107,21 @@ def check_windows(layer, trajectory, dz, mode, filters, dtype, own_spike=False):
     check_sums(gradients[0].sums, gradients[1].sums, dtype, (mode, filters))
 
 
+@pytest.mark.parametrize("kind", ["brf", "alif", "li"])
+def test_wide_layers_worked_on_in_tiles_and_blocks_of_steps_equal_the_reference(kind, monkeypatch):
+    """300 neurons in two tiles, the second one narrower; two blocks of steps, the second one shorter."""
+    monkeypatch.setattr(cpu, "WIDEST", 0)
+    steps, samples, n, n_in, dtype = 259, 2, 300, 5, torch.float64
+    layer = make(kind, n_in, n, dtype, seed=1)
+    pre, state, spikes = start(layer, steps, samples, dtype)
+    trajectory = cpu.run_layer(layer, pre, state, spikes)
+    dz = torch.randn(steps, samples, n, dtype=dtype)
+    for mode, filters, own_spike in (
+        ("detached", (), False), ("full", (0.0, 0.9), False), ("full", (0.0, 0.9), True), ("own", (0.0,), True),
+    ):  # fmt: skip
+        check_windows(layer, trajectory, dz, mode, filters, dtype, own_spike)
+
+
 def cpu_credit(*arguments):
     return cpu.credit_window(*arguments)
 

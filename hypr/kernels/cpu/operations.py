@@ -23,13 +23,18 @@ from hypr.kernels.cpu.models import model_of, supported, surrogate_arguments
 from hypr.kernels.cpu.scan import ALL, NONE, OWN, Numbers, Rows, forward
 from hypr.kernels.cpu.threads import each, flushed, ranges, shares, short
 from hypr.kernels.cpu.vectors import padded
+from hypr.kernels.cpu.wide import TILE_NUMBERS, credit_wide
 from hypr.kernels.cpu.window import Ends
-from hypr.kernels.cpu.window import credit_window as credit
+from hypr.kernels.cpu.window import credit_window as credit_narrow
 from hypr.kernels.derived import derived
 from hypr.kernels.types import Boundary, Down, LayerGradient, LayerTrajectory, Mode, WindowCredit
 from hypr.neurons.base import Neuron
 
 __all__ = ["credit_window", "run_layer", "step_cross_entropy", "supports"]
+
+
+WIDEST = 2 * TILE_NUMBERS
+"""Products of all neurons up to which they are summed in one piece."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +121,8 @@ def credit_window(
         window.layer.numbers, rows, trajectory.pre.detach().contiguous().numpy(), _flat(dz, steps),
         layer.bias_in_current, ends, leaving, down == "whole", start,
     )  # fmt: skip
+    wide = boundary.onward and count * (1 + ends.after.shape[2]) * n > WIDEST
+    credit = credit_wide if wide else credit_narrow
     parts = shares(batch, n, count)
     sums = np.zeros((len(parts), count, n), dtype)
 

@@ -73,8 +73,8 @@ def credit_window(  # type: ignore[no-untyped-def]
     """
     steps, neurons = pre.shape[0], gradient.shape[1]
     low, size, count = first * neurons, (last - first) * neurons, 1 + ends.after.shape[2]
-    adjoints = _unit_adjoints(window.states, count, size)
-    errors = _filter_errors(len(adjoints), count, ends.kappas, steps, dz)
+    adjoints = unit_adjoints(window.states, count, size)
+    errors = filter_errors(len(adjoints), count, ends.kappas, steps, dz)
     later, sums = np.zeros((count, size), dz.dtype), rows_like(numbers.mixing, (count, size))
     for k in range(len(sums)):
         sums[k][:] = 0
@@ -138,8 +138,8 @@ def _add_block(  # type: ignore[no-untyped-def]
         for t in range(steps):
             for a in range(count):  # in ascending order: the rest of a vector is overwritten by the next row
                 copy_row(rows, t * width + a * neurons, scratch, (a * steps + t) * size + place, neurons)
-        _add_products(pre, b * inputs, inputs, begin, end, events, counts, rows, products, 0)
-        _add_products(window.spikes, b * neurons, feedback, begin, end, events, counts, rows, products, inputs)
+        add_products(pre, b * inputs, inputs, begin, end, events, counts, rows, products, 0)
+        add_products(window.spikes, b * neurons, feedback, begin, end, events, counts, rows, products, inputs)
         if has_bias:
             for t in range(steps):
                 add_scaled_rows(products, synapses * width, width, rows, (t * width,), (one,))
@@ -150,7 +150,7 @@ def _add_block(  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _unit_adjoints(states, count, size):  # type: ignore[no-untyped-def]
+def unit_adjoints(states, count, size):  # type: ignore[no-untyped-def]
     """Adjoint 0 starts from zero, adjoint 1 + s from the unit vector of component s."""
     adjoints = rows_like(states, (count, size))
     for s in range(len(states)):
@@ -161,7 +161,7 @@ def _unit_adjoints(states, count, size):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _filter_errors(components, count, kappas, steps, like):  # type: ignore[no-untyped-def]
+def filter_errors(components, count, kappas, steps, like):  # type: ignore[no-untyped-def]
     """(count - 1, T): nothing arrives at the components of the state, (1 - kappa) kappa^(T - t) at filtered spikes."""
     errors = np.zeros((count - 1, steps), like.dtype)
     for s in range(components, count - 1):
@@ -172,7 +172,7 @@ def _filter_errors(components, count, kappas, steps, like):  # type: ignore[no-u
 
 
 @inlined
-def _add_products(values, at, count, begin, end, events, counts, rows, products, row):  # type: ignore[no-untyped-def]
+def add_products(values, at, count, begin, end, events, counts, rows, products, row):  # type: ignore[no-untyped-def]
     """From row ``row`` of products on: for each of ``count`` neighbours at ``at`` the sum over steps of its value times
     the row of that step; ``rows`` (end - begin, width) belong to one sample.
     """
