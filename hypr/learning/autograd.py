@@ -73,7 +73,12 @@ class Autograd(Rule):
             value = pre[t]
             for index, layer in enumerate(self.net.layers):
                 cut = index > 0 and (self.paths == "same_step" or (self.paths == "readout_memory" and index < last))
-                states[index], value = self._step(layer, parameters[index], value, *states[index], cut=cut)
+                before, pre_value = states[index], value
+                states[index] = self._step(layer, parameters[index], pre_value, *before, cut=cut)
+                value = states[index][1]
+                if cut and self.own_spike:  # the spike that acts on the neuron itself holds the layer below constant
+                    held = self._step(layer, parameters[index], pre_value.detach(), *before, cut=False)[1]
+                    states[index] = (states[index][0], held)
                 outputs[index].append(value)
         return [torch.stack(values) for values in outputs]
 
@@ -85,16 +90,14 @@ class Autograd(Rule):
         state: tuple[Tensor, ...],
         z: Tensor,
         cut: bool,
-    ) -> tuple[tuple[tuple[Tensor, ...], Tensor], Tensor]:
-        """One step: (state, spike) for the next one, and the output. With ``cut`` only the output depends on the layer
-        below, what is handed on holds it constant.
-        """
+    ) -> tuple[tuple[Tensor, ...], Tensor]:
+        """One step; with ``cut`` only the output depends on the layer below, the new state holds it constant."""
         if self.paths != "full" and not self.own_spike:
             z = z.detach()
         after, output = layer.step(state, z, self._current(layer, pre, z), parameters)
-        if not cut:
-            return (after, output), output
-        return layer.step(state, z, self._current(layer, pre.detach(), z), parameters), output
+        if cut:
+            after, _ = layer.step(state, z, self._current(layer, pre.detach(), z), parameters)
+        return after, output
 
     def _current(self, layer: Neuron, pre: Tensor, z: Tensor) -> Tensor:
         current = pre @ layer.weight.T
