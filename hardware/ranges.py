@@ -192,7 +192,10 @@ def _alif(population: Population, drive: Interval) -> Bounds:
 def _cuba_lif(population: Population, drive: Interval) -> Bounds:
     p, v = _int64(population), _start(population, "v")
     low, high = _leaky(4095 - p["du"], 12, (drive[0] << 6, drive[1] << 6), _start(population, "u"))
-    u_low, u_high = np.maximum(low, -(2**23)), np.minimum(high, 2**23)  # after a wrap
+    wraps = (high > 2**23) | (low <= -(2**23))  # a wrap turns large into negative and the other way round
+    low, high = np.where(wraps, np.minimum(low, -(2**23)), low), np.where(wraps, np.maximum(high, 2**23), high)
+    u_low = np.where(wraps, np.minimum(low + 2**24, -(2**23)), low)  # after one wrap, which may not be enough
+    u_high = np.where(wraps, np.maximum(high - 2**24, 2**23), high)
     v_low, v_high = _leaky(4096 - p["dv"], 12, _with_bias(population, (u_low, u_high)), v)
     survives = np.maximum(p["vth"] << 6, v)
     v_high = np.minimum(v_high, np.maximum(_scaled(survives, 4096 - p["dv"], 12) + u_high + population.bias, 0))

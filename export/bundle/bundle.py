@@ -22,6 +22,7 @@ import numpy as np
 from export.bundle.manifest import MANIFEST, Origin, check_file, read_manifest, write_manifest
 from export.errors import ExportError
 from export.verification.engines import Engine, Record, Values, get
+from hardware.lava.assignment import BIASES, CHIP, with_chip_biases
 from hardware.program import Program
 from hardware.program_file import content_hash, load, save
 from hardware.trace import Trace
@@ -119,7 +120,8 @@ class Bundle:
     def _hash_of_float_network(self) -> str:
         from export.quantization.dequantize import requantize
 
-        return content_hash(requantize(self.float_network(), self.program))
+        again = requantize(self.float_network(), self.program)
+        return content_hash(with_chip_biases(again) if self.program.metadata.get(BIASES) == CHIP else again)
 
     def _hash_of_quantized_network(self) -> str:
         from export.interchange import graph as nir_files

@@ -58,7 +58,7 @@ def float_model(network: StepNetwork, form: str = "scan") -> onnx.ModelProto:
 
 def has_float_graph(network: StepNetwork) -> bool:
     """Whether :func:`float_model` can express the network."""
-    return not any("recurrent_bias" in layer.parameters for layer in network.layers)
+    return network.is_chain and not any("recurrent_bias" in layer.parameters for layer in network.layers)
 
 
 def run_float(model: onnx.ModelProto, inputs: np.ndarray) -> Trace:

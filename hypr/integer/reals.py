@@ -16,9 +16,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from export.interchange.steps import StepLayer
-from export.quantization.calibration import state_factor
 from export.quantization.formats import LayerFormat
-from export.quantization.tensors import input_factor
+from export.quantization.tensors import input_factor, state_factor
 from hypr.neurons import Neuron
 
 
@@ -80,6 +79,8 @@ def _effective(real: StepLayer, own: StepLayer) -> dict[str, np.ndarray]:
 
 def _unit(own: StepLayer, state: str, form: LayerFormat) -> np.ndarray:
     """Value of one unit of a state, (N,)."""
-    factor = np.broadcast_to(state_factor(own, state, int(form.shifts.get("g", 0))), form.unit.shape)
+    factor = np.broadcast_to(
+        state_factor(own.kind, own.parameters, state, int(form.shifts.get("g", 0))), form.unit.shape
+    )
     # A threshold that does not move (ALIF, beta 0) has no adaptation in integers: all of them are 0.
     return form.unit / np.where(factor == 0, 1.0, factor)

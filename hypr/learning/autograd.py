@@ -70,7 +70,7 @@ class Autograd(Rule):
         for t in range(pre.shape[0]):
             if self.truncate is not None and t % self.truncate == 0:
                 states = [(tuple(s.detach() for s in state), z.detach()) for state, z in states]
-            value = pre[t]
+            value = self._arriving(pre, t)
             for index, layer in enumerate(self.net.layers):
                 cut = index > 0 and (self.paths == "same_step" or (self.paths == "readout_memory" and index < last))
                 before, pre_value = states[index], value
@@ -81,6 +81,14 @@ class Autograd(Rule):
                     states[index] = (states[index][0], held)
                 outputs[index].append(value)
         return [torch.stack(values) for values in outputs]
+
+    def _arriving(self, pre: Tensor, t: int) -> Tensor:
+        """Inputs (B, n_in) that reach the first layer at step t, each channel late by its delay."""
+        if not any(self.net.input_delays):
+            return pre[t]
+        nothing = torch.zeros_like(pre[0, :, 0])
+        late = enumerate(self.net.input_delays)
+        return torch.stack([pre[t - d, :, i] if t >= d else nothing for i, d in late], 1)
 
     def _step(
         self,
@@ -100,12 +108,13 @@ class Autograd(Rule):
         return after, output
 
     def _current(self, layer: Neuron, pre: Tensor, z: Tensor) -> Tensor:
-        current = pre @ layer.weight.T
+        current = pre @ layer.cut("weight", layer.weight).T
         if layer.bias_in_current:
             current = current + layer.bias
         if layer.recurrent_weight is None:
             return current
+        recurrent = layer.cut("recurrent_weight", layer.recurrent_weight)
         if self.paths == "full" or not self.own_spike:
-            return current + z @ layer.recurrent_weight.T
-        own = (z - z.detach()) * layer.recurrent_weight.diagonal()  # zero, but for its derivative
-        return current + z.detach() @ layer.recurrent_weight.T + own
+            return current + z @ recurrent.T
+        own = (z - z.detach()) * recurrent.diagonal()  # zero, but for its derivative
+        return current + z.detach() @ recurrent.T + own
