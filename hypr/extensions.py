@@ -1,6 +1,7 @@
 """Code from outside: modules and installed packages that add neurons, engines and data sets.
 
-A package joins through the entry points ``hypr.neurons``, ``hypr.engines`` and ``hypr.data``; a module of the user's own
+A package joins through the entry points ``hypr.neurons``, ``hypr.engines`` and ``hypr.data``; a module of the user's
+own
 by its name. Nothing is imported because a file (a recipe, a run, a bundle) names it: the user names it on the command
 line, or in Python.
 """

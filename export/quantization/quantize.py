@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -29,6 +29,7 @@ from export.quantization.tensors import (
 )
 from hardware.chain import Layer, Synapses
 from hardware.errors import HardwareError
+from hardware.inputs import CALIBRATION_STEPS
 from hardware.populations import Decision, Input, Population, Projection
 from hardware.program import Program
 from hardware.synapses import Connections, Convolution
@@ -69,7 +70,13 @@ def quantize(
         return program_of(network, recorded)
     chosen = _settings(settings, changes)
     formats = choose_formats(network, chosen, calibration)
-    return program_of(network, formats, {"settings": chosen.to_json()})
+    return program_of(network, formats, {"settings": chosen.to_json(), **_calibrated_on(calibration)})
+
+
+def _calibrated_on(calibration: Any) -> dict[str, str]:
+    """Length of the calibration's sequences, by which engines notice inputs with swapped axes."""
+    shape: tuple[int, ...] = () if calibration is None or isinstance(calibration, Mapping) else np.shape(calibration)
+    return {CALIBRATION_STEPS: str(shape[1])} if len(shape) == 3 else {}
 
 
 def _settings(settings: QuantizationSettings | None, changes: dict[str, Any]) -> QuantizationSettings:

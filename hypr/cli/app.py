@@ -81,6 +81,9 @@ def run(arguments: Sequence[str]) -> int:
         return code if isinstance(code, int) else OK
     except click.exceptions.Exit as stop:
         return stop.exit_code
+    except click.exceptions.NoArgsIsHelpError as asked:  # a verb, or hypr itself, without anything: its help
+        click.echo(asked.ctx.get_help() if asked.ctx else "")
+        return OK
     except (click.Abort, KeyboardInterrupt):
         return _fail("interrupted", INTERRUPTED, arguments)
     except click.UsageError as error:

@@ -51,7 +51,7 @@ def compare_verb(folders: tuple[Path, ...], picture: Path | None, as_json: bool)
     }
     show(answer, as_json, lambda: _render(groups, measures))
     if picture is not None:
-        from hypr.report.comparison import draw_comparison
+        from hypr.report.groups import draw_comparison
 
         draw_comparison(picture, groups)
         note(f"picture: {picture}")

@@ -35,7 +35,8 @@ class SequenceDataset:
     Attributes:
         name: name of the data set.
         split: ``train``, ``validation`` or ``test``; ``all`` where it is not divided yet (:meth:`part`).
-        inputs: uint8 or int16 (n, T, N_in), each value in [``input_low``, ``input_high``], or events that become such an
+        inputs: uint8 or int16 (n, T, N_in), each value in [``input_low``, ``input_high``], or events that become such
+            an
             array batch by batch.
         labels: int64 (n,) with one class per sequence, or (n, T) with one class per step; float32 (n, C) or (n, T, C)
             for regression.
@@ -139,7 +140,8 @@ class SequenceDataset:
         index = np.flatnonzero(parts == SPLITS.index(split))
         if not len(index):
             raise HyprError(
-                f"data set '{self.name}': no sample of {len(self)} is in its {split} part; add samples, or say which in "
+                f"data set '{self.name}': no sample of {len(self)} is in its {split} part; add samples, or say which "
+                "in "
                 "'split'"
             )
         return replace(self.subset(index), split=split, sha256="")

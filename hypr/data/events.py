@@ -107,7 +107,9 @@ def binned(
     if len(times) != len(units) or not len(times):
         raise HyprError(f"events: {len(times)} lists of times and {len(units)} of units; give one of each per sample")
     if not width > 0 or not 1 <= high <= 255:
-        raise HyprError(f"events: a step of {width} and at most {high} events; the step must be positive, events 1 to 255")
+        raise HyprError(
+            f"events: a step of {width} and at most {high} events; the step must be positive, events 1 to 255"
+        )
     when, which = [], []
     for sample, (t, u) in enumerate(zip(times, units, strict=True)):
         t, u = np.asarray(t, dtype=np.float64), np.asarray(u)
@@ -117,7 +119,9 @@ def binned(
                 "length, units as whole numbers"
             )
         if len(t) and (not np.isfinite(t).all() or t.min() < 0 or u.min() < 0):
-            raise HyprError(f"events of sample {sample}: times and units must be finite and at least 0; subtract the start")
+            raise HyprError(
+                f"events of sample {sample}: times and units must be finite and at least 0; subtract the start"
+            )
         when.append(np.floor(t / width).astype(np.int64))
         which.append(u.astype(np.int64))
     latest = max((int(t.max()) for t in when if len(t)), default=-1)
@@ -125,7 +129,8 @@ def binned(
     steps, channels = latest + 1 if steps is None else steps, largest + 1 if channels is None else channels
     if steps < 1 or channels < 1 or largest >= channels:
         raise HyprError(
-            f"events: unit {largest} and {steps} steps do not fit {channels} channels; give channels and steps that hold "
+            f"events: unit {largest} and {steps} steps do not fit {channels} channels; give channels and steps that "
+            "hold "
             "all events"
         )
     kept = [t < steps for t in when]

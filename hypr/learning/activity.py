@@ -38,7 +38,8 @@ _STILL = 1e-9  # standard deviation below which a neuron gets no input to speak 
 _CLOSE = 0.05  # relative distance to the wanted rate at which the search ends
 _SEARCH = 24
 _ROUNDS, _FEW, _BOOST = 5, 4, 1.5
-"""Neurons of a fitted layer with so few spikes, held down by the others mostly, get stronger inputs, some rounds long."""
+"""Neurons of a fitted layer with so few spikes, held down by the others mostly, get stronger inputs, some rounds "
+"long."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,8 @@ def fit_activity_(
         net: fresh network, float dynamics.
         x: (B, T, n_in), one batch; 16 to 64 samples are good, 4 samples of 100 steps the least.
         mask: (B, T), nonzero where a step counts; None: all.
-        rate: wanted spikes per neuron and step, 0 to 0.5; None: 0.02 (ALIF 0.10), and a layer that fires more than that,
+        rate: wanted spikes per neuron and step, 0 to 0.5; None: 0.02 (ALIF 0.10), and a layer that fires more than
+            that,
             up to 0.3, keeps its own rate.
 
     Returns:
@@ -100,7 +102,9 @@ def fit_activity_(
     if net.stage is not None:
         raise HyprError("fit_activity_: the network runs on integers now; fit it before")
     if rate is not None and not (isinstance(rate, int | float) and 0 < rate <= 0.5):
-        raise HyprError(f"fit_activity_: rate is {rate!r}; give spikes per neuron and step above 0, at most 0.5, or None")
+        raise HyprError(
+            f"fit_activity_: rate is {rate!r}; give spikes per neuron and step above 0, at most 0.5, or None"
+        )
     pre = net.prepare(x)
     counts = _counted(mask, pre)
     found = []
@@ -232,7 +236,8 @@ def _activity(spikes: Tensor, counts: Tensor) -> tuple[float, float, float]:
 
 
 def _factor(put: Callable[[float], float], wanted: float) -> float | None:
-    """The factor whose rate is within 5 % of the wanted one, by bisection of its logarithm; None where none is found."""
+    """The factor whose rate is within 5 % of the wanted one, by bisection of its logarithm; None where none is "
+    "found."""
     low, high, found = -math.log2(_LIMIT), math.log2(_LIMIT), 0.0
     rate = put(1.0)
     while not (1 - _CLOSE) * wanted <= rate <= (1 + _CLOSE) * wanted:

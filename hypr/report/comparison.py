@@ -1,74 +1,92 @@
-"""Picture of groups of runs: accuracy of every seed with mean and standard error, and accuracy against spikes."""
+"""Float and integer network side by side: rasters, membranes, and where they first part."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Sequence
-from pathlib import Path
+import numpy as np
 
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+from export.bundle.bundle import Bundle
+from export.interchange import float_engine
+from export.quantization.dequantize import formats_of
+from hardware import emulate
+from hardware.program import Program
+from hardware.trace import Trace
+from hypr.data import SequenceDataset
+from hypr.deployment.evaluation import first_spike_difference, membrane_state, time_major
+from hypr.report import pictures
+from hypr.report.page import Part, Picture, Table
 
-from hypr.data.storage import write_atomically
-from hypr.training.comparison import Group
-
-_COLOURS = {"validation": "tab:orange", "test": "tab:blue"}
-
-
-def draw_comparison(path: Path, groups: Sequence[Group]) -> None:
-    """PNG with one row per group, and beside it test accuracy against spikes per step where all runs spike.
-
-    Args:
-        path: of the picture.
-        groups: at least one.
-    """
-    spiking = all(group.mean("spikes_per_step") for group in groups)
-    figure = Figure(figsize=(13 if spiking else 8, 1.6 + 0.6 * len(groups)), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(1, 2 if spiking else 1, squeeze=False)[0]
-    _accuracies(axes[0], groups)
-    if spiking:
-        _spikes(axes[1], groups)
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=110)
-    write_atomically(path, picture.getvalue())
+DRAWN_NEURONS = 4
+COMPARED_SEQUENCES = 16
+LISTED_SEQUENCES = 8
 
 
-def _accuracies(axis: Axes, groups: Sequence[Group]) -> None:
-    for row, group in enumerate(groups):
-        for measure, shift in (("validation", -0.15), ("test", 0.15)):
-            mean = group.mean(measure)
-            if mean is None:
-                continue
-            colour, at = _COLOURS[measure], row + shift
-            values = [100 * run[measure] for run in group.runs.values()]
-            axis.scatter(values, [at] * len(values), s=14, alpha=0.4, color=colour)
-            label = measure if row == 0 else None
-            error = 100 * (mean.error or 0.0)
-            axis.errorbar([100 * mean.value], [at], xerr=[error], fmt="D", ms=5, capsize=3, color=colour, label=label)
-    axis.set_yticks(range(len(groups)), [_broken(group.label) for group in groups])
-    axis.invert_yaxis()
-    axis.set_xlabel("accuracy in %, mean and standard error")
-    axis.grid(alpha=0.3, axis="x")
-    axis.legend()
+def side_by_side(bundle: Bundle, data: SequenceDataset) -> list[Part]:
+    """Rasters, membrane traces and the growth of differences on some test sequences."""
+    program = bundle.program
+    few = data.subset(slice(0, COMPARED_SEQUENCES))
+    inputs = time_major(few)
+    real = float_engine.run(bundle.float_network(), inputs, "all")
+    whole = emulate(program, inputs, "all")
+    drawn: list[Picture] = []
+    for layer, form in zip(program.layers, formats_of(program), strict=True):
+        if layer.spec.spiking:
+            pair = (real.spikes[layer.name][:, 0], whole.spikes[layer.name][:, 0])
+            drawn.append(
+                Picture(
+                    pictures.rasters(*pair, layer=f"{layer.name}: spikes of test sequence 0"),
+                    "each mark is one spike",
+                    "png",
+                )
+            )
+            neurons = pictures.most_active(whole.spikes[layer.name][:, 0], DRAWN_NEURONS)
+        else:
+            neurons = list(range(min(DRAWN_NEURONS, layer.size)))
+        state = membrane_state(layer)
+        key = f"{state}/{layer.name}"
+        figure = pictures.membranes(
+            real.states[key][:, 0],
+            whole.states[key][:, 0],
+            form.unit,
+            neurons,
+            f"{layer.name}: state {state} of test sequence 0",
+        )
+        chosen = "the most active neurons" if layer.spec.spiking else "the first outputs"
+        drawn.append(
+            Picture(
+                figure, f"{chosen}; integers are multiplied by the value of one state unit ({unit_text(form.unit)})"
+            )
+        )
+    text = (
+        "Both networks get the same integers. Rounding moves a membrane by a little, until a spike comes a step early "
+        "or late in one of them; from there on the two are different trajectories of nearly the same network: spikes "
+        "differ, accuracy hardly does. Whether the integer engines agree with each other is the table above."
+    )
+    growth = pictures.disagreement({name: real.spikes[name] for name in whole.spikes}, whole.spikes)
+    drawn.append(Picture(growth, f"share of neurons whose spike differs, mean over {len(few)} test sequences"))
+    partings = _partings(program, real, whole)
+    return [
+        Part("Float and integer side by side", text, pictures=drawn),
+        Part("Where they first part", "The first spike that only one of the two has.", [partings]),
+    ]
 
 
-def _spikes(axis: Axes, groups: Sequence[Group]) -> None:
-    for index, group in enumerate(groups):
-        points = [(run["spikes_per_step"], 100 * run["test"]) for run in group.runs.values() if "test" in run]
-        axis.scatter(*zip(*points, strict=True), s=24, color=f"C{index % 10}", label=_broken(group.label))
-    axis.set_xlabel("spikes per step of all neurons")
-    axis.set_ylabel("test accuracy in %")
-    axis.grid(alpha=0.3)
-    axis.legend(fontsize="small")
+def _partings(program: Program, real: Trace, whole: Trace) -> Table:
+    """Where the two networks first part in each sequence."""
+    rows: list[tuple[str, ...]] = []
+    for sample in range(min(LISTED_SEQUENCES, whole.output.shape[1])):
+        found = first_spike_difference(program, real, whole, sample)
+        if found is None:
+            rows.append((str(sample), "-", "-", "-", "no spike differs", "-", "-"))
+        else:
+            who = "float only" if found.float_spike else "integer only"
+            values = (f"{found.float_value:.4f}", f"{found.integer_value:.4f}")
+            rows.append((str(sample), found.layer, str(found.step), str(found.neuron), who, *values))
+    columns = ("sequence", "layer", "step", "neuron", "spike in", "float membrane", "integer membrane")
+    return Table(columns, rows, right=(0, 2, 3, 5, 6))
 
 
-def _broken(label: str) -> str:
-    """At most about 40 characters a line."""
-    lines = [""]
-    for part in label.split(", "):
-        if lines[-1] and len(lines[-1]) + len(part) > 40:
-            lines.append("")
-        lines[-1] += (", " if lines[-1] else "") + part
-    return "\n".join(lines)
+def unit_text(unit: np.ndarray) -> str:
+    exponent = np.log2(unit)
+    if np.all(exponent == exponent[0]) and exponent[0] == int(exponent[0]):
+        return f"2^{int(exponent[0])}"
+    return f"{unit.min():.3g} to {unit.max():.3g}"

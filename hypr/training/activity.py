@@ -59,7 +59,7 @@ def fit_start_(network: Network, data: SequenceDataset, seed: int) -> tuple[list
 def learning_factors(network: Network, found: list[dict[str, Any]]) -> dict[str, float]:
     """Parameter name -> factor of the learning rate, for weights and biases of hidden layers that were made larger."""
     growth = {str(one["layer"]): float(one["growth"]) for one in found}
-    factors = {}
+    factors: dict[str, float] = {}
     for index, name in enumerate(network.layer_names()[:-1]):
         if growth.get(name, 1.0) > 1.0:
             factors |= {f"layers.{index}.{part}": growth[name] ** 0.5 for part in ("weight", "bias")}
@@ -124,7 +124,9 @@ class Watch:
             width = self.widths[name]
             self._silent[name] = self._silent.get(name, 0) + 1 if now["rate"] < SILENT_RATE else 0
             if self._silent[name]:
-                often = f" for {self._silent[name]} epochs: nothing above it can learn" if self._silent[name] > 1 else ""
+                often = (
+                    f" for {self._silent[name]} epochs: nothing above it can learn" if self._silent[name] > 1 else ""
+                )
                 found.append(f"{name} is silent ({now['rate']:.1e} spikes per neuron and step){often}; {FIX}")
             elif now["dead"] > width / 2 and self._fired.get(name):
                 found.append(f"{name}: {int(now['dead'])} of {width} neurons fell silent; lower optimiser.lr")

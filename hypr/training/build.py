@@ -131,7 +131,7 @@ def build_stage(config: QuantizationConfig, network: Network, dataset: SequenceD
 
     values: dict[str, Any] = config.model_dump()
     values.update({key: tuple(value) for key, value in values.items() if isinstance(value, list)})
-    return IntegerStage(network, QuantizationSettings(**values), dataset.inputs)
+    return IntegerStage(network, QuantizationSettings(**values), dataset.dense(slice(0, 64)))
 
 
 def _layer(
@@ -174,6 +174,13 @@ def _layer(
 
 def _decision(config: Config, dataset: SequenceDataset, output: Neuron) -> str:
     rule = config.loss.decision
+    chosen = NAMED.get(config.loss.kind)
+    if dataset.regression:
+        if chosen is not None and chosen.classes:
+            raise HyprError(
+                f"loss.kind: '{config.loss.kind}' is for classes, '{dataset.name}' has real targets; use mse"
+            )
+        return "per_step"
     if rule == "auto":
         rule = "per_step" if dataset.per_step else "spike_count" if output.spiking else "sum"
     if dataset.per_step and rule != "per_step":
@@ -218,7 +225,14 @@ def build_rule(config: RuleConfig, network: Network, loss: str) -> Rule:
     return BPTT(network, loss) if config.name == "bptt" else EProp(network, loss)
 
 
-def price_spikes(rule: Rule, config: LossConfig, network: Network) -> None:
+def rule_of(config: Config, network: Network) -> Rule:
+    """The rule of a run, with its loss and the price on spikes."""
+    rule = build_rule(config.rule, network, config.loss.kind)
+    _price_spikes(rule, config.loss, network)
+    return rule
+
+
+def _price_spikes(rule: Rule, config: LossConfig, network: Network) -> None:
     """Give the rule the penalties on firing rates that the loss asks for.
 
     Raises:

@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hypr.errors import HyprError
-from hypr.training.overrides import apply, fit_options, nearest
+from hypr.training.overrides import apply, fit_options, nearest, sections
 from hypr.training.toml import dump_toml
 
 Scalar = bool | int | float | str
@@ -166,7 +166,8 @@ class OptimiserConfig(_Section):
         clip: largest global norm of the gradient, or None.
         weight_decay: of adamw and sgd.
         betas: of adam and adamw.
-        follow_initial: where ``network.initial`` made a layer's weights larger, its weights and bias learn faster by the
+        follow_initial: where ``network.initial`` made a layer's weights larger, its weights and bias learn faster by
+            the
             square root of that factor, but at no more than ``follow_cap``.
         follow_cap: see there.
     """
@@ -359,7 +360,15 @@ def _explain(error: ValidationError, where: str) -> str:
     place = ".".join(str(part) for part in first["loc"])
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     if first["type"] == "extra_forbidden":
-        return f"{where}: unknown key '{place}'; {nearest(str(first['loc'][-1]), _valid_keys(first['loc'][:-1]))}{more}"
+        word, section = str(first["loc"][-1]), str(first["loc"][0])
+        known = {
+            f"{name}.{key}" for name, kind in sections(Config).items() for key in kind.model_fields if name != section
+        }
+        elsewhere = [key for key in sorted(known) if key.split(".")[1] == word]
+        if word in sections(Config):
+            elsewhere = [f"{word}.{key}" for key in sections(Config)[word].model_fields]
+        near = f"did you mean {', '.join(elsewhere)}?" if elsewhere else nearest(word, _valid_keys(first["loc"][:-1]))
+        return f"{where}: unknown key '{place}'; {near}{more}"
     if first["type"] == "missing":
         return f"{where}: key '{place}' is missing; add it{more}"
     text = first["msg"].removeprefix("Value error, ")

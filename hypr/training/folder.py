@@ -25,10 +25,10 @@ def prepare_folder(config: Config, folder: Path, resume: bool) -> None:
     if begun and not resume:
         raise HyprError(f"{folder}: holds a run already; continue it with --resume, or give another folder")
     if begun:
-        before = load_recorded(path)
-        if _continued(before) != _continued(config):
+        before, now = _continued(load_recorded(path)), _continued(config)
+        if before != now:
             raise HyprError(
-                f"{folder}: holds a run with another configuration ({_first_difference(_continued(before), _continued(config))}); give "
+                f"{folder}: holds a run with another configuration ({_first_difference(before, now)}); give "
                 "another folder"
             )
         for leftover in folder.glob(".*.*"):  # temporary files of a run that was killed while it wrote

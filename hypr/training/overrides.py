@@ -10,6 +10,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from hypr.errors import HyprError
+from hypr.extensions import permit
 
 
 def apply(content: dict[str, Any], override: str, model: type[BaseModel], main_keys: Mapping[str, str]) -> list[str]:
@@ -36,6 +37,8 @@ def apply(content: dict[str, Any], override: str, model: type[BaseModel], main_k
     except tomllib.TOMLDecodeError:
         value = text.strip()
     path = _full_path(key, model)
+    if path in (["data", "name"], ["data"]) and isinstance(value, str):
+        permit(value)  # who writes the override names the code
     if value == "none" and _may_be_none(path, model):
         _clear(content, path)
         return path
@@ -103,7 +106,7 @@ def _full_path(key: str, model: type[BaseModel]) -> list[str]:
     path = key.split(".")
     if len(path) > 1 or key in model.model_fields:
         return path
-    matches = [[section, key] for section, kind in _sections(model).items() if key in kind.model_fields]
+    matches = [[section, key] for section, kind in sections(model).items() if key in kind.model_fields]
     if len(matches) > 1:
         raise HyprError(
             f"override '{key}': could be {' or '.join('.'.join(match) for match in matches)}; write one of them"
@@ -115,10 +118,11 @@ def _full_path(key: str, model: type[BaseModel]) -> list[str]:
 
 def _all_keys(model: type[BaseModel]) -> list[str]:
     """Top-level keys, and all keys of the sections by their last part."""
-    return [*model.model_fields, *(key for section in _sections(model).values() for key in section.model_fields)]
+    return [*model.model_fields, *(key for section in sections(model).values() for key in section.model_fields)]
 
 
-def _sections(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
+def sections(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
+    """Keys of a configuration that are sections, and their models."""
     annotations = {name: field.annotation for name, field in model.model_fields.items()}
     return {name: kind for name, kind in annotations.items() if isinstance(kind, type) and issubclass(kind, BaseModel)}
 
@@ -142,6 +146,6 @@ def _assign(content: Any, path: list[str], value: Any, override: str) -> None:
 
 def nearest(word: str, names: list[str]) -> str:
     """What to say of an unknown name."""
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.4)
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     valid = f"valid: {', '.join(dict.fromkeys(names))}"
     return f"nearest valid name is '{close[0]}'; {valid}" if close else valid

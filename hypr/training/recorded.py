@@ -42,6 +42,11 @@ def load_recorded(path: Path) -> Config:
         raise HyprError(f"{path}: not valid TOML: {error}") from None
 
 
+def written(path: Path) -> Config | None:
+    """:func:`load_recorded`, None where the folder holds no run yet."""
+    return load_recorded(path) if path.exists() else None
+
+
 def settled(config: Config, before: Config | None) -> Config:
     """A configuration whose rule says all its options: those left open are the recorded ones of the run that is
     continued, or the rule's defaults.

@@ -11,7 +11,7 @@ import contextlib
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,18 +23,16 @@ from hypr.cli.progress import Silent, TrainingProgress
 from hypr.data import Batch
 from hypr.data.storage import write_atomically
 from hypr.errors import HyprError
-from hypr.learning.rule import Rule
 from hypr.network import Network
 from hypr.training import checkpoint, distributed, runs
 from hypr.training.activity import FILE as START
 from hypr.training.activity import Watch, fit_start_, gradient_size, learning_factors, read_start
 from hypr.training.build import (
     build_optimiser,
-    build_rule,
     build_stage,
     derived_seed,
     learning_rate,
-    price_spikes,
+    rule_of,
     scaled_rate,
     starting_network,
 )
@@ -44,7 +42,7 @@ from hypr.training.data import load_data
 from hypr.training.distributed import Group, GroupError
 from hypr.training.folder import prepare_folder
 from hypr.training.metrics import Evaluation, MetricsFile, activity, correct, evaluate
-from hypr.training.recorded import load_recorded, settled
+from hypr.training.recorded import settled, written
 
 if TYPE_CHECKING:
     from hypr.integer.stage import IntegerStage
@@ -84,7 +82,7 @@ class _State:
     epoch: int = 0
     best_epoch: int = 0
     highest_epoch: int = 0
-    highest_accuracy: float = -1.0
+    highest_accuracy: float = -math.inf
     seconds: float = 0.0
 
 
@@ -107,8 +105,7 @@ def train(
         TrainingDiverged: where the loss is no longer finite.
     """
     folder = Path(out)
-    begun = resume and (folder / runs.CONFIG).exists()
-    config = settled(config, load_recorded(folder / runs.CONFIG) if begun else None)
+    config = settled(config, written(folder / runs.CONFIG) if resume else None)
     with distributed.joined(config.device) as (group, device):
         group.check_same("configuration and folder", text=f"{dump(config)}{folder.absolute()}{resume}")
         group.leader_first(lambda: prepare_folder(config, folder, resume))
@@ -134,12 +131,13 @@ class _Trainer:
     ) -> None:
         self.config, self.folder, self.progress = config, folder, progress
         self.group, self.device = group, device
-        self.data = {split: load_data(config, split) for split in ("train", "validation")}
+        self.warn: Callable[[str], None] = getattr(progress, "warn", lambda text: None)  # others' objects may lack it
+        self.place = runs.data_place(config, folder)
+        self.data = {split: load_data(config, split, self.place) for split in ("train", "validation")}
         self.network = starting_network(config, self.data["train"], folder).to(self.device)
         self.watch = Watch.of(self.network, config.training.stop_dead)
         factors = self._start_activity()
-        self.rule: Rule = build_rule(config.rule, self.network, config.loss.kind)
-        price_spikes(self.rule, config.loss, self.network)
+        self.rule = rule_of(config, self.network)
         self.optimiser, self.names = build_optimiser(config.optimiser, self.network, factors)
         self.stage = self._build_stage()
         self.updates = math.ceil(len(self.data["train"]) / config.training.batch)
@@ -153,7 +151,7 @@ class _Trainer:
         self.lines: list[dict[str, Any]] = []
         if group.leader:
             if not resumed:
-                known = runs.environment(config, self.data, self.network, device, group.size)
+                known = runs.environment(config, self.data, self.network, device, folder, group.size)
                 runs.write_json(folder / runs.ENVIRONMENT, known)
             self.lines = self.metrics.start(self.state.epoch)
 
@@ -177,11 +175,11 @@ class _Trainer:
             self._commit(line)
             self.progress.epoch(line)
             for text in warnings:
-                self.progress.warn(f"epoch {line['epoch']}: {text}")
+                self.warn(f"epoch {line['epoch']}: {text}")
 
     def finish(self) -> TrainingResult:
         """Test accuracies, the picture and the result file."""
-        self.data["test"] = load_data(self.config, "test")
+        self.data["test"] = load_data(self.config, "test", self.place)
         if self.group.leader:
             draw_curves(self.folder / runs.CURVES, self.lines, self.config.name)
             known = runs.read_json(self.folder / runs.ENVIRONMENT)
@@ -207,7 +205,10 @@ class _Trainer:
     def _write_result(self, result: TrainingResult) -> None:
         content = asdict(result) | {"path": None, "parameters": sum(p.numel() for p in self.network.parameters())}
         content |= {"name": self.config.name, "rule": self.config.rule.name, "seed": self.config.training.seed}
-        content["decision"] = dict(self.network.decision)
+        content |= {
+            "decision": dict(self.network.decision),
+            "metric": "r2" if self.data["test"].regression else "accuracy",
+        }
         runs.write_json(self.folder / runs.RESULT, {key: value for key, value in content.items() if value is not None})
 
     def _epoch(self, epoch: int) -> dict[str, Any]:
@@ -216,7 +217,7 @@ class _Trainer:
         torch.manual_seed(derived_seed(training.seed, epoch))
         order = np.random.default_rng([training.seed, epoch]).permutation(len(self.data["train"]))
         loss = norm = self.first_gradient = 0.0
-        right = decisions = 0
+        right, decisions = 0.0, 0
         rates = {
             name: np.zeros(layer.n) for name, layer in zip(self.network.layer_names(), self.network.layers, strict=True)
         }
@@ -246,7 +247,7 @@ class _Trainer:
             "activity": activity(self._over_all(rates), spiking),
         }
 
-    def _update(self, batch: Batch, lr: float, epoch: int, number: int) -> tuple[float, float, int, int]:
+    def _update(self, batch: Batch, lr: float, epoch: int, number: int) -> tuple[float, float, float, int]:
         """One update; returns loss, gradient norm, right decisions and all decisions."""
         counts = batch.mask.copy()
         counts[:, : self.network.decision["ignore_first"]] = False
@@ -271,7 +272,7 @@ class _Trainer:
         self.optimiser.step()
         self.network.constrain_()
         part = self.group.part(len(labels))
-        hits = count = 0
+        hits, count = 0.0, 0
         if part.stop > part.start:
             assert self.rule.output is not None  # set by backward
             decision = str(self.network.decision["rule"])
@@ -289,7 +290,7 @@ class _Trainer:
             layers = [asdict(one) | {"growth": float(value)} for one, value in zip(found, growth, strict=True)]
             self.group.leader_first(lambda: runs.write_json(self.folder / START, {"layers": layers}))
             for text in warnings:
-                self.progress.warn(text)
+                self.warn(text)
         return learning_factors(self.network, read_start(self.folder)) if settings.optimiser.follow_initial else {}
 
     def _look_at_first_batch(self, gradient: float) -> None:
@@ -298,7 +299,7 @@ class _Trainer:
         for text in self.watch.first_batch(
             {name: float(rates[name].mean()) for name in names if name in rates}, gradient
         ):
-            self.progress.warn(text)
+            self.warn(text)
 
     def _check_weights(self, text: str = "") -> None:
         """Every process must have come to the same weights, bit for bit."""
