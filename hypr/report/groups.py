@@ -57,7 +57,8 @@ def _accuracies(axis: Axes, groups: Sequence[Group]) -> None:
 def _spikes(axis: Axes, groups: Sequence[Group]) -> None:
     for index, group in enumerate(groups):
         points = [(run["spikes_per_step"], 100 * run["test"]) for run in group.runs.values() if "test" in run]
-        axis.scatter(*zip(*points, strict=True), s=24, color=f"C{index % 10}", label=_broken(group.label))
+        spikes, accuracy = [one for one, _ in points], [two for _, two in points]
+        axis.scatter(spikes, accuracy, s=24, color=f"C{index % 10}", label=_broken(group.label))
     axis.set_xlabel("spikes per step of all neurons")
     axis.set_ylabel("test accuracy in %")
     axis.grid(alpha=0.3)

@@ -125,7 +125,7 @@ def _labels(settings: Sequence[Mapping[str, str]]) -> list[str]:
 
 def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
     if isinstance(values, Mapping):
-        pairs = values.items()
+        pairs = list(values.items())
     elif isinstance(values, list) and any(isinstance(one, Mapping) for one in values):
         pairs = [(str(index), one) for index, one in enumerate(values)]
     else:
