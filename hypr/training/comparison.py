@@ -11,6 +11,7 @@ from typing import Any
 
 from hypr.errors import HyprError
 from hypr.training import runs
+from hypr.training.config import Config, RuleConfig
 from hypr.training.metrics import read_metrics
 from hypr.training.recorded import load_recorded
 
@@ -71,7 +72,7 @@ def gather(paths: Sequence[Path]) -> list[Group]:
     found: dict[tuple[tuple[str, str], ...], dict[int, dict[str, float]]] = {}
     for path in paths:
         for folder in _runs_in(path):
-            settings = _flat(load_recorded(folder / runs.CONFIG).to_dict())
+            settings = _settings(load_recorded(folder / runs.CONFIG))
             seed = int(settings["training.seed"])
             key = tuple(sorted((name, repr(value)) for name, value in settings.items() if name not in _NOT_COMPARED))
             group = found.setdefault(key, {})
@@ -80,6 +81,16 @@ def gather(paths: Sequence[Path]) -> list[Group]:
             group[seed] = _measures(folder)
     labels = _labels([dict(key) for key in found])
     return [Group(label, dict(sorted(group.items()))) for label, group in zip(labels, found.values(), strict=True)]
+
+
+def _settings(config: Config) -> dict[str, Any]:
+    """By dotted key, without those of the rule that are its defaults: labels would repeat them."""
+    rule, name = config.rule, config.rule.name
+    usual = RuleConfig(name=name, carry=False) if rule.carry is False else RuleConfig(name=name)
+    known = usual.settled().model_dump(exclude={"name", "carry"}) | {"carry": True}
+    values = config.to_dict()
+    values["rule"] = {key: value for key, value in values["rule"].items() if key not in known or value != known[key]}
+    return _flat(values)
 
 
 def _runs_in(path: Path) -> list[Path]:
