@@ -19,6 +19,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "doctor": ("hypr.cli.doctor", "What is installed, and which engines run here."),
     "data": ("hypr.cli.data", "Data sets: list them, fetch them, say where they are."),
     "train": ("hypr.cli.train", "Train a network from a recipe."),
+    "compare": ("hypr.cli.compare", "Finished runs side by side: means, standard errors, paired differences."),
     "export": ("hypr.cli.export", "Quantize a trained run and write it as NIR, ONNX and Lava."),
     "import": ("hypr.cli.import_", "Turn a NIR file from another framework into a bundle."),
     "run": ("hypr.cli.run", "Run an exported network on one engine."),

@@ -19,6 +19,8 @@ from hypr.cli.output import json_option, note, percent, seconds, show, table, wi
     "--resume", is_flag=True, help="Continue the run in that folder; on a CPU bit for bit as if never interrupted."
 )
 @click.option("--device", help="auto, cpu, cuda or cuda:N; short for the override device=...")
+@click.option("--seeds", help="Several runs, one per seed: 0-7 or 0,2,5; each in a folder seed-K of --out.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Runs side by side with --seeds (1).")
 @click.option("--list", "list_recipes", is_flag=True, help="List the recipes that come with hypr.")
 @click.option("--keys", "list_keys", is_flag=True, help="List every key of a recipe and every option of a neuron.")
 @with_option
@@ -29,6 +31,8 @@ def train_verb(
     out: Path | None,
     resume: bool,
     device: str | None,
+    seeds: str | None,
+    jobs: int | None,
     list_recipes: bool,
     list_keys: bool,
     as_json: bool,
@@ -43,6 +47,7 @@ def train_verb(
       hypr train qtdb-brf rule=bptt epochs=100 seed=3 --out runs/ecg-bptt
       hypr train my.toml network.layers.0.width=64 --out runs/mine
       hypr train qtdb-brf --out runs/ecg --resume
+      hypr train qtdb-brf --seeds 0-7 --jobs 2 --out runs/ecg-seeds         (then hypr compare runs/ecg-seeds)
       torchrun --nproc-per-node 2 -m hypr train qtdb-brf --out runs/ecg     (data parallel)
 
     Your own data: data.name=mine.npz (inputs, labels, perhaps mask, lengths, split) or data.name=module:function.
@@ -61,9 +66,15 @@ def train_verb(
         return
     if recipe is None:
         raise click.UsageError("give a recipe or a TOML file; 'hypr train --list' shows the recipes")
-    settings = config.load(recipe, [*overrides, *([f"device={device}"] if device else [])])
+    given = [*overrides, *([f"device={device}"] if device else [])]
+    settings = config.load(recipe, given, note)
     if out is None:
         raise click.UsageError("give the folder of the run with --out, for example --out runs/mine")
+    if seeds is not None:
+        _train_seeds(recipe, given, seeds, out, jobs or 1, resume, as_json)
+        return
+    if jobs is not None:
+        raise click.UsageError("--jobs is for several runs; give --seeds too, for example --seeds 0-7")
     from hypr.cli.progress import TrainingBar
     from hypr.training.distributed import from_environment
     from hypr.training.train import train
@@ -82,6 +93,23 @@ def train_verb(
     }
     if from_environment().leader:  # of several processes under torchrun one answers
         show(answer, as_json, lambda: _render(answer))
+
+
+def _train_seeds(
+    recipe: str, overrides: list[str], seeds: str, out: Path, jobs: int, resume: bool, as_json: bool
+) -> None:
+    from hypr.errors import HyprError
+    from hypr.training.seeds import folder_of, parse_seeds, train_seeds
+
+    wanted = parse_seeds(seeds)
+    failed = train_seeds(
+        recipe, overrides, wanted, out, jobs, resume, lambda seed, what: note(f"{folder_of(out, seed)}: {what}")
+    )
+    answer = {"run": out, "seeds": wanted, "failed": failed, "runs": [str(folder_of(out, seed)) for seed in wanted]}
+    show(answer, as_json, lambda: click.echo(f"{out}: {len(wanted) - len(failed)} of {len(wanted)} runs finished"))
+    if failed:
+        raise HyprError(f"{out}: seeds {', '.join(map(str, failed))} failed; see their log.txt, then use --resume")
+    note(f"next: hypr compare {out}")
 
 
 def _show_keys(as_json: bool) -> None:

@@ -99,6 +99,9 @@ class Neuron(nn.Module):
     state_names: ClassVar[tuple[str, ...]] = ()
     spiking: ClassVar[bool] = True
     bias_in_current: ClassVar[bool] = True
+    moved_by_own_spike: bool = False
+    """Whether reset or adaptation takes its size from the neuron's own previous spike alone, not from the state: only
+    its eligibility tells synapses of them (``own_spike`` of the rules)."""
     mask: Tensor | None
     recurrent_mask: Tensor | None
     trainable: ClassVar[Mapping[str, Range]] = {}

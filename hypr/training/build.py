@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,8 +19,16 @@ from hypr.learning.losses import NAMED
 from hypr.learning.rule import Rule
 from hypr.network import Network
 from hypr.neurons import KINDS, Neuron, random_mask
-from hypr.training.config import Config, LayerConfig, OptimiserConfig, QuantizationConfig, ReadoutConfig, RuleConfig
-from hypr.training.runs import open_run
+from hypr.training import checkpoint, runs
+from hypr.training.config import (
+    Config,
+    LayerConfig,
+    LossConfig,
+    OptimiserConfig,
+    QuantizationConfig,
+    ReadoutConfig,
+    RuleConfig,
+)
 
 if TYPE_CHECKING:
     from hypr.integer.stage import IntegerStage
@@ -71,7 +80,7 @@ def initial_network(config: Config, dataset: SequenceDataset) -> Network:
     network = build_network(config, dataset)
     if config.training.initial is None:
         return network
-    trained = open_run(config.training.initial).network
+    trained = runs.open_run(config.training.initial).network
     if trained.structure()["layers"] != network.structure()["layers"]:
         raise HyprError(
             f"training.initial: the network of {config.training.initial} has other layers than this configuration; "
@@ -90,6 +99,15 @@ def initial_network(config: Config, dataset: SequenceDataset) -> Network:
         )
     network.load_state_dict(trained.to(network.dtype).state_dict())
     return network
+
+
+def starting_network(config: Config, dataset: SequenceDataset, folder: Path) -> Network:
+    """:func:`initial_network`, or the structure that the run in the folder has written down: a neuron's defaults may
+    have changed since it began.
+    """
+    if not (folder / runs.RESUME).exists():
+        return initial_network(config, dataset)
+    return runs.rebuild(checkpoint.read(folder / runs.LAST)).to(getattr(torch, config.dtype))
 
 
 def _synapses(trained: Network, network: Network) -> dict[str, tuple[int, int]]:
@@ -192,17 +210,47 @@ def build_rule(config: RuleConfig, network: Network, loss: str) -> Rule:
     if loss not in NAMED:
         raise HyprError(f"loss.kind: unknown loss '{loss}'; {nearest(loss, list(NAMED))}")
     if config.name == "hypr":
-        return HYPR(network, loss, window=config.window, readout_memory=config.readout_memory)
+        own = None if config.own_spike == "auto" else bool(config.own_spike)
+        return HYPR(network, loss, window=config.window, readout_memory=bool(config.readout_memory), own_spike=own)
     if config.name == "hypr-window":
         return HYPRWindow(
             network,
             loss,
             window=config.window,
-            carry=config.carry,
+            carry=config.carry is not False,
             boundary_spike=config.boundary_spike,
             readout_memory=config.readout_memory,
+            own_spike=None if config.own_spike == "auto" else config.own_spike,
         )
     return BPTT(network, loss) if config.name == "bptt" else EProp(network, loss)
+
+
+def rule_of(config: Config, network: Network) -> Rule:
+    """The rule of a run, with its loss and the price on spikes."""
+    rule = build_rule(config.rule, network, config.loss.kind)
+    _price_spikes(rule, config.loss, network)
+    return rule
+
+
+def _price_spikes(rule: Rule, config: LossConfig, network: Network) -> None:
+    """Give the rule the penalties on firing rates that the loss asks for.
+
+    Raises:
+        HyprError: a list of another length than the hidden layers, or a value out of range.
+    """
+    hidden = network.layer_names()[:-1]
+    columns = []
+    for key in ("rate_weight", "rate_target"):
+        value = getattr(config, key)
+        values = value if isinstance(value, list) else [value] * len(hidden)
+        if len(values) != len(hidden):
+            raise HyprError(
+                f"loss.{key}: {len(values)} numbers for {len(hidden)} hidden layers; give one for each, or one"
+            )
+        columns.append(values)
+    for name, weight, target in zip(hidden, *columns, strict=True):
+        if weight > 0:
+            rule.penalise_rate(weight, target, name)
 
 
 def build_optimiser(

@@ -23,19 +23,18 @@ from hypr.cli.progress import Silent, TrainingProgress
 from hypr.data import Batch
 from hypr.data.storage import write_atomically
 from hypr.errors import HyprError
-from hypr.learning.rule import Rule
 from hypr.network import Network
 from hypr.training import checkpoint, distributed, runs
 from hypr.training.activity import FILE as START
 from hypr.training.activity import Watch, fit_start_, gradient_size, learning_factors, read_start
 from hypr.training.build import (
     build_optimiser,
-    build_rule,
     build_stage,
     derived_seed,
-    initial_network,
     learning_rate,
+    rule_of,
     scaled_rate,
+    starting_network,
 )
 from hypr.training.config import Config, dump
 from hypr.training.curves import draw_curves
@@ -43,6 +42,7 @@ from hypr.training.data import load_data
 from hypr.training.distributed import Group, GroupError
 from hypr.training.folder import prepare_folder
 from hypr.training.metrics import Evaluation, MetricsFile, activity, correct, evaluate
+from hypr.training.recorded import settled, written
 
 if TYPE_CHECKING:
     from hypr.integer.stage import IntegerStage
@@ -105,6 +105,7 @@ def train(
         TrainingDiverged: where the loss is no longer finite.
     """
     folder = Path(out)
+    config = settled(config, written(folder / runs.CONFIG) if resume else None)
     with distributed.joined(config.device) as (group, device):
         group.check_same("configuration and folder", text=f"{dump(config)}{folder.absolute()}{resume}")
         group.leader_first(lambda: prepare_folder(config, folder, resume))
@@ -133,10 +134,10 @@ class _Trainer:
         self.warn: Callable[[str], None] = getattr(progress, "warn", lambda text: None)  # others' objects may lack it
         self.place = runs.data_place(config, folder)
         self.data = {split: load_data(config, split, self.place) for split in ("train", "validation")}
-        self.network = initial_network(config, self.data["train"]).to(self.device)
+        self.network = starting_network(config, self.data["train"], folder).to(self.device)
         self.watch = Watch.of(self.network, config.training.stop_dead)
         factors = self._start_activity()
-        self.rule: Rule = build_rule(config.rule, self.network, config.loss.kind)
+        self.rule = rule_of(config, self.network)
         self.optimiser, self.names = build_optimiser(config.optimiser, self.network, factors)
         self.stage = self._build_stage()
         self.updates = math.ceil(len(self.data["train"]) / config.training.batch)
