@@ -6,6 +6,8 @@ this package registers the extension nodes of :mod:`export.interchange.nodes` wi
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from export.errors import ExportError, GraphError, QuantizationError, UnsupportedError
 from export.interchange.discretise import Reading, discretise
 from export.interchange.graph import read, to_nir, write
@@ -13,6 +15,10 @@ from export.interchange.nodes import ALIF, BRF, SEAdLIF
 from export.quantization.dequantize import quantized_nir
 from export.quantization.formats import QuantizationSettings
 from export.quantization.quantize import quantize
+from hardware.program import Program
+
+if TYPE_CHECKING:
+    from export.torch_network import IntegerModule
 
 __all__ = [
     "ALIF",
@@ -29,5 +35,16 @@ __all__ = [
     "quantized_nir",
     "read",
     "to_nir",
+    "to_torch",
     "write",
 ]
+
+
+def to_torch(program: Program) -> IntegerModule:
+    """The integer network of a Program as a ``torch.nn.Module``, for people who stay in torch: integers (B, T, N_in)
+    in, integers (B, T, N_out) out, the same ones as of every engine. Needs torch, which the rest of this package does
+    not.
+    """
+    from export.torch_network import IntegerModule
+
+    return IntegerModule(program)

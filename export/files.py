@@ -1,7 +1,8 @@
-"""Writing files so that a reader never sees half of one."""
+"""Writing files so that a reader never sees half of one, and the version that they name."""
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import tempfile
 from collections.abc import Callable
@@ -35,3 +36,11 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], None]
         raise ExportError(f"cannot write {target}: {error.strerror or error}") from None
     finally:
         part.unlink(missing_ok=True)
+
+
+def own_version() -> str:
+    """Version of the installed package; ``source tree`` where it runs without being installed."""
+    try:
+        return importlib.metadata.version("hypr")
+    except importlib.metadata.PackageNotFoundError:
+        return "source tree"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -25,18 +25,27 @@ def named_inputs(program: Program, inputs: Inputs) -> dict[str, np.ndarray]:
     Raises:
         InputError: names the shape, type or value that does not fit.
     """
-    names = [item.name for item in program.inputs]
+    return check_named(program.inputs, inputs)
+
+
+def check_named(accepted: Sequence[Input], inputs: Inputs) -> dict[str, np.ndarray]:
+    """As :func:`named_inputs`, where no Program is at hand.
+
+    Args:
+        accepted: the inputs of a network.
+    """
+    names = [item.name for item in accepted]
     if not isinstance(inputs, Mapping):
         if len(names) != 1:
             raise InputError(f"this program has several inputs; give a mapping with an array for {', '.join(names)}")
-        return {names[0]: _check_input(program.inputs[0], inputs, "inputs")}
+        return {names[0]: _check_input(accepted[0], inputs, "inputs")}
     missing = [name for name in names if name not in inputs]
     unknown = [str(name) for name in inputs if name not in names]
     if missing or unknown:
         problem = f"'{missing[0]}' is missing" if missing else f"'{unknown[0]}' is unknown"
         raise InputError(f"inputs: {problem}; inputs are {', '.join(names)}")
     what = "inputs" if len(names) == 1 else "inputs '{}'"
-    found = {item.name: _check_input(item, inputs[item.name], what.format(item.name)) for item in program.inputs}
+    found = {item.name: _check_input(item, inputs[item.name], what.format(item.name)) for item in accepted}
     shapes = {array.shape[:2] for array in found.values()}
     if len(shapes) > 1:
         listed = ", ".join(f"{name} {array.shape}" for name, array in found.items())

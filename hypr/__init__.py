@@ -19,6 +19,7 @@ _HOME = {
     "LIF": "hypr.neurons.lif",
     "CubaLIF": "hypr.neurons.cuba_lif",
     "LI": "hypr.neurons.li",
+    "random_mask": "hypr.neurons.connectivity",
     "BPTT": "hypr.learning.windows",
     "HYPR": "hypr.learning.windows",
     "HYPRWindow": "hypr.learning.windows",

@@ -20,6 +20,9 @@ LayerState = tuple[Tensor, Tensor]
 Stage = Callable[[Tensor, Sequence[LayerState]], list[LayerTrajectory]]
 """An S-stage: arguments and result of :meth:`Network.run`."""
 
+LONGEST_DELAY = 62
+"""Steps that an input may be late: what an integer program can express (clause FP-2.3)."""
+
 _EVALUATION_WINDOW = 256  # steps recorded at once when only outputs are wanted
 
 
@@ -33,9 +36,11 @@ class Network(nn.Module):
         input_format: (low, high), the range of the integers that the deployed network is fed with.
         decision: how a class is read from the outputs, ``{"rule": "per_step" | "sum" | "spike_count", "ignore_first":
             steps}``.
+        input_delays: axonal delays: for each input channel how many steps late it arrives, 0 to 62. Before the first
+            step nothing arrives. Fixed, not trained; None: no delays.
 
     Raises:
-        HyprError: no layers, layers that do not fit, a scale that is no power of two.
+        HyprError: no layers, layers that do not fit, a scale that is no power of two, delays out of range.
     """
 
     layers: Sequence[Neuron]
@@ -48,6 +53,7 @@ class Network(nn.Module):
         input_scale: float = 1.0,
         input_format: tuple[int, int] = (0, 1),
         decision: Mapping[str, Any] | None = None,
+        input_delays: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         if not layers:
@@ -66,6 +72,7 @@ class Network(nn.Module):
         self.input_scale = float(input_scale)
         self.input_format = (int(input_format[0]), int(input_format[1]))
         self.decision = {"rule": "per_step", "ignore_first": 0} | dict(decision or {})
+        self.input_delays = checked_delays(input_delays, self.n_in)
         self.stage = None
 
     @property
@@ -99,7 +106,7 @@ class Network(nn.Module):
         Returns:
             (B, T, n_out): membrane of the readout (spikes for a spiking last layer).
         """
-        pre = self.prepare(x)
+        pre = self.arriving(x)
         states = self.initial_state(pre.shape[1])
         if torch.is_grad_enabled():
             return self.run(pre, states)[-1].spikes[1:].transpose(0, 1)
@@ -113,14 +120,14 @@ class Network(nn.Module):
     @torch.no_grad()
     def trajectory(self, x: Tensor) -> dict[str, LayerTrajectory]:
         """Everything recorded, by layer name, time-major; x as in :meth:`forward`. Memory grows with T."""
-        pre = self.prepare(x)
+        pre = self.arriving(x)
         return dict(zip(self.layer_names(), self.run(pre, self.initial_state(pre.shape[1])), strict=True))
 
     def run(self, pre: Tensor, states: Sequence[LayerState]) -> list[LayerTrajectory]:
         """S-stage of one window.
 
         Args:
-            pre: (T, B, n_in), scaled inputs as returned by :meth:`prepare`.
+            pre: (T, B, n_in), scaled inputs as they arrive (:meth:`arriving`, :meth:`delayed`).
             states: of each layer at the window's start.
         """
         if self.stage is not None:
@@ -137,6 +144,35 @@ class Network(nn.Module):
             (layer.weight.new_zeros(batch, len(layer.state_names), layer.n), layer.weight.new_zeros(batch, layer.n))
             for layer in self.layers
         ]
+
+    def arriving(self, x: Tensor) -> Tensor:
+        """What reaches the first layer of whole sequences: :meth:`prepare`, then delays; x as in :meth:`forward`."""
+        pre = self.prepare(x)
+        return self.delayed(pre, self.initial_inputs(pre.shape[1]))[0]
+
+    def initial_inputs(self, batch: int) -> Tensor:
+        """Inputs under way before the first step: zeros (D, B, n_in), D the longest delay."""
+        return self.layers[0].weight.new_zeros(max(self.input_delays, default=0), batch, self.n_in)
+
+    def delayed(self, pre: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
+        """Inputs as they arrive, each channel late by its delay.
+
+        Args:
+            pre: (T, B, n_in), as returned by :meth:`prepare`.
+            before: (D, B, n_in), the D steps before, oldest first.
+
+        Returns:
+            what arrives, (T, B, n_in), and the last D steps, for the chunk that follows.
+        """
+        if len(before) == 0:
+            return pre, before
+        steps, line = len(pre), torch.cat([before, pre])
+        arrived = torch.empty_like(pre)
+        for delay in sorted(set(self.input_delays)):
+            channels = [index for index, value in enumerate(self.input_delays) if value == delay]
+            first = len(before) - delay
+            arrived[:, :, channels] = line[first : first + steps][:, :, channels]
+        return arrived, line[steps:].clone()
 
     def prepare(self, x: Tensor) -> Tensor:
         """Checked, scaled, time-major inputs (T, B, n_in) in the network's dtype and on its device.
@@ -177,22 +213,23 @@ class Network(nn.Module):
             "input_format": list(self.input_format),
             "decision": dict(self.decision),
             "layers": [layer.structure() for layer in self.layers],
-        }
+        } | ({"input_delays": list(self.input_delays)} if any(self.input_delays) else {})
 
     @classmethod
     def from_structure(cls, structure: Mapping[str, Any], generator: torch.Generator | None = None) -> Network:
-        """Network with fresh weights from :meth:`structure`.
+        """Network with fresh weights from :meth:`structure`. Masks keep every synapse until ``load_state_dict`` brings
+        them.
 
         Raises:
             HyprError: an unknown kind or an unknown or wrong setting; names the layer.
         """
-        known = ("input_scale", "input_format", "decision", "layers")
+        known = ("input_scale", "input_format", "decision", "input_delays", "layers")
         unknown = [key for key in structure if key not in known]
         if unknown or not isinstance(structure.get("layers"), list):
             what = f"unknown item '{unknown[0]}'" if unknown else "no list of layers"
             raise HyprError(f"network structure: {what}; known are {', '.join(known)}")
         layers = [_build(index, dict(entry), generator) for index, entry in enumerate(structure["layers"])]
-        return cls(layers, **{key: structure[key] for key in known[:3] if key in structure})
+        return cls(layers, **{key: structure[key] for key in known[:4] if key in structure})
 
     def to_arrays(self) -> dict[str, Any]:
         """The trained network as plain float64 arrays, in the protocol of ``export.interchange.source``."""
@@ -201,7 +238,26 @@ class Network(nn.Module):
             "input_scale": self.input_scale,
             "input_format": {"low": self.input_format[0], "high": self.input_format[1]},
             "decision": dict(self.decision),
-        }
+        } | ({"input_delays": list(self.input_delays)} if any(self.input_delays) else {})
+
+
+def checked_delays(delays: Sequence[int] | None, channels: int) -> tuple[int, ...]:
+    """One delay for each channel.
+
+    Raises:
+        HyprError: not one for each channel, or out of range.
+    """
+    if delays is None:
+        return (0,) * channels
+    found = tuple(delays)
+    if len(found) != channels:
+        raise HyprError(f"Network: {len(found)} input_delays for {channels} input channels; give one for each")
+    for index, delay in enumerate(found):
+        if not isinstance(delay, int) or isinstance(delay, bool) or not 0 <= delay <= LONGEST_DELAY:
+            raise HyprError(
+                f"Network: input_delays[{index}] is {delay!r}, must be a whole number of steps, 0 to {LONGEST_DELAY}"
+            )
+    return found
 
 
 def end_state(trajectories: Sequence[LayerTrajectory]) -> list[LayerState]:
@@ -214,6 +270,9 @@ def _build(index: int, entry: dict[str, Any], generator: torch.Generator | None)
     if kind not in KINDS:
         raise HyprError(f"network structure: layer {index} has kind {kind!r}; known are {', '.join(KINDS)}")
     try:
+        for name, sources in (("mask", "n_in"), ("recurrent_mask", "n")):
+            if entry.pop(name, False):
+                entry[name] = torch.ones(entry["n"], entry[sources], dtype=torch.bool)
         return KINDS[kind](**entry, generator=generator)
-    except TypeError as error:
+    except (TypeError, KeyError) as error:
         raise HyprError(f"network structure: layer {index} ({kind}): {error}") from None

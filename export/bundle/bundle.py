@@ -1,9 +1,9 @@
 """The bundle: one folder with everything that a trained network is deployed and verified from.
 
 ``manifest.json`` (versions, hash of each file, data set, metrics), ``program.npz``, ``network.nir`` and
-``quantized.nir``, ``integer_scan.onnx``, ``integer_step.onnx`` and ``float_scan.onnx``, and ``lava/`` (what a
-Loihi-style host needs). A bundle appears whole or not at all, and is checked against its manifest whenever it is
-opened. Files that are added later (certificate, reports) are not part of the manifest.
+``quantized.nir``, ``integer_scan.onnx``, ``integer_step.onnx``, ``float_scan.onnx`` and ``float_step.onnx``, and
+``lava/`` (what a Loihi-style host needs). A bundle appears whole or not at all, and is checked against its manifest
+whenever it is opened. Files that are added later (certificate, reports) are not part of the manifest.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from export.bundle.manifest import MANIFEST, Origin, check_file, read_manifest, write_manifest
 from export.errors import ExportError
 from export.verification.engines import Engine, Record, Values, get
+from hardware.inputs import Inputs
+from hardware.lava.assignment import BIASES, CHIP, with_chip_biases
 from hardware.program import Program
 from hardware.program_file import content_hash, load, save
 from hardware.trace import Trace
@@ -41,6 +41,7 @@ QUANTIZED_NIR = "quantized.nir"
 SCAN = "integer_scan.onnx"
 STEP = "integer_step.onnx"
 FLOAT_SCAN = "float_scan.onnx"
+FLOAT_STEP = "float_step.onnx"
 LAVA = "lava"
 
 __all__ = ["MANIFEST", "TARGETS", "Bundle", "Origin", "write_bundle"]
@@ -119,7 +120,8 @@ class Bundle:
     def _hash_of_float_network(self) -> str:
         from export.quantization.dequantize import requantize
 
-        return content_hash(requantize(self.float_network(), self.program))
+        again = requantize(self.float_network(), self.program)
+        return content_hash(with_chip_biases(again) if self.program.metadata.get(BIASES) == CHIP else again)
 
     def _hash_of_quantized_network(self) -> str:
         from export.interchange import graph as nir_files
@@ -222,14 +224,14 @@ def _open_onnx(path: Path, program: Program) -> OnnxNetwork:
     return network
 
 
-def _run_onnx(path: Path, form: str, program: Program, inputs: np.ndarray, record: Record) -> Trace:
+def _run_onnx(path: Path, form: str, program: Program, inputs: Inputs, record: Record) -> Trace:
     network = _open_onnx(path, program)
     if network.form != form:
         raise ExportError(f"{path}: holds the '{network.form}' form, expected '{form}'; export the network again")
     return network.run(inputs, record)
 
 
-def _step_onnx(path: Path, program: Program, inputs: np.ndarray, previous: Values) -> Values:
+def _step_onnx(path: Path, program: Program, inputs: Inputs, previous: Values) -> Values:
     return _open_onnx(path, program).step(inputs, previous)
 
 
@@ -267,14 +269,15 @@ def _write_nir(part: Path, graph: nir.NIRGraph | None, program: Program, quantiz
 def _write_onnx(part: Path, graph: nir.NIRGraph | None, program: Program, reading: Reading | None) -> None:
     from export.interchange.discretise import discretise
     from export.onnx.floating import export_float_onnx, has_float_graph
-    from export.onnx.runtime import export_onnx
+    from export.onnx.model_file import export_onnx
 
     export_onnx(program, part / SCAN, "scan")
     export_onnx(program, part / STEP, "step")
     if graph is not None:
         network = discretise(graph, reading)
         if has_float_graph(network):
-            export_float_onnx(network, part / FLOAT_SCAN)
+            export_float_onnx(network, part / FLOAT_SCAN, "scan")
+            export_float_onnx(network, part / FLOAT_STEP, "step")
 
 
 def _put_in_place(part: Path, out: Path) -> None:

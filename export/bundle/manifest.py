@@ -48,8 +48,7 @@ def write_manifest(part: Path, program: Program, reading: Reading | None, origin
         "spec_version": program.spec_version,
         "program_sha256": content_hash(program),
         "files": {p.relative_to(part).as_posix(): {"sha256": file_hash(p), "bytes": p.stat().st_size} for p in files},
-        "input": {"size": program.input.size, "low": program.input.low, "high": program.input.high},
-        "layers": [{"name": layer.name, "model": layer.model, "size": layer.size} for layer in program.layers],
+        **describe(program),
         "decision": {"rule": program.decision.rule, "ignore_first": program.decision.ignore_first},
         "reading": None if reading is None else asdict(reading),
         "dataset": None if origin.dataset is None else dict(origin.dataset),
@@ -63,6 +62,36 @@ def write_manifest(part: Path, program: Program, reading: Reading | None, origin
     except TypeError as error:
         raise ExportError(f"the manifest cannot be written as JSON ({error}); give plain numbers and strings") from None
     (part / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+def describe(program: Program) -> dict[str, Any]:
+    """What a manifest says of the network: input and layers of a chain, else inputs, populations, projections and
+    outputs."""
+    if program.is_chain:
+        return {
+            "input": {"size": program.input.size, "low": program.input.low, "high": program.input.high},
+            "layers": [{"name": layer.name, "model": layer.model, "size": layer.size} for layer in program.layers],
+        }
+    inputs = [{"name": item.name, "size": item.size, "low": item.low, "high": item.high} for item in program.inputs]
+    populations = [{"name": item.name, "model": item.model, "size": item.size} for item in program.populations]
+    projections = [
+        {
+            "name": item.name,
+            "source": item.source,
+            "target": item.target,
+            "kind": item.synapses.kind,
+            "delay": item.delay,
+        }
+        for item in program.projections
+    ]
+    named = {"inputs": inputs, "populations": populations, "projections": projections}
+    return {**named, "outputs": list(program.outputs)}
+
+
+def network_of(manifest: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """What has neurons, under its own key: ``layers`` of a chain, else ``populations``."""
+    key = "layers" if "layers" in manifest else "populations"
+    return {key: list(manifest[key])}
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

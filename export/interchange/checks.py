@@ -10,6 +10,8 @@ import nir
 import numpy as np
 
 from export.errors import GraphError
+from export.interchange.linear import size_of
+from export.interchange.wiring import declared_shape, without_leading
 
 MAX_BYTES = 2**32
 """Largest sum of all arrays of a file, uncompressed; a small damaged file can claim any size."""
@@ -138,24 +140,16 @@ def _check_node(node: nir.NIRNode, name: str) -> None:
 
 
 def _check_edge(graph: nir.NIRGraph, a: str, b: str, prefix: str) -> None:
-    sent = width_of(graph.nodes[a], "output")
-    expected = width_of(graph.nodes[b], "input")
-    if sent is not None and expected is not None and sent != expected and 1 not in (len_of(sent), len_of(expected)):
-        raise GraphError(
-            f"edge ('{prefix}{a}', '{prefix}{b}'): '{prefix}{a}' sends {sent} values and '{prefix}{b}' takes "
-            f"{expected}; shapes must agree"
-        )
-
-
-def width_of(node: nir.NIRNode, side: str) -> tuple[int, ...] | None:
-    """Shape of one side of a node, or None where it is not known."""
-    types = getattr(node, f"{side}_type", None)
-    if not types or len(types) != 1:
-        return None
-    shape = next(iter(types.values()))
-    return None if shape is None else tuple(int(n) for n in np.atleast_1d(shape))
-
-
-def len_of(shape: tuple[int, ...]) -> int:
-    """Number of values of a shape; a neuron with one shared parameter stands for any width."""
-    return int(np.prod(shape)) if shape else 1
+    sent, expected = (declared_shape(graph.nodes[end], side) for end, side in ((a, "output"), (b, "input")))
+    if sent is None or expected is None or sent == expected or 1 in (size_of(sent), size_of(expected)):
+        return
+    pictured = isinstance(graph.nodes[b], (nir.Conv1d, nir.Conv2d)) and len(sent) == 1
+    if pictured and size_of(sent) == size_of(expected):  # a flat neuron that a convolution takes as a picture
+        return
+    ends = (isinstance(graph.nodes[a], nir.Input), isinstance(graph.nodes[b], nir.Output))
+    if (ends[0] and without_leading(sent, expected)) or (ends[1] and without_leading(expected, sent)):
+        return
+    raise GraphError(
+        f"edge ('{prefix}{a}', '{prefix}{b}'): '{prefix}{a}' sends {sent} values and '{prefix}{b}' takes {expected}; "
+        "shapes must agree"
+    )

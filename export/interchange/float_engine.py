@@ -1,29 +1,33 @@
 """Engine ``float``: NumPy simulation of a NIR graph in float64, all neuron models, the equations of
 :mod:`export.interchange.steps` line by line.
 
-States are recorded as the integer engines record them, after the reset that belongs to the step.
+States are recorded as the integer engines record them, after the reset that belongs to the step. Populations that do
+not feed back into each other run one after the other over all steps; those that do run step by step together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import nir
 import numpy as np
 
 from export.errors import ExportError
-from export.interchange.discretise import Reading, discretise
-from export.interchange.steps import STATES, StepLayer, StepNetwork
+from export.interchange.discretise import discretise
+from export.interchange.float_neurons import STEPS, State
+from export.interchange.order import components
+from export.interchange.reading import Reading
+from export.interchange.steps import STATES, StepInput, StepNetwork, StepPopulation, StepProjection
 from hardware.trace import Trace
 
-State = dict[str, np.ndarray]
-Step = Callable[[StepLayer, State, np.ndarray, np.ndarray], tuple[State, np.ndarray]]
+Inputs = Any
+"""(T, B, N_in), or a mapping of such arrays by the name of the input."""
 
 
 def run(
     network: nir.NIRGraph | StepNetwork,
-    inputs: Any,
+    inputs: Inputs,
     record: Sequence[str] | str = (),
     reading: Reading | None = None,
     state_units: Mapping[str, np.ndarray] | None = None,
@@ -32,7 +36,8 @@ def run(
 
     Args:
         network: a NIR graph, or its difference equations.
-        inputs: (T, B, N_in), integers or bool (spikes, graded payloads) within the network's input range.
+        inputs: (T, B, N_in), integers or bool (spikes, graded payloads) within the network's input range; a mapping by
+            name where there are several inputs.
         record: state names (``"u"``: of every layer that has it), ``"u/hidden0"``, or ``"all"``.
         reading: conventions for a graph from elsewhere.
         state_units: layer name -> (N,); states are cut toward zero to multiples of it after every step (a study of
@@ -45,41 +50,61 @@ def run(
         ExportError: inputs of the wrong shape or out of range; an unknown state name; a state that overflows.
     """
     steps = network if isinstance(network, StepNetwork) else discretise(network, reading)
-    values = check_inputs(steps, inputs)
+    values = named_inputs(steps, inputs)
     wanted = recorded_states(steps, record)
-    signal = values.astype(np.float64) * steps.input_scale
-    spikes: dict[str, np.ndarray] = {}
+    signals = {item.name: values[item.name].astype(np.float64) * item.scale for item in steps.inputs}
     states: dict[str, np.ndarray] = {}
-    for layer in steps.layers:
-        kept = [key.partition("/")[0] for key in wanted if key.endswith(f"/{layer.name}")]
-        output, trajectories = _run_layer(layer, signal, kept, (state_units or {}).get(layer.name))
-        for key, value in trajectories.items():
-            states[f"{key}/{layer.name}"] = value
-        if layer.spiking:
-            spikes[layer.name] = output.astype(np.uint8)
-        signal = output
-    last = steps.layers[-1]
-    return Trace(engine="float", output=spikes[last.name] if last.spiking else signal, spikes=spikes, states=states)
+    for group in _groups(steps):
+        states.update(_Group(steps, group, signals, wanted, state_units or {}).run())
+    spikes = {p.name: signals[p.name].astype(np.uint8) for p in steps.populations if p.spiking}
+    out = steps.output
+    others = {
+        f"u/{name}": signals[name] for name in steps.outputs if name not in spikes and name != out.name
+    }  # as hardware.trace
+    output = spikes[out.name] if out.spiking else signals[out.name]
+    return Trace(engine="float", output=output, spikes=spikes, states={**others, **states})
+
+
+def named_inputs(network: StepNetwork, inputs: Inputs) -> dict[str, np.ndarray]:
+    """An array (T, B, N) of numbers in range for each input, by name; ExportError otherwise."""
+    if not isinstance(inputs, Mapping):
+        if len(network.inputs) != 1:
+            names = ", ".join(item.name for item in network.inputs)
+            raise ExportError(f"the network has several inputs; give an array for each of {names}")
+        return {network.inputs[0].name: _check_input(network.inputs[0], inputs, "inputs")}
+    known = [item.name for item in network.inputs]
+    if sorted(map(str, inputs)) != sorted(known):
+        raise ExportError(f"inputs are given for {', '.join(map(str, inputs))}; the network's are {', '.join(known)}")
+    found = {item.name: _check_input(item, inputs[item.name], f"inputs '{item.name}'") for item in network.inputs}
+    if len({value.shape[:2] for value in found.values()}) > 1:
+        listed = ", ".join(f"{name} {value.shape}" for name, value in found.items())
+        raise ExportError(f"inputs must share steps and samples, got {listed}")
+    return found
 
 
 def check_inputs(network: StepNetwork, inputs: Any) -> np.ndarray:
-    """Inputs as an array (T, B, N_in) of numbers in the network's range; ExportError otherwise."""
+    """The only input as an array (T, B, N_in) of numbers in the network's range; ExportError otherwise."""
+    found = named_inputs(network, inputs)
+    return found[network.inputs[0].name]
+
+
+def _check_input(accepted: StepInput, inputs: Any, what: str) -> np.ndarray:
     values = np.asarray(inputs)
     if values.dtype.kind not in "iubf":
-        raise ExportError(f"inputs hold {values.dtype}; they must be integers (spikes or payloads)")
-    if values.ndim != 3 or 0 in values.shape or values.shape[2] != network.input_size:
+        raise ExportError(f"{what} hold {values.dtype}; they must be integers (spikes or payloads)")
+    if values.ndim != 3 or 0 in values.shape or values.shape[2] != accepted.size:
         raise ExportError(
-            f"inputs have shape {values.shape}; expected (steps, samples, {network.input_size}), each at least 1"
+            f"{what} have shape {values.shape}; expected (steps, samples, {accepted.size}), each at least 1"
         )
-    low, high = network.input_format
+    low, high = accepted.low, accepted.high
     if not np.isfinite(values).all() or values.min() < low or values.max() > high:
-        raise ExportError(f"inputs reach from {values.min()} to {values.max()}; the network takes {low} to {high}")
+        raise ExportError(f"{what} reach from {values.min()} to {values.max()}; the network takes {low} to {high}")
     return values
 
 
 def recorded_states(network: StepNetwork, record: Sequence[str] | str) -> list[str]:
     """``<state>/<layer>`` for every state asked for; ExportError for a name that no layer has."""
-    every = [f"{state}/{layer.name}" for layer in network.layers for state in STATES[layer.kind]]
+    every = [f"{state}/{item.name}" for item in network.populations for state in STATES[item.kind]]
     if record == "all":
         return every
     wanted: list[str] = []
@@ -91,118 +116,88 @@ def recorded_states(network: StepNetwork, record: Sequence[str] | str) -> list[s
     return wanted
 
 
-def _run_layer(
-    layer: StepLayer, signal: np.ndarray, kept: list[str], unit: np.ndarray | None
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Output (T, B, N) float64 and the trajectories of the states asked for."""
-    steps, batch, _ = signal.shape
-    current = np.matmul(signal.reshape(steps * batch, -1), layer.weight.T).reshape(steps, batch, layer.size)
-    late = layer.parameters.get("recurrent_bias")
-    state: State = {name: np.zeros((batch, layer.size)) for name in STATES[layer.kind]}
-    z = np.zeros((batch, layer.size))
-    output = np.empty((steps, batch, layer.size))
-    trajectories = {name: np.empty((steps, batch, layer.size)) for name in kept}
-    bias = 0.0 if layer.kind == "cuba_lif" else layer.bias
-    step = _STEPS[layer.kind]
-    for t in range(steps):
-        total = current[t] + bias
-        if layer.recurrent_weight is not None:
-            total = total + z @ layer.recurrent_weight.T
-        if late is not None and t > 0:
-            total = total + late
-        state, z = step(layer, state, z, total)
+def _groups(network: StepNetwork) -> list[list[str]]:
+    """Populations that feed back into each other, together; in an order in which everything else comes first."""
+    names = [population.name for population in network.populations]
+    heard = {name: [p.source for p in network.into(name) if p.source in names] for name in names}
+    return components(names, heard)
+
+
+class _Group:
+    """Populations that must run step by step together; most often one."""
+
+    def __init__(
+        self,
+        network: StepNetwork,
+        names: Sequence[str],
+        signals: dict[str, np.ndarray],
+        wanted: Sequence[str],
+        units: Mapping[str, np.ndarray],
+    ) -> None:
+        self.members = [p for p in network.populations if p.name in names]
+        self.signals, self.units = signals, units
+        self.steps, self.batch = next(iter(signals.values())).shape[:2]
+        self.kept = {p.name: [s for s in STATES[p.kind] if f"{s}/{p.name}" in wanted] for p in self.members}
+        self.inner = {p.name: [item for item in network.into(p.name) if item.source in names] for p in self.members}
+        outer = {p.name: [item for item in network.into(p.name) if item.source not in names] for p in self.members}
+        self.current = {p.name: self._heard(p, outer[p.name]) for p in self.members}
+
+    def _heard(self, population: StepPopulation, projections: Sequence[StepProjection]) -> np.ndarray:
+        """(T, B, N): what comes from outside the group, of all steps at once."""
+        total: np.ndarray | None = None
+        for item in projections:
+            signal = self.signals[item.source]
+            rows = signal.reshape(self.steps * self.batch, -1)
+            found = item.weights.apply(rows).reshape(self.steps, self.batch, population.size)
+            if item.delay:
+                late = np.zeros_like(found)
+                late[item.delay :] = found[: max(0, self.steps - item.delay)]
+                found = late
+            total = found if total is None else total + found
+        return np.zeros((self.steps, self.batch, population.size)) if total is None else total
+
+    def run(self) -> dict[str, np.ndarray]:
+        """The states asked for; outputs of the members join ``signals``."""
+        state: dict[str, State] = {}
+        recorded: dict[str, np.ndarray] = {}
+        for p in self.members:
+            start = {name: np.broadcast_to(p.initial.get(name, 0.0), (self.batch, p.size)) for name in STATES[p.kind]}
+            state[p.name] = {name: np.array(value, np.float64) for name, value in start.items()}
+            self.signals[p.name] = np.zeros((self.steps, self.batch, p.size))
+            recorded.update({f"{name}/{p.name}": np.empty_like(self.signals[p.name]) for name in self.kept[p.name]})
+        for t in range(self.steps):
+            for p in self.members:
+                state[p.name] = found = self._step(p, state[p.name], t)
+                for name in self.kept[p.name]:
+                    recorded[f"{name}/{p.name}"][t] = found[name]
+        for p in self.members:
+            self._check_finite(p, state[p.name])
+        return recorded
+
+    def _step(self, p: StepPopulation, state: State, t: int) -> State:
+        total = self.current[p.name][t]
+        if p.kind != "cuba_lif":
+            total = total + p.bias
+        for item in self.inner[p.name]:
+            if t >= item.delay:
+                total = total + item.weights.apply(self.signals[item.source][t - item.delay])
+        for start, late in p.late_bias.items():
+            if t >= start:
+                total = total + late
+        output = self.signals[p.name]
+        z = output[t - 1] if t and p.spiking else np.zeros((self.batch, p.size))
+        state, spikes = STEPS[p.kind](p, state, z, total)
+        unit = self.units.get(p.name)
         if unit is not None:
             state = {name: np.trunc(value / unit) * unit for name, value in state.items()}
-        output[t] = z if layer.spiking else state["u"]
-        for name in kept:
-            trajectories[name][t] = state[name]
-    final = [value for value in state.values() if not np.isfinite(value).all()]
-    if final:
-        neuron = int(np.argwhere(~np.isfinite(final[0]))[0][1])
-        raise ExportError(
-            f"layer {layer.name}: neuron {neuron} overflows within {steps} steps; the float network is unstable: "
-            "check its weights"
-        )
-    return output, trajectories
+        output[t] = spikes if p.spiking else state["u"]
+        return state
 
-
-def _brf(layer: StepLayer, s: State, z: np.ndarray, current: np.ndarray) -> tuple[State, np.ndarray]:
-    p = layer.parameters
-    dt, omega = p["dt"], p["omega"]
-    if layer.options["variant"] == "euler":
-        c = (-1.0 + np.sqrt(np.maximum(1.0 - (dt * omega) ** 2, 0.0))) / dt - p["b_offset"] - s["q"]
-        u = s["u"] + dt * (c * s["u"] - omega * s["v"] + current)
-        v = s["v"] + dt * (omega * s["u"] + c * s["v"])
-    else:
-        rotated = np.exp(dt * (-p["b_offset"] - s["q"] + 1j * omega)) * (s["u"] + 1j * s["v"])
-        u, v = rotated.real + dt * current, rotated.imag
-    spike = (u - p["theta"] - s["q"] > 0).astype(np.float64)
-    return {"u": u, "v": v, "q": p["gamma"] * s["q"] + spike}, spike
-
-
-def _se_adlif(layer: StepLayer, s: State, z: np.ndarray, current: np.ndarray) -> tuple[State, np.ndarray]:
-    p = layer.parameters
-    alpha, beta = p["alpha"], p["beta"]
-    u = alpha * s["u"] + (1.0 - alpha) * (current - s["w"])
-    spike = (u - p["theta"] > 0).astype(np.float64)
-    counted = spike if layer.options["adaptation_spike"] == "current" else z
-    u = u * (1.0 - spike)  # the factor (1 - z') of the next step, applied where the integers apply it
-    w = beta * s["w"] + (1.0 - beta) * (p["a"] * u + p["b"] * counted) * p["rho"]
-    return {"u": u, "w": w}, spike
-
-
-def _alif(layer: StepLayer, s: State, z: np.ndarray, current: np.ndarray) -> tuple[State, np.ndarray]:
-    p = layer.parameters
-    alpha, rho = p["alpha"], p["rho"]
-    a = rho * s["a"] + (1.0 - rho) * z
-    threshold = p["b0"] + p["beta"] * a
-    u = alpha * s["u"] + (1.0 - alpha) * current - threshold * z
-    return {"a": a, "u": u}, (u - threshold > 0).astype(np.float64)
-
-
-def _fire(layer: StepLayer, u: np.ndarray, u_before: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Spike test and reset in the order that the layer's options name.
-
-    Args:
-        u: membrane after decay and input. u_before: recorded membrane of the previous step. z: spikes of the previous
-            step.
-    """
-    theta, v_reset = layer.parameters["theta"], layer.parameters["v_reset"]
-    timing = layer.options.get("reset_timing", "same_step")
-    subtract = layer.options["reset"] == "subtract"
-    if timing == "next_step":
-        u = u - theta * z if subtract else np.where(z > 0, v_reset, u)
-        return u, (u - theta > 0).astype(np.float64)
-    tested = u - theta * (u_before > theta) if timing == "carried_over" else u
-    spike = (tested - theta > 0).astype(np.float64)
-    return u - theta * spike if subtract else np.where(spike > 0, v_reset, u), spike
-
-
-def _lif(layer: StepLayer, s: State, z: np.ndarray, current: np.ndarray) -> tuple[State, np.ndarray]:
-    p = layer.parameters
-    u = p["alpha"] * s["u"] + p["gain"] * current + p["leak"]
-    u, spike = _fire(layer, u, s["u"], z)
-    return {"u": u}, spike
-
-
-def _cuba_lif(layer: StepLayer, s: State, z: np.ndarray, current: np.ndarray) -> tuple[State, np.ndarray]:
-    p = layer.parameters
-    u = p["alpha_syn"] * s["u"] + p["syn_gain"] * (current + p["b_syn"])
-    v = p["alpha_mem"] * s["v"] + p["mem_gain"] * u + layer.bias
-    v, spike = _fire(layer, v, s["v"], z)
-    return {"u": u, "v": v}, spike
-
-
-def _li(layer: StepLayer, s: State, z: np.ndarray, current: np.ndarray) -> tuple[State, np.ndarray]:
-    p = layer.parameters
-    return {"u": p["kappa"] * s["u"] + p["gain"] * current + p["leak"]}, z
-
-
-_STEPS: dict[str, Step] = {
-    "brf": _brf,
-    "se_adlif": _se_adlif,
-    "alif": _alif,
-    "lif": _lif,
-    "cuba_lif": _cuba_lif,
-    "li": _li,
-}
+    def _check_finite(self, population: StepPopulation, state: State) -> None:
+        final = [value for value in state.values() if not np.isfinite(value).all()]
+        if final:
+            neuron = int(np.argwhere(~np.isfinite(final[0]))[0][1])
+            raise ExportError(
+                f"layer {population.name}: neuron {neuron} overflows within {self.steps} steps; the float network is "
+                "unstable: check its weights"
+            )

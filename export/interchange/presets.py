@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from export.errors import ExportError, UnsupportedError
-from export.interchange.discretise import Reading
+from export.interchange.reading import Reading
 
 PRESETS: Mapping[str, Reading] = {
     "nir": Reading(scheme="euler", reset="zero"),

@@ -6,7 +6,11 @@ The training side provides ``Network.to_arrays()``, which returns a plain dictio
                  "parameters": {"omega": ..., ...}, "options": {"variant": "euler"}}, ...],
      "input_scale": 1.0,                                     # float, a power of two
      "input_format": {"low": 0, "high": 1},                  # integers that the network is fed with
-     "decision": {"rule": "per_step", "ignore_first": 0}}
+     "decision": {"rule": "per_step", "ignore_first": 0},
+     "input_delays": [0, 3, ...]}                            # may be left out: steps that each input channel is late
+
+A layer may have ``mask`` and ``recurrent_mask``, bool and of the shapes of the weights: False where no synapse is. The
+weight there is 0.
 
 All values are *effective* ones, as they enter the step (after abs, exp, interpolation), as float64 arrays that hold
 the trained numbers without rounding. :func:`network_arrays` checks them and returns a :class:`NetworkArrays`.
@@ -43,6 +47,7 @@ from typing import Any
 import numpy as np
 
 from export.errors import ExportError
+from hardware.populations import MAX_DELAY
 
 PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "brf": ("omega", "b_offset", "theta", "gamma", "dt"),
@@ -86,6 +91,7 @@ class LayerArrays:
         recurrent_weight: float64 (N, N), column = presynaptic neuron of the same layer one step earlier, or None.
         parameters: each float64 (N,); names in :data:`PARAMETERS`.
         options: names and values in :data:`OPTIONS`.
+        mask, recurrent_mask: bool, of the shapes of the weights, False where no synapse is; None: all are there.
     """
 
     kind: str
@@ -94,6 +100,8 @@ class LayerArrays:
     recurrent_weight: np.ndarray | None
     parameters: Mapping[str, np.ndarray]
     options: Mapping[str, str] = field(default_factory=dict)
+    mask: np.ndarray | None = None
+    recurrent_mask: np.ndarray | None = None
 
     @property
     def size(self) -> int:
@@ -109,12 +117,14 @@ class NetworkArrays:
         input_scale: factor on the input integers before the first layer, a power of two.
         input_format: (low, high), range of the input integers; (0, 1) for spikes.
         decision: ``{"rule": ..., "ignore_first": ...}``, how a class is read from the outputs.
+        input_delays: steps that each input channel is late; empty: none.
     """
 
     layers: tuple[LayerArrays, ...]
     input_scale: float = 1.0
     input_format: tuple[int, int] = (0, 1)
     decision: Mapping[str, Any] = field(default_factory=lambda: {"rule": "per_step", "ignore_first": 0})
+    input_delays: tuple[int, ...] = ()
 
     def layer_names(self) -> tuple[str, ...]:
         """``hidden0``, ``hidden1``, ..., and ``readout`` for the last layer."""
@@ -136,9 +146,9 @@ def network_arrays(source: Any) -> NetworkArrays:
     if isinstance(source, NetworkArrays):
         layers = [dict(vars(layer)) for layer in source.layers]
         low, high = source.input_format
-        scale, decision = source.input_scale, source.decision
+        scale, decision, delays = source.input_scale, source.decision, source.input_delays
     elif isinstance(source, Mapping):
-        _known_keys(source, ("layers", "input_scale", "input_format", "decision"), "network")
+        _known_keys(source, ("layers", "input_scale", "input_format", "decision", "input_delays"), "network")
         layers = list(source.get("layers", ()))
         declared = source.get("input_format") or {"low": 0, "high": 1}
         low, high = (declared["low"], declared["high"]) if isinstance(declared, Mapping) else declared
@@ -146,6 +156,7 @@ def network_arrays(source: Any) -> NetworkArrays:
             source.get("input_scale", 1.0),
             source.get("decision") or {"rule": "per_step", "ignore_first": 0},
         )
+        delays = tuple(source.get("input_delays") or ())
     else:
         raise ExportError(
             f"cannot export a {type(source).__name__}: it has no to_arrays(); pass a hypr.Network or its arrays"
@@ -157,14 +168,17 @@ def network_arrays(source: Any) -> NetworkArrays:
         name = "readout" if index == len(layers) - 1 else f"hidden{index}"
         checked.append(_layer(layer, name, n_in))
         n_in = checked[-1].size
-    return NetworkArrays(tuple(checked), _input_scale(scale), _input_format(low, high), _decision(decision))
+    late = _input_delays(delays, checked[0].weight.shape[1])
+    return NetworkArrays(tuple(checked), _input_scale(scale), _input_format(low, high), _decision(decision), late)
 
 
 def _layer(source: Any, name: str, n_in: int | None) -> LayerArrays:
     if not isinstance(source, Mapping):
         raise ExportError(f"layer {name}: expected a dictionary of arrays, got {type(source).__name__}")
     _known_keys(
-        source, ("kind", "weight", "bias", "recurrent_weight", "parameters", "options", "name"), f"layer {name}"
+        source,
+        ("kind", "weight", "bias", "recurrent_weight", "parameters", "options", "name", "mask", "recurrent_mask"),
+        f"layer {name}",
     )
     kind = str(source.get("kind"))
     if kind not in PARAMETERS:
@@ -191,7 +205,27 @@ def _layer(source: Any, name: str, n_in: int | None) -> LayerArrays:
     for key, allowed in OPTIONS[kind].items():
         if options[key] not in allowed:
             raise ExportError(f"layer {name}: option {key} is '{options[key]}'; allowed: {', '.join(allowed)}")
-    return LayerArrays(kind, weight, bias, recurrent, parameters, options)
+    masks = [
+        _mask(source.get(f"{prefix}mask"), matrix, f"layer {name}: {prefix}mask")
+        for prefix, matrix in (("", weight), ("recurrent_", recurrent))
+    ]
+    return LayerArrays(kind, weight, bias, recurrent, parameters, options, *masks)
+
+
+def _mask(mask: Any, weight: np.ndarray | None, what: str) -> np.ndarray | None:
+    """A mask that fits its weights."""
+    if mask is None:
+        return None
+    array = np.asarray(mask)
+    shape = None if weight is None else weight.shape
+    if weight is None or array.dtype != np.bool_ or array.shape != shape:
+        raise ExportError(
+            f"{what} is {array.dtype} of shape {array.shape}; expected bool of the weights' shape, {shape}"
+        )
+    count = int(np.count_nonzero(weight[~array]))
+    if count:
+        raise ExportError(f"{what} leaves out {count} synapse(s) whose weight is not 0; set those weights to 0")
+    return array
 
 
 def check_parameters(kind: str, parameters: Mapping[str, np.ndarray], where: str) -> None:
@@ -263,6 +297,15 @@ def _input_format(low: Any, high: Any) -> tuple[int, int]:
             f"input range {low} to {high} is not supported; it needs integers low <= 0 <= high of at most 24 bits"
         )
     return int(low), int(high)
+
+
+def _input_delays(delays: tuple[Any, ...], channels: int) -> tuple[int, ...]:
+    if delays and len(delays) != channels:
+        raise ExportError(f"there are {len(delays)} input_delays for {channels} input channels; give one for each")
+    for index, delay in enumerate(delays):
+        if isinstance(delay, bool) or not isinstance(delay, int | np.integer) or not 0 <= delay <= MAX_DELAY:
+            raise ExportError(f"input_delays[{index}] is {delay!r}; expected whole steps from 0 to {MAX_DELAY}")
+    return tuple(int(delay) for delay in delays)
 
 
 def _decision(decision: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,256 +1,195 @@
-"""The chain of layers inside a NIR graph: which neuron reads which, through which weights."""
+"""The graph of populations inside a NIR graph: which neuron hears which, through which weights, how many steps late."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import nir
 import numpy as np
 
 from export.errors import GraphError, UnsupportedError
-
-NEURONS = ("LIF", "CubaLIF", "LI", "IF", "I", "CubaLI", "BRF", "SEAdLIF", "ALIF")
-_LINEAR = (nir.Affine, nir.Linear, nir.Scale, nir.Flatten)
+from export.interchange.compose import add, compact
+from export.interchange.linear import size_of
+from export.interchange.order import Edge, evaluation_order, levels
+from export.interchange.signals import Constant, Signal, Signals, Term
+from export.interchange.weights import Weights, identity
+from export.interchange.wiring import Wiring, wiring_of
 
 
 @dataclass(frozen=True)
 class Connection:
-    """All synapses from one source: ``W s + bias``; float64 (n_out, n_in) and (n_out,)."""
+    """``W s(t - delay)`` from a source into a neuron; delay in steps, ``feedback`` where the order gave it one."""
 
-    weight: np.ndarray
-    bias: np.ndarray
+    source: str
+    weights: Weights
+    delay: int
+    feedback: bool = False
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One neuron node with what it reads.
+    """One neuron node with what it hears.
 
     Attributes:
         name: node name. node: the neuron, or None for a bare linear readout.
-        forward: from the stage below (or the input). recurrent: from this node's own spikes, or None.
+        integrator: of a Threshold, the node whose membrane it reads.
+        size: number of neurons.
+        connections: from other neurons, inputs and itself.
+        bias: (N,), from the first step on. recurrent_bias: (N,), of synapses that hear only feedback.
+        late_bias: step -> (N,), what Delay nodes let through from that step on.
     """
 
     name: str
     node: nir.NIRNode | None
-    forward: Connection
-    recurrent: Connection | None
+    integrator: nir.NIRNode | None
+    size: int
+    connections: tuple[Connection, ...]
+    bias: np.ndarray
+    recurrent_bias: np.ndarray
+    late_bias: dict[int, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def recurrent(self) -> bool:
+        return any(item.source == self.name for item in self.connections)
 
 
 @dataclass(frozen=True)
-class Chain:
-    """Stages in order of evaluation; input_size channels; input_scale is a power of two taken out of a Scale node
-    behind the input."""
+class Topology:
+    """Inputs (name, size, scale), stages in order of evaluation, outputs (Output node -> stage), notes."""
 
+    inputs: tuple[tuple[str, int, float], ...]
     stages: tuple[Stage, ...]
-    input_size: int
-    input_scale: float
+    outputs: dict[str, str]
+    notes: tuple[str, ...]
 
 
-def chain_of(graph: nir.NIRGraph) -> Chain:
-    """Order the neurons of a graph into a chain.
+def topology_of(graph: nir.NIRGraph, dt: float | None = None, order: Sequence[str] = ()) -> Topology:
+    """Populations and connections of a graph.
+
+    Args:
+        dt: seconds per step, needed for Delay nodes.
+        order: names of neurons in the order in which a step evaluates them, where a cycle leaves two.
 
     Raises:
         GraphError: no input or output, an unconnected neuron, shapes that do not fit.
-        UnsupportedError: node types, skip or feedback connections that the chain cannot express; the message says
-            which.
+        UnsupportedError: what no population or projection can be; the message names the node and the reason.
     """
-    nodes, edges = _flatten(graph)
-    before: dict[str, list[str]] = {name: [] for name in nodes}
-    for a, b in edges:
-        before[b].append(a)
-    source, target = _only(nodes, nir.Input, "Input"), _only(nodes, nir.Output, "Output")
-    for name, node in nodes.items():
-        if not isinstance(node, (nir.Input, nir.Output, *_LINEAR)) and type(node).__name__ not in NEURONS:
-            raise UnsupportedError(
-                f"node '{name}' is a {type(node).__name__}; supported are Affine, Linear, Scale, Flatten, "
-                f"{', '.join(NEURONS)}"
-            )
-    scale, scale_node = _input_scale(nodes, edges, source)
-    stages: list[Stage] = []
-    current = _last_neuron(nodes, before, target)
-    n_in = int(np.prod(_shape(nodes[source], source)))
-    visited: set[str] = set()
-    while current != source:
-        if current in visited:
-            raise UnsupportedError(
-                f"node '{current}' takes part in feedback between layers; only recurrence within a layer is supported"
-            )
-        visited.add(current)
-        stage, current = _stage(nodes, before, current, source, scale_node)
-        stages.insert(0, stage)
-    unused = [name for name, node in nodes.items() if type(node).__name__ in NEURONS and name not in visited]
-    if unused:
-        raise UnsupportedError(
-            f"neuron '{unused[0]}' is not on the path from input to output; remove it or connect it in a chain"
-        )
-    if not stages:
-        raise UnsupportedError("the graph has no neurons between input and output; there is nothing to run")
-    width = n_in
-    for stage in stages:
-        if stage.forward.weight.shape[1] != width:
-            raise GraphError(
-                f"node '{stage.name}' reads {stage.forward.weight.shape[1]} values but the stage below has {width}; "
-                "shapes must agree"
-            )
-        width = stage.forward.weight.shape[0]
-    return Chain(tuple(stages), n_in, scale)
+    wiring = wiring_of(graph)
+    signals = Signals(wiring, dt)
+    readouts = {name: _readout(wiring, signals, name) for name in wiring.outputs}
+    bare = {name: heard for name, heard in readouts.values() if heard is not None}
+    heard = {name: _checked(wiring, signals, name) for name in wiring.neurons} | bare
+    outputs = {output: name for output, (name, _) in readouts.items()}
+    for name, signal in heard.items():
+        _check_sources(wiring, bare, name, signal)
+    names = list(heard)
+    edges = [(term.source, name) for name, signal in heard.items() for term in signal.terms]
+    level = levels(wiring.inputs, edges)
+    for name in names:
+        if name not in level:
+            raise GraphError(f"neuron '{name}' has no input: nothing leads to it from an Input node; connect it")
+    undelayed = {(t.source, name) for name, signal in heard.items() for t in signal.terms if t.delay == 0}
+    inner = [edge for edge in dict.fromkeys(edges) if edge in undelayed and edge[0] in heard]
+    in_order, back = evaluation_order(sorted(names, key=lambda n: level[n]), inner, level, order)
+    stages = tuple(_stage(wiring, name, heard[name], back) for name in in_order)
+    inputs = tuple((n, size_of(signals.shape_of(n)), wiring.scales.get(n, 1.0)) for n in wiring.inputs)
+    notes = [*wiring.notes, *_notes(wiring, heard, outputs, edges, back)]
+    return Topology(inputs, stages, outputs, tuple(notes))
 
 
-def _flatten(graph: nir.NIRGraph, prefix: str = "") -> tuple[dict[str, nir.NIRNode], list[tuple[str, str]]]:
-    """Nodes and edges without nested graphs: a nested Input or Output is replaced by its neighbours."""
-    nodes: dict[str, nir.NIRNode] = {}
-    edges = [(f"{prefix}{a}", f"{prefix}{b}") for a, b in graph.edges]
-    for name, node in graph.nodes.items():
-        full = f"{prefix}{name}"
-        if not isinstance(node, nir.NIRGraph):
-            nodes[full] = node
-            continue
-        inner_nodes, inner_edges = _flatten(node, f"{full}.")
-        entries = [n for n, inner in inner_nodes.items() if isinstance(inner, nir.Input)]
-        exits = [n for n, inner in inner_nodes.items() if isinstance(inner, nir.Output)]
-        if len(entries) != 1 or len(exits) != 1:
-            raise UnsupportedError(
-                f"nested graph '{full}' has {len(entries)} inputs and {len(exits)} outputs; one each is supported"
-            )
-        firsts = [b for a, b in inner_edges if a == entries[0]]
-        lasts = [a for a, b in inner_edges if b == exits[0]]
-        edges += [(a, b) for a, b in inner_edges if a != entries[0] and b != exits[0]]
-        nodes.update({n: inner for n, inner in inner_nodes.items() if n not in (entries[0], exits[0])})
-        edges = [e for a, b in edges for e in ([(a, first) for first in firsts] if b == full else [(a, b)])]
-        edges = [e for a, b in edges for e in ([(last, b) for last in lasts] if a == full else [(a, b)])]
-    return nodes, edges
-
-
-def _only(nodes: dict[str, nir.NIRNode], kind: type, label: str) -> str:
-    found = [name for name, node in nodes.items() if isinstance(node, kind)]
-    if len(found) != 1:
-        raise UnsupportedError(f"the graph has {len(found)} {label} nodes; exactly one is supported")
-    return found[0]
-
-
-def _shape(node: nir.NIRNode, name: str) -> np.ndarray:
-    shape = next(iter((node.input_type or {}).values()), None)
-    if shape is None or np.size(shape) == 0 or np.any(np.asarray(shape) < 1):
-        raise GraphError(f"node '{name}' has no shape; write the number of channels in its input type")
-    return np.asarray(shape)
-
-
-def _input_scale(nodes: dict[str, nir.NIRNode], edges: list[tuple[str, str]], source: str) -> tuple[float, str | None]:
-    """A Scale node behind the input that holds one power of two is an input scale; any other is folded into the
-    weights."""
-    following = [b for a, b in edges if a == source]
-    if len(following) == 1 and isinstance(nodes[following[0]], nir.Scale):
-        values = np.unique(np.asarray(nodes[following[0]].scale, dtype=np.float64))
-        if values.size == 1 and values[0] > 0 and np.frexp(values[0])[0] == 0.5:
-            return float(values[0]), following[0]
-    return 1.0, None
-
-
-def _last_neuron(nodes: dict[str, nir.NIRNode], before: dict[str, list[str]], target: str) -> str:
-    feeding = before[target]
+def _readout(wiring: Wiring, signals: Signals, output: str) -> tuple[str, Signal | None]:
+    """The neuron that an Output node shows, or a bare linear readout and what it hears."""
+    feeding = wiring.before[output]
     if len(feeding) != 1:
-        raise GraphError(f"the output node '{target}' is fed by {len(feeding)} nodes; exactly one is supported")
-    return feeding[0]
-
-
-def _stage(
-    nodes: dict[str, nir.NIRNode], before: dict[str, list[str]], name: str, source: str, scale_node: str | None
-) -> tuple[Stage, str]:
-    """The stage of neuron `name` and the name of the stage below it."""
-    node: nir.NIRNode | None = nodes[name]
-    if isinstance(node, _LINEAR):
-        node, feeding = None, [name]
-    else:
-        feeding = before[name]
-    width = None if node is None else int(np.prod(_shape(node, name)))
-    forward: list[Connection] = []
-    recurrent: list[Connection] = []
-    below: set[str] = set()
-    if not feeding:
-        raise GraphError(f"neuron '{name}' has no input; connect it to the input node or to another neuron")
-    for start in feeding:
-        connection, origin = _trace_back(nodes, before, start, name, source, scale_node)
-        if origin == name:
-            recurrent.append(connection)
-        else:
-            forward.append(connection)
-            below.add(origin)
-    if len(below) != 1:
-        listed = ", ".join(sorted(below)) or "only itself"
-        raise UnsupportedError(
-            f"neuron '{name}' reads {listed}; a layer must read exactly one layer below it (no skip connections)"
-        )
-    merged = _merge(forward, width, name)
-    return Stage(
-        name, node, merged, _merge(recurrent, merged.weight.shape[0], name) if recurrent else None
-    ), below.pop()
-
-
-def _trace_back(
-    nodes: dict[str, nir.NIRNode],
-    before: dict[str, list[str]],
-    start: str,
-    end: str,
-    source: str,
-    scale_node: str | None,
-) -> tuple[Connection, str]:
-    """Compose the linear nodes from `start` backwards until a neuron or the input is reached."""
-    linear: list[nir.NIRNode] = []
-    name = start
-    while isinstance(nodes[name], _LINEAR):
-        if len(linear) > len(nodes):
-            raise UnsupportedError(f"node '{name}' is part of a loop without a neuron; a loop needs a neuron in it")
-        if name != scale_node:
-            linear.insert(0, nodes[name])
-        if len(before[name]) != 1:
+        raise GraphError(f"the output node '{output}' is fed by {len(feeding)} nodes; exactly one is supported")
+    signal = signals.of(feeding[0])
+    plain = [term for term in signal.terms if term.weights is None and term.delay == 0]
+    if len(signal.terms) == 1 and plain and not signal.constants:
+        if plain[0].source in wiring.inputs:
             raise UnsupportedError(
-                f"node '{name}' is fed by {len(before[name])} nodes; give each source its own synapses into '{end}'"
+                f"the graph has no neurons between '{plain[0].source}' and '{output}'; there is nothing to run"
             )
-        name = before[name][0]
-    n_in = int(np.prod(_shape(nodes[name], name)))
-    weight, bias = None, np.zeros(1)
-    for node in linear:
-        weight, bias = _apply_linear(node, weight, bias, n_in, end)
-    if weight is None:
-        weight = np.eye(n_in)
-    return Connection(weight, np.broadcast_to(bias, weight.shape[:1]).copy()), name
+        return plain[0].source, None
+    return feeding[0], signal
 
 
-def _apply_linear(
-    node: nir.NIRNode, weight: np.ndarray | None, bias: np.ndarray, n_in: int, end: str
-) -> tuple[np.ndarray | None, np.ndarray]:
-    if isinstance(node, nir.Flatten):
-        return weight, bias
-    if isinstance(node, nir.Scale):
-        scale = np.asarray(node.scale, dtype=np.float64).reshape(-1)
-        rows = n_in if weight is None else weight.shape[0]
-        if scale.size not in (1, rows):
-            raise GraphError(
-                f"a Scale of {scale.size} values on the way to '{end}' meets {rows} signals; shapes must agree"
-            )
-        scale = np.broadcast_to(scale, (rows,))
-        return (np.diag(scale) if weight is None else weight * scale[:, None]), bias * scale
-    matrix = np.asarray(node.weight, dtype=np.float64)
-    rows = n_in if weight is None else weight.shape[0]
-    if matrix.shape[1] != rows:
+def _checked(wiring: Wiring, signals: Signals, name: str) -> Signal:
+    """What a neuron hears, of its width."""
+    if not wiring.before[name]:
+        raise GraphError(f"neuron '{name}' has no input; connect it to the input node or to another neuron")
+    heard, size = signals.heard(name), size_of(signals.shape_of(name))
+    if size_of(heard.shape) != size:
         raise GraphError(
-            f"synapses on the way to '{end}' take {matrix.shape[1]} values but receive {rows}; shapes must agree"
+            f"neuron '{name}' has {size} units but its synapses give {size_of(heard.shape)} values; shapes must agree"
         )
-    own = np.asarray(node.bias, dtype=np.float64) if isinstance(node, nir.Affine) else np.zeros(1)
-    if weight is None:
-        return matrix, matrix.sum(axis=1) * 0.0 + own
-    return matrix @ weight, matrix @ np.broadcast_to(bias, (rows,)) + own
+    return heard
 
 
-def _merge(connections: list[Connection], width: int | None, name: str) -> Connection:
-    """The sum of several connections from the same source."""
-    first = connections[0].weight.shape
-    for connection in connections:
-        if connection.weight.shape != first or (width is not None and width not in (1, first[0])):
-            raise GraphError(
-                f"neuron '{name}' has {width} units but its synapses have shape {connection.weight.shape}; shapes "
-                "must agree"
+def _check_sources(wiring: Wiring, bare: dict[str, Signal], name: str, signal: Signal) -> None:
+    for term in signal.terms:
+        if not wiring.spiking(term.source):
+            raise UnsupportedError(
+                f"node '{term.source}' does not spike but feeds '{name}'; a leaky integrator can only be read by an "
+                "Output or a Threshold"
             )
-    if len(connections) == 1:
-        return connections[0]
-    return Connection(np.sum([c.weight for c in connections], axis=0), np.sum([c.bias for c in connections], axis=0))
+
+
+def _stage(wiring: Wiring, name: str, signal: Signal, back: set[Edge]) -> Stage:
+    node = None if name not in wiring.neurons else wiring.nodes[name]
+    size = size_of(signal.shape)
+    grouped: dict[tuple[str, int, bool], list[Weights]] = {}
+    for term in signal.terms:
+        feedback = term.delay == 0 and (term.source, name) in back
+        key = (term.source, term.delay + feedback, feedback)
+        weights = identity(size) if term.weights is None else term.weights
+        _add(grouped.setdefault(key, []), weights)
+    connections = tuple(
+        Connection(source, compact(weights), delay, feedback)
+        for (source, delay, feedback), found in grouped.items()
+        for weights in found
+    )
+    bias, recurrent = np.zeros(size), np.zeros(size)
+    late: dict[int, np.ndarray] = {}
+    for constant in signal.constants:
+        if constant.start:
+            late[constant.start] = late.get(constant.start, np.zeros(size)) + constant.values
+        elif _only_feedback(constant, signal.terms, name, back):
+            recurrent = recurrent + constant.values
+        else:
+            bias = bias + constant.values
+    return Stage(name, node, wiring.integrators.get(name), size, connections, bias, recurrent, late)
+
+
+def _add(found: list[Weights], weights: Weights) -> None:
+    for index, other in enumerate(found):
+        together = add(other, weights)
+        if together is not None:
+            found[index] = together
+            return
+    found.append(weights)
+
+
+def _only_feedback(constant: Constant, terms: Sequence[Term], name: str, back: set[Edge]) -> bool:
+    """Whether the synapses that add a bias hear nothing but feedback."""
+    return bool(constant.sources) and all((source, name) in back for source in constant.sources)
+
+
+def _notes(
+    wiring: Wiring, heard: dict[str, Signal], outputs: dict[str, str], edges: Sequence[Edge], back: set[Edge]
+) -> list[str]:
+    """What nobody asked for but happens."""
+    notes = [f"feedback {a} -> {b}: one step of delay" for a, b in edges if (a, b) in back]
+    useful, queue = set(outputs.values()), list(outputs.values())
+    for name in queue:
+        more = [a for a, b in edges if b == name and a not in useful]
+        useful.update(more)
+        queue += more
+    notes += [
+        f"neuron '{name}' leads to no output; it runs, but nothing reads it" for name in heard if name not in useful
+    ]
+    read = {name for feeding in wiring.before.values() for name in feeding}
+    for name in wiring.nodes:
+        if name not in read and name not in (*wiring.outputs, *wiring.neurons, *wiring.wires):
+            notes.append(f"node '{name}' feeds nothing; it is left out")
+    return list(dict.fromkeys(notes))

@@ -70,32 +70,36 @@ class GraphBuilder:
         self._scalars: dict[tuple[int | float, str], Value] = {}
         self._counter = 0
 
-    def input(self, name: str, element_type: int, shape: tuple[int | str, ...]) -> Value:
-        """Declares a graph input; a string in `shape` is a dynamic dimension."""
-        self._inputs.append(helper.make_tensor_value_info(name, element_type, shape))
+    def input(self, name: str, element_type: int, shape: tuple[int | str, ...], doc: str = "") -> Value:
+        """Declares a graph input; a string in `shape` is a dynamic dimension, `doc` is for people."""
+        self._inputs.append(helper.make_tensor_value_info(name, element_type, shape, doc))
         return Value(self, name)
 
-    def output(self, value: Value, name: str, element_type: int, shape: tuple[int | str, ...]) -> None:
+    def output(self, value: Value, name: str, element_type: int, shape: tuple[int | str, ...], doc: str = "") -> None:
         """Declares a graph output `name` with the content of `value`."""
         self._nodes.append(helper.make_node("Identity", [value.name], [name], name=f"output:{name}"))
-        self._outputs.append(helper.make_tensor_value_info(name, element_type, shape))
+        self._outputs.append(helper.make_tensor_value_info(name, element_type, shape, doc))
 
     def constant(self, name: str, array: np.ndarray) -> Value:
         """An initialiser under a readable name; the same name twice must hold the same integers."""
         owner = self._outer or self
-        tensor = numpy_helper.from_array(np.ascontiguousarray(array), name)
+        tensor = numpy_helper.from_array(np.asarray(array, order="C"), name)
         known = owner._initialisers.setdefault(name, tensor)
         if known.raw_data != tensor.raw_data:
             raise AssertionError(f"two different constants are called '{name}'")
         return Value(self, name)
 
     def scalar(self, value: int | float, dtype: str = "int64") -> Value:
-        """A constant of shape (), shared by all its uses."""
+        """A constant of shape (1,), shared by all its uses."""
         key = (value, dtype)
         if key not in self._scalars:
             label = f"minus_{-value}" if value < 0 else str(value)
-            self._scalars[key] = self.constant(f"{dtype}_{label}", np.array(value, dtype=dtype))
+            self._scalars[key] = self.constant(f"{dtype}_{label}", np.array([value], dtype=dtype))
         return self._scalars[key]
+
+    def index(self, value: int, dtype: str = "int64") -> Value:
+        """A constant of shape (), for operators that want one."""
+        return self.constant(f"{dtype}_index_{value}", np.array(value, dtype=dtype))
 
     def node(self, operator: str, *inputs: Value, **attributes: Any) -> Value:
         """Appends a node with one output and returns that output."""
@@ -110,9 +114,10 @@ class GraphBuilder:
     def where(self, condition: Value, yes: Value, no: Value) -> Value:
         return self.node("Where", condition, yes, no)
 
-    def build(self) -> GraphProto:
+    def build(self, doc: str | None = None) -> GraphProto:
         """The finished graph."""
-        return helper.make_graph(self._nodes, self.name, self._inputs, self._outputs, list(self._initialisers.values()))
+        initialisers = list(self._initialisers.values())
+        return helper.make_graph(self._nodes, self.name, self._inputs, self._outputs, initialisers, doc)
 
     def _fresh(self, operator: str) -> str:
         self._counter += 1

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from export.onnx.builder import GraphBuilder, Value
-from hardware.chain import Layer
 from hardware.models import STATE_MAX
+from hardware.populations import Population
 
 WRAP = STATE_MAX + 1
 """M of FP-3.5."""
@@ -21,10 +21,10 @@ WRAP = STATE_MAX + 1
 
 @dataclass(frozen=True)
 class Current:
-    """What reaches a layer's neurons in one step, int64 (B, N) (FP-2.1).
+    """What reaches a population's neurons in one step, int64 (B, N) (FP-2.1).
 
     Attributes:
-        synaptic: input and recurrent synapses, without bias.
+        synaptic: of all projections, without bias.
         bias: (N,).
     """
 
@@ -37,18 +37,20 @@ class Current:
 
 
 class Arithmetic:
-    """Fixed-point primitives and parameters of one layer inside a graph."""
+    """Fixed-point primitives and parameters of one population inside a graph."""
 
-    def __init__(self, graph: GraphBuilder, layer: Layer) -> None:
+    def __init__(self, graph: GraphBuilder, population: Population) -> None:
         self.graph = graph
-        self._layer = layer
+        self._population = population
 
     def parameter(self, name: str) -> Value:
-        """Parameter `name` of the layer, int64 (N,)."""
-        return self.graph.constant(f"{self._layer.name}:{name}", self._layer.parameters[name].astype(np.int64))
+        """Parameter `name` of the population, int64 (N,)."""
+        return self.graph.constant(
+            f"{self._population.name}:{name}", self._population.parameters[name].astype(np.int64)
+        )
 
     def shift(self, name: str) -> int:
-        return self._layer.shifts[name]
+        return self._population.shifts[name]
 
     def scalar(self, value: int) -> Value:
         return self.graph.scalar(value)

@@ -16,31 +16,35 @@ import numpy as np
 from export.errors import QuantizationError
 from export.interchange.discretise import Reading
 from export.interchange.graph import steps_to_nir
-from export.interchange.steps import StepLayer, StepNetwork
+from export.interchange.steps import StepInput, StepLayer, StepNetwork, StepPopulation, StepProjection
 from export.quantization.formats import LayerFormat, QuantizationSettings
 from export.quantization.quantize import FORMAT_KEY, prepare, program_of, quantize
-from export.quantization.tensors import CUBA_ONE, CUBA_SHIFT
+from export.quantization.synapses import restored_weights
+from export.quantization.tensors import CUBA_ONE, CUBA_SHIFT, state_factor, synaptic_unit
 from hardware.chain import Layer
+from hardware.populations import Population
 from hardware.program import Program
 
 _QUARTER = 0.25
 
 
 def formats_of(program: Program) -> tuple[LayerFormat, ...]:
-    """The formats recorded in a Program's metadata; QuantizationError where they are absent or damaged."""
+    """The formats of the populations, recorded in a Program's metadata; QuantizationError where they are absent or
+    damaged."""
     try:
         texts = json.loads(program.metadata["formats"])
     except (KeyError, ValueError):
         raise QuantizationError(
             "the Program does not record its formats (metadata 'formats'); quantize the float graph again"
         ) from None
-    if not isinstance(texts, list) or len(texts) != len(program.layers):
+    if not isinstance(texts, list) or len(texts) != len(program.populations):
         raise QuantizationError(
-            f"the Program records formats for another network than its {len(program.layers)} layers; quantize again"
+            f"the Program records formats for another network than its {len(program.populations)} layers; quantize "
+            "again"
         )
     return tuple(
-        LayerFormat.from_json(text, layer.size, layer.model, f"layer {layer.name}")
-        for text, layer in zip(texts, program.layers, strict=True)
+        LayerFormat.from_json(text, population.size, population.model, f"layer {population.name}")
+        for text, population in zip(texts, program.populations, strict=True)
     )
 
 
@@ -59,15 +63,37 @@ def integer_steps(program: Program, dt: float | None = None) -> StepNetwork:
     Args:
         dt: seconds per step; None: as recorded in the Program.
     """
-    scale = float(program.metadata.get("input_scale", "1.0"))
+    scales = input_scales(program)
     if dt is None:
         dt = float(program.metadata["dt"]) if "dt" in program.metadata else None
-    layers = tuple(
-        dequantize_layer(layer, form, scale if index == 0 else 1.0)
-        for index, (layer, form) in enumerate(zip(program.layers, formats_of(program), strict=True))
+    forms = {p.name: form for p, form in zip(program.populations, formats_of(program), strict=True)}
+    populations, projections = [], []
+    for population in program.populations:
+        form = forms[population.name]
+        restored, factor = dequantize_population(population, form)
+        populations.append(restored)
+        unit = synaptic_unit(population.model, form.unit)
+        for item in program.into(population.name):
+            weights = restored_weights(item.synapses, item.exponent, unit, factor)
+            scale = scales.get(item.source, 1.0)
+            if scale != 1.0:
+                weights = weights.scaled(np.full(population.size, 1.0 / scale))
+            projections.append(StepProjection(item.name, item.source, item.target, weights, item.delay))
+    inputs = tuple(
+        StepInput(item.name, item.size, int(item.low), int(item.high), scales.get(item.name, 1.0))
+        for item in program.inputs
     )
-    decision = {"rule": program.decision.rule, "ignore_first": int(program.decision.ignore_first)}
-    return StepNetwork(layers, dt, scale, (int(program.input.low), int(program.input.high)), decision)
+    decision: dict[str, Any] = {"rule": program.decision.rule, "ignore_first": int(program.decision.ignore_first)}
+    if program.output.name != program.outputs[-1]:
+        decision["output"] = program.output.name
+    return StepNetwork(inputs, tuple(populations), tuple(projections), program.outputs, dt, decision)
+
+
+def input_scales(program: Program) -> dict[str, float]:
+    """Value of one integer of each input, as the Program records it."""
+    if "input_scales" in program.metadata:
+        return {str(name): float(value) for name, value in json.loads(program.metadata["input_scales"]).items()}
+    return {program.inputs[0].name: float(program.metadata.get("input_scale", "1.0"))}
 
 
 def quantized_nir(program: Program, graph: nir.NIRGraph | None = None) -> nir.NIRGraph:
@@ -87,8 +113,8 @@ def quantized_nir(program: Program, graph: nir.NIRGraph | None = None) -> nir.NI
     )
     steps = integer_steps(program, dt)
     notes: dict[str, dict[str, Any]] = {
-        layer.name: {FORMAT_KEY: form.to_json()}
-        for layer, form in zip(program.layers, formats_of(program), strict=True)
+        population.name: {FORMAT_KEY: form.to_json()}
+        for population, form in zip(program.populations, formats_of(program), strict=True)
     }
     result = steps_to_nir(steps, notes)
     result.metadata["spec_version"] = program.spec_version
@@ -99,20 +125,45 @@ def quantized_nir(program: Program, graph: nir.NIRGraph | None = None) -> nir.NI
     return result
 
 
+def dequantize_population(population: Population, form: LayerFormat) -> tuple[StepPopulation, np.ndarray]:
+    """Pure: the difference equation that a population's integers stand for, and what its synaptic sum is multiplied
+    with, (N,)."""
+    parameters, factor = _PARAMETERS[population.model](population, form)
+    guard = int(form.shifts.get("g", 0))
+    initial = {
+        state: value * form.unit / state_factor(population.model, parameters, state, guard)
+        for state, value in population.initial.items()
+        if value.any()
+    }
+    return StepPopulation(
+        population.name,
+        population.model,
+        population.bias * form.unit / factor,
+        parameters,
+        _options(population),
+        initial=initial,
+    ), factor
+
+
 def dequantize_layer(layer: Layer, form: LayerFormat, input_scale: float = 1.0) -> StepLayer:
-    """Pure: the difference equation that a layer's integers stand for."""
-    unit = form.unit * 2.0**CUBA_SHIFT if layer.model == "cuba_lif" else form.unit
+    """Pure: the difference equation that the integers of a chain's layer stand for."""
+    unit = synaptic_unit(layer.model, form.unit)
     parameters, factor = _PARAMETERS[layer.model](layer, form)
     weight = layer.input.weight * 2.0**layer.input.exponent * unit[:, None] / factor[:, None] / input_scale
     recurrent = None
     if layer.recurrent is not None:
         recurrent = layer.recurrent.weight * 2.0**layer.recurrent.exponent * unit[:, None] / factor[:, None]
+    bias = layer.bias * form.unit / factor
+    return StepLayer(layer.name, layer.model, weight, recurrent, bias, parameters, _options(layer))
+
+
+def _options(layer: Layer | Population) -> dict[str, str]:
     options = dict(layer.options)
     if layer.model == "brf":
         options["variant"] = "euler"
     if layer.model == "cuba_lif":
         options["reset"] = "zero"
-    return StepLayer(layer.name, layer.model, weight, recurrent, layer.bias * form.unit / factor, parameters, options)
+    return options
 
 
 def _below_one(value: np.ndarray, one: int) -> np.ndarray:
@@ -120,7 +171,7 @@ def _below_one(value: np.ndarray, one: int) -> np.ndarray:
     return np.where(value >= one, one - _QUARTER, value.astype(np.float64)) / one
 
 
-def _brf(layer: Layer, form: LayerFormat) -> tuple[dict[str, np.ndarray], np.ndarray]:
+def _brf(layer: Layer | Population, form: LayerFormat) -> tuple[dict[str, np.ndarray], np.ndarray]:
     p, one = layer.parameters, 2.0 ** layer.shifts["K"]
     dt = np.where(p["D"] == 0, _QUARTER, p["D"]) / (form.unit * 2.0 ** (layer.shifts["K"] + layer.shifts["Kd"]))
     s = p["S"] / one
@@ -129,7 +180,7 @@ def _brf(layer: Layer, form: LayerFormat) -> tuple[dict[str, np.ndarray], np.nda
     return {"omega": s / dt, "b_offset": damping, "theta": p["TH"] * form.unit, "gamma": gamma, "dt": dt}, dt
 
 
-def _se_adlif(layer: Layer, form: LayerFormat) -> tuple[dict[str, np.ndarray], np.ndarray]:
+def _se_adlif(layer: Layer | Population, form: LayerFormat) -> tuple[dict[str, np.ndarray], np.ndarray]:
     p, one, guard = layer.parameters, 2 ** layer.shifts["K"], 2.0 ** layer.shifts["g"]
     alpha, beta = _below_one(p["A"], one), _below_one(p["Be"], one)
     drive = (1.0 - alpha) * (1.0 - beta) * guard
@@ -144,7 +195,7 @@ def _se_adlif(layer: Layer, form: LayerFormat) -> tuple[dict[str, np.ndarray], n
     }, 1.0 - alpha
 
 
-def _alif(layer: Layer, form: LayerFormat) -> tuple[dict[str, np.ndarray], np.ndarray]:
+def _alif(layer: Layer | Population, form: LayerFormat) -> tuple[dict[str, np.ndarray], np.ndarray]:
     p, one = layer.parameters, 2 ** layer.shifts["K"]
     alpha, rho = _below_one(p["A"], one), _below_one(p["Rho"], one)
     return {
@@ -155,7 +206,7 @@ def _alif(layer: Layer, form: LayerFormat) -> tuple[dict[str, np.ndarray], np.nd
     }, 1.0 - alpha
 
 
-def _lif(layer: Layer, form: LayerFormat) -> tuple[dict[str, np.ndarray], np.ndarray]:
+def _lif(layer: Layer | Population, form: LayerFormat) -> tuple[dict[str, np.ndarray], np.ndarray]:
     zeros, ones = np.zeros(layer.size), np.ones(layer.size)
     alpha = _below_one(layer.parameters["A"], 2 ** layer.shifts["K"])
     return {
@@ -167,7 +218,7 @@ def _lif(layer: Layer, form: LayerFormat) -> tuple[dict[str, np.ndarray], np.nda
     }, ones
 
 
-def _cuba_lif(layer: Layer, form: LayerFormat) -> tuple[dict[str, np.ndarray], np.ndarray]:
+def _cuba_lif(layer: Layer | Population, form: LayerFormat) -> tuple[dict[str, np.ndarray], np.ndarray]:
     p, zeros, ones = layer.parameters, np.zeros(layer.size), np.ones(layer.size)
     syn, mem = _below_one(CUBA_ONE - 1 - p["du"], CUBA_ONE), _below_one(CUBA_ONE - p["dv"], CUBA_ONE)
     theta = p["vth"] * form.unit * 2.0**CUBA_SHIFT
@@ -183,7 +234,7 @@ def _cuba_lif(layer: Layer, form: LayerFormat) -> tuple[dict[str, np.ndarray], n
     return parameters, ones
 
 
-def _li(layer: Layer, form: LayerFormat) -> tuple[dict[str, np.ndarray], np.ndarray]:
+def _li(layer: Layer | Population, form: LayerFormat) -> tuple[dict[str, np.ndarray], np.ndarray]:
     kappa = _below_one(layer.parameters["A"], 2 ** layer.shifts["K"])
     return {"kappa": kappa, "gain": np.ones(layer.size), "leak": np.zeros(layer.size)}, np.ones(layer.size)
 

@@ -16,6 +16,7 @@ from hardware.populations import MAX_EXPONENT
 WEIGHT_SCALES = ("power_of_two", "per_layer", "per_row")
 SCALE_CHOICES = ("squared_error", "maximum")
 SYNAPTIC_BIASES = ("refuse", "steady_state")
+SYNAPSE_KINDS = ("dense", "sparse", "convolution")
 
 
 @dataclass(frozen=True)
@@ -91,20 +92,28 @@ class QuantizationSettings:
             ) from None
 
 
+@dataclass(frozen=True)
+class SynapseFormat:
+    """How a projection is stored: ``exponent``, the left shift of its sums; ``kind``, of ``hardware.synapses``."""
+
+    exponent: int
+    kind: str = "dense"
+
+
 @dataclass(frozen=True, eq=False)
 class LayerFormat:
-    """The integer format of one layer; with it, quantization of the layer is a pure function.
+    """The integer format of one population and of the projections into it; with it, their quantization is a pure
+    function.
 
     Attributes:
         unit: float64 (N,), value of one state unit of each neuron (a_i); 2^-F for all with power-of-two scales.
-        input_exponent: left shift of the input synapses. recurrent_exponent: of the recurrent ones, or None.
+        synapses: one for each projection into the population, in the network's order.
         weight_bits: width of mantissas. coefficient_bits: width of coefficients.
         shifts: one int for each shift of the model (``hardware.models``).
     """
 
     unit: np.ndarray
-    input_exponent: int
-    recurrent_exponent: int | None
+    synapses: tuple[SynapseFormat, ...]
     weight_bits: int
     coefficient_bits: int
     shifts: Mapping[str, int]
@@ -118,8 +127,15 @@ class LayerFormat:
     def to_json(self) -> str:
         """Exact: floats are written with all their digits."""
         unit: Any = self.unit.tolist() if self.fraction_bits is None else {"fraction_bits": self.fraction_bits}
-        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("unit", "shifts")}
-        return json.dumps({"unit": unit, **values, "shifts": dict(self.shifts)})
+        return json.dumps(
+            {
+                "unit": unit,
+                "synapses": [[item.exponent, item.kind] for item in self.synapses],
+                "weight_bits": self.weight_bits,
+                "coefficient_bits": self.coefficient_bits,
+                "shifts": dict(self.shifts),
+            }
+        )
 
     @classmethod
     def from_json(cls, text: Any, size: int, model: str, where: str) -> LayerFormat:
@@ -132,14 +148,10 @@ class LayerFormat:
                 if isinstance(unit, dict)
                 else np.asarray(unit, np.float64)
             )
-            recurrent = data["recurrent_exponent"]
             shifts = {str(k): _whole(v, 0, MAX_SHIFT, f"{where}: shift {k}") for k, v in data["shifts"].items()}
             found = cls(
                 unit=values,
-                input_exponent=_whole(data["input_exponent"], 0, MAX_EXPONENT, f"{where}: input_exponent"),
-                recurrent_exponent=None
-                if recurrent is None
-                else _whole(recurrent, 0, MAX_EXPONENT, f"{where}: recurrent_exponent"),
+                synapses=_recorded_synapses(data, where),
                 weight_bits=_whole(data["weight_bits"], 2, 8, f"{where}: weight_bits"),
                 coefficient_bits=_whole(data["coefficient_bits"], 8, 16, f"{where}: coefficient_bits"),
                 shifts=shifts,
@@ -161,6 +173,21 @@ class LayerFormat:
                 "quantize again"
             )
         return found
+
+
+def _recorded_synapses(data: Mapping[str, Any], where: str) -> tuple[SynapseFormat, ...]:
+    """Of each projection; files of version 0.1 name input and recurrent synapses, both dense."""
+    if "synapses" not in data:
+        exponents = [data["input_exponent"], data["recurrent_exponent"]]
+        items = [[exponent, "dense"] for exponent in exponents if exponent is not None]
+    else:
+        items = data["synapses"]
+    found = []
+    for exponent, kind in items:
+        if kind not in SYNAPSE_KINDS:
+            raise QuantizationError(f"{where}: recorded synapses are '{kind}'; allowed: {', '.join(SYNAPSE_KINDS)}")
+        found.append(SynapseFormat(_whole(exponent, 0, MAX_EXPONENT, f"{where}: exponent"), str(kind)))
+    return tuple(found)
 
 
 def _whole(value: Any, low: int, high: int, what: str) -> int:

@@ -9,11 +9,14 @@ import numpy as np
 
 from hardware.models import STATE_BITS
 from hardware.program import Program
+from hardware.synapses import Connections, Convolution, Dense
 
 FORMULA = (
-    "synapses: weight bits for each synapse, dense; parameters: for each coefficient, threshold and bias the bits of "
-    "its largest integer, for each neuron, or once where all neurons of a layer share the value; states: for each "
-    "neuron and state the bits of the largest calibrated integer, its sign and the headroom, at most 24"
+    "synapses: weight bits for each synapse of a matrix or element of a kernel; of sparse synapses also the number of "
+    "the source, and for each target where its row begins; parameters: for each coefficient, threshold and bias the "
+    "bits of its largest integer, for each neuron, or once where all neurons of a layer share the value; states: for "
+    "each neuron and state the bits of the largest calibrated integer, its sign and the headroom, at most 24, and for "
+    "each step of delay beyond the first the bits of every value that waits"
 )
 
 
@@ -38,16 +41,26 @@ def memory(program: Program, peaks: Mapping[str, int], headroom_bits: int) -> Me
             any state; these are the ones that it uses.
         headroom_bits: kept free above a peak.
     """
-    synapses = parameters = states = 0
-    for layer in program.layers:
-        for group in (layer.input, layer.recurrent):
-            synapses += 0 if group is None else group.weight_bits * group.weight.size
-        for values in (*layer.parameters.values(), layer.bias):
+    parameters = states = 0
+    for population in program.populations:
+        for values in (*population.parameters.values(), population.bias):
             parameters += _bits(values) * (1 if np.all(values == values[0]) else values.size)
-        for state in layer.spec.states:
-            width = 1 + int(peaks[f"{state}/{layer.name}"]).bit_length() + headroom_bits
-            states += min(STATE_BITS, width) * layer.size
-    return Memory(synapses, parameters, states)
+        for state in population.spec.states:
+            width = 1 + int(peaks[f"{state}/{population.name}"]).bit_length() + headroom_bits
+            states += min(STATE_BITS, width) * population.size
+    for source, steps in program.history.items():
+        states += (steps - 1) * program.sizes[source] * _bits(np.array(program.ranges[source]))
+    return Memory(sum(_synapses(item.synapses) for item in program.projections), parameters, states)
+
+
+def _synapses(synapses: Connections) -> int:
+    if isinstance(synapses, Convolution):
+        return synapses.weight_bits * synapses.kernel.size
+    if isinstance(synapses, Dense):
+        return synapses.weight_bits * synapses.weight.size
+    targets, sources = synapses.shape
+    each = synapses.weight_bits + (sources - 1).bit_length()
+    return each * synapses.weight.size + (targets + 1) * int(synapses.weight.size).bit_length()
 
 
 def _bits(values: np.ndarray) -> int:

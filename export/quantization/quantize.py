@@ -10,16 +10,28 @@ from typing import Any
 import nir
 import numpy as np
 
-from export.errors import QuantizationError, UnsupportedError
+from export.errors import QuantizationError
 from export.interchange.discretise import Reading, discretise
-from export.interchange.steps import StepLayer, StepNetwork
+from export.interchange.steps import StepLayer, StepNetwork, StepPopulation, StepProjection
+from export.interchange.weights import DenseWeights
 from export.quantization.calibration import choose_formats
-from export.quantization.formats import LayerFormat, QuantizationSettings
-from export.quantization.tensors import CUBA_SHIFT, QUANTIZE, folded_synapses, quantize_bias, quantize_weights
-from hardware.chain import InputFormat, Layer, Synapses
+from export.quantization.formats import LayerFormat, QuantizationSettings, SynapseFormat
+from export.quantization.representable import representable
+from export.quantization.synapses import of_kind, quantize_synapses
+from export.quantization.tensors import (
+    QUANTIZE,
+    folded_bias,
+    folded_weights,
+    quantize_bias,
+    quantize_start,
+    state_factor,
+    synaptic_unit,
+)
+from hardware.chain import Layer, Synapses
 from hardware.errors import HardwareError
-from hardware.populations import Decision
+from hardware.populations import Decision, Input, Population, Projection
 from hardware.program import Program
+from hardware.synapses import Connections, Convolution
 
 FORMAT_KEY = "integer_format"
 """Metadata key of a neuron node (and item of a Program's ``formats``) that holds a :class:`LayerFormat`."""
@@ -42,8 +54,8 @@ def quantize(
             (``quantized_nir``) and comes without settings and calibration is quantized with those, and gives the
             Program it was made from.
         settings: formats asked for; `changes` are fields of it by name (``weight_bits=4``).
-        calibration: inputs as in training, (B, T, N_in), numbers or anything NumPy can read; from them the range of
-            states is measured.
+        calibration: inputs as in training, (B, T, N_in), numbers or anything NumPy can read, or a mapping of such by
+            the name of the input; from them the range of states is measured.
         reading: conventions for a graph from elsewhere.
 
     Raises:
@@ -76,71 +88,7 @@ def prepare(
 ) -> StepNetwork:
     """Difference equations in a form that the integer contract has; UnsupportedError with the reason otherwise."""
     network = graph if isinstance(graph, StepNetwork) else discretise(graph, reading)
-    chosen = _settings(settings, changes)
-    return network.with_layers(tuple(_representable(layer, chosen) for layer in network.layers))
-
-
-def _representable(layer: StepLayer, settings: QuantizationSettings) -> StepLayer:
-    where = f"layer {layer.name}"
-    if layer.options.get("variant") == "exponential":
-        raise UnsupportedError(
-            f"{where}: the exponential BRF has no integer form: its decay exp(-dt q) depends on a state, and the "
-            "specification has no clause "
-            "for that exponential; train with variant='euler'"
-        )
-    if "recurrent_bias" in layer.parameters:
-        raise UnsupportedError(
-            f"{where}: a recurrent bias that is absent at the first step has no integer form; read it with the bias "
-            "at the start"
-        )
-    if layer.options.get("reset_timing", "same_step") == "next_step":
-        layer = _reset_in_same_step(layer, where)
-    if layer.options.get("reset_timing", "same_step") == "carried_over":
-        raise UnsupportedError(
-            f"{where}: a membrane that stays above its threshold after a reset is treated as reset twice; no clause "
-            "says that"
-        )
-    if layer.kind == "cuba_lif":
-        layer = _membrane_bias(layer, settings, where)
-    return layer
-
-
-def _reset_in_same_step(layer: StepLayer, where: str) -> StepLayer:
-    """Subtraction one step late, after the decay, equals subtraction at once plus a self-connection of ``-(1 - alpha)
-    theta``: same spikes."""
-    if layer.kind != "lif" or layer.options["reset"] != "subtract":
-        raise UnsupportedError(
-            f"{where}: a '{layer.options['reset']}' reset of '{layer.kind}' at the next step has no integer form; "
-            "only subtraction of lif has"
-        )
-    p = layer.parameters
-    if np.any(p["gain"] == 0):
-        raise UnsupportedError(f"{where}: a gain of 0 lets nothing in; remove the layer")
-    recurrent = np.zeros((layer.size, layer.size)) if layer.recurrent_weight is None else layer.recurrent_weight.copy()
-    recurrent[np.diag_indices(layer.size)] -= (1.0 - p["alpha"]) * p["theta"] / p["gain"]
-    return replace(layer, recurrent_weight=recurrent, options={**layer.options, "reset_timing": "same_step"})
-
-
-def _membrane_bias(layer: StepLayer, settings: QuantizationSettings, where: str) -> StepLayer:
-    p = layer.parameters
-    if layer.options["reset"] != "zero":
-        raise UnsupportedError(
-            f"{where}: CubaLIF resets to zero in integers (FP-3.5); reset '{layer.options['reset']}' has no clause"
-        )
-    if not p["b_syn"].any():
-        return layer
-    if settings.synaptic_bias == "refuse":
-        raise UnsupportedError(
-            f"{where}: its bias enters the synaptic current, in integers it enters the membrane (FP-3.5); "
-            "synaptic_bias='steady_state' converts it, "
-            "exact but for the first few synaptic time constants"
-        )
-    if np.any(p["alpha_syn"] >= 1):
-        raise UnsupportedError(
-            f"{where}: a synaptic current that never decays has no steady state for its bias; remove the bias"
-        )
-    steady = p["mem_gain"] * p["syn_gain"] * p["b_syn"] / (1.0 - p["alpha_syn"])
-    return replace(layer, bias=layer.bias + steady, parameters={**p, "b_syn": np.zeros(layer.size)})
+    return representable(network, _settings(settings, changes))
 
 
 def program_of(network: StepNetwork, formats: Sequence[LayerFormat], metadata: dict[str, str] | None = None) -> Program:
@@ -149,66 +97,150 @@ def program_of(network: StepNetwork, formats: Sequence[LayerFormat], metadata: d
     Raises:
         QuantizationError: a value out of range; names layer, neuron, value, limit and fix.
     """
-    layers = tuple(
-        quantize_layer(layer, form, network.input_scale if index == 0 else 1.0)
-        for index, (layer, form) in enumerate(zip(network.layers, formats, strict=True))
-    )
-    recorded = {
-        "formats": json.dumps([form.to_json() for form in formats]),
-        "input_scale": repr(float(network.input_scale)),
-    }
-    if network.dt is not None:
-        recorded["dt"] = repr(float(network.dt))
-    low, high = network.input_format
+    forms = dict(zip((p.name for p in network.populations), formats, strict=True))
+    projections = [
+        projection
+        for population in network.populations
+        for projection in _projections(network, population, forms[population.name])
+    ]
+    shapes = _picture_shapes(projections)
     try:
-        return Program.chain(
-            layers=layers,
-            input=InputFormat(size=network.input_size, low=low, high=high),
-            decision=Decision(
-                rule=network.decision["rule"],
-                ignore_first=network.decision["ignore_first"],
-                multiplier=decision_multiplier(formats[-1]) if not network.layers[-1].spiking else None,
+        return Program(
+            inputs=tuple(
+                Input(item.name, item.size, item.low, item.high, shapes.get(item.name)) for item in network.inputs
             ),
-            metadata={**recorded, **(metadata or {})},
+            populations=tuple(
+                _population(population, forms[population.name], shapes.get(population.name))
+                for population in network.populations
+            ),
+            projections=tuple(projections),
+            outputs=network.outputs,
+            decision=_decision(network, forms),
+            metadata={**_recorded(network, formats), **(metadata or {})},
         )
     except HardwareError as error:
         raise QuantizationError(f"the integers break the contract: {error}") from None
 
 
-def quantize_layer(layer: StepLayer, form: LayerFormat, input_scale: float = 1.0) -> Layer:
-    """Pure: the integers of one layer in a given format; what export and an integer forward pass of training share."""
-    where = f"layer {layer.name}"
-    weight, recurrent, bias = folded_synapses(
-        layer.kind, layer.weight, layer.recurrent_weight, layer.bias, layer.parameters, input_scale
+def _recorded(network: StepNetwork, formats: Sequence[LayerFormat]) -> dict[str, str]:
+    """Metadata: what the integers stand for, and what was decided on the way."""
+    recorded = {"formats": json.dumps([form.to_json() for form in formats])}
+    if len(network.inputs) == 1:
+        recorded["input_scale"] = repr(float(network.input_scale))
+    else:
+        recorded["input_scales"] = json.dumps({item.name: item.scale for item in network.inputs})
+    if network.dt is not None:
+        recorded["dt"] = repr(float(network.dt))
+    if network.notes:
+        recorded["notes"] = json.dumps(list(network.notes))
+    return recorded
+
+
+def _decision(network: StepNetwork, forms: dict[str, LayerFormat]) -> Decision:
+    out = network.output
+    return Decision(
+        rule=network.decision["rule"],
+        ignore_first=network.decision["ignore_first"],
+        multiplier=None if out.spiking else decision_multiplier(forms[out.name]),
+        output=network.decision.get("output"),
     )
-    synaptic = form.unit * 2.0**CUBA_SHIFT if layer.kind == "cuba_lif" else form.unit
-    bits = form.weight_bits
-    if (recurrent is None) != (form.recurrent_exponent is None):
+
+
+def _projections(network: StepNetwork, population: StepPopulation, form: LayerFormat) -> list[Projection]:
+    """Integer projections into a population."""
+    given = network.into(population.name)
+    if len(given) != len(form.synapses):
         raise QuantizationError(
-            f"{where}: recorded format and network disagree about recurrent synapses; quantize again with settings"
+            f"layer {population.name}: recorded format and network disagree about recurrent synapses or projections, "
+            f"{len(form.synapses)} against {len(given)}; quantize again with settings"
         )
-    back = None
-    if recurrent is not None and form.recurrent_exponent is not None:
-        back = Synapses(
-            quantize_weights(recurrent, bits, form.recurrent_exponent, synaptic), form.recurrent_exponent, bits
+    return [
+        Projection(
+            item.name,
+            item.source,
+            item.target,
+            _synapses(item, population, form, synapse, network.scale_of(item.source)),
+            synapse.exponent,
+            item.delay,
         )
+        for item, synapse in zip(given, form.synapses, strict=True)
+    ]
+
+
+def _synapses(
+    item: StepProjection, population: StepPopulation, form: LayerFormat, synapse: SynapseFormat, scale: float
+) -> Connections:
+    where = f"layer {population.name}: projection {item.name}"
+    folded = folded_weights(item.weights, population.kind, population.parameters, scale)
+    unit = synaptic_unit(population.kind, form.unit)
+    return quantize_synapses(of_kind(folded, synapse.kind, where), form.weight_bits, synapse.exponent, unit, where)
+
+
+def _population(population: StepPopulation, form: LayerFormat, shape: tuple[int, ...] | None) -> Population:
+    where, kind = f"layer {population.name}", population.kind
+    bias = folded_bias(kind, population.bias, population.parameters)
+    guard = int(form.shifts.get("g", 0))
+    initial = {
+        state: quantize_start(value * state_factor(kind, population.parameters, state, guard), form.unit, where)
+        for state, value in population.initial.items()
+        if np.any(value)
+    }
+    return Population(
+        name=population.name,
+        size=population.size,
+        model=kind,
+        bias=quantize_bias(bias, form.unit, where),
+        parameters=QUANTIZE[kind](population.parameters, form.unit, form.shifts, form.coefficient_bits, where),
+        shifts=dict(form.shifts),
+        options=_options(population),
+        coefficient_bits=form.coefficient_bits,
+        initial=initial,
+        shape=shape,
+    )
+
+
+def _picture_shapes(projections: Sequence[Projection]) -> dict[str, tuple[int, ...]]:
+    """Shape of what a convolution reads or writes."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for item in projections:
+        if isinstance(item.synapses, Convolution):
+            shapes.setdefault(item.source, item.synapses.in_shape)
+            shapes.setdefault(item.target, item.synapses.out_shape)
+    return shapes
+
+
+def quantize_layer(layer: StepLayer, form: LayerFormat, input_scale: float = 1.0) -> Layer:
+    """Pure: the integers of one layer of a chain in a given format."""
+    population = StepPopulation(layer.name, layer.kind, layer.bias, layer.parameters, layer.options)
+    matrices = [layer.weight] + ([] if layer.recurrent_weight is None else [layer.recurrent_weight])
+    if len(matrices) != len(form.synapses):
+        raise QuantizationError(
+            f"layer {layer.name}: recorded format and network disagree about recurrent synapses; quantize again with "
+            "settings"
+        )
+    groups = []
+    for matrix, synapse, scale in zip(matrices, form.synapses, (input_scale, 1.0), strict=False):
+        item = StepProjection("synapses", "source", layer.name, DenseWeights(matrix))
+        found = _synapses(item, population, form, synapse, scale)
+        groups.append(Synapses(found.matrix(), synapse.exponent, form.weight_bits))
+    made = _population(population, form, None)
     return Layer(
         name=layer.name,
         model=layer.kind,
-        input=Synapses(quantize_weights(weight, bits, form.input_exponent, synaptic), form.input_exponent, bits),
-        recurrent=back,
-        bias=quantize_bias(bias, form.unit, where),
-        parameters=QUANTIZE[layer.kind](layer.parameters, form.unit, form.shifts, form.coefficient_bits, where),
-        shifts=dict(form.shifts),
-        options=_options(layer),
-        coefficient_bits=form.coefficient_bits,
+        input=groups[0],
+        recurrent=groups[1] if len(groups) > 1 else None,
+        bias=made.bias,
+        parameters=made.parameters,
+        shifts=made.shifts,
+        options=made.options,
+        coefficient_bits=made.coefficient_bits,
     )
 
 
-def _options(layer: StepLayer) -> dict[str, str]:
-    if layer.kind == "se_adlif":
-        return {"adaptation_spike": layer.options["adaptation_spike"]}
-    return {"reset": layer.options["reset"]} if layer.kind == "lif" else {}
+def _options(population: StepPopulation) -> dict[str, str]:
+    if population.kind == "se_adlif":
+        return {"adaptation_spike": population.options["adaptation_spike"]}
+    return {"reset": population.options["reset"]} if population.kind == "lif" else {}
 
 
 def decision_multiplier(form: LayerFormat) -> np.ndarray | None:
@@ -222,16 +254,15 @@ def decision_multiplier(form: LayerFormat) -> np.ndarray | None:
 def recorded_formats(graph: nir.NIRGraph, network: StepNetwork) -> tuple[LayerFormat, ...] | None:
     """Formats in the metadata of a quantized graph's neurons; None where no neuron has any."""
     texts = []
-    for layer in network.layers:
-        node = graph.nodes.get(layer.name)
+    for population in network.populations:
+        node = graph.nodes.get(population.name)
         texts.append((getattr(node, "metadata", None) or {}).get(FORMAT_KEY))
     if all(text is None for text in texts):
         return None
     formats = []
-    for layer, text in zip(network.layers, texts, strict=True):
+    for population, text in zip(network.populations, texts, strict=True):
+        where = f"layer {population.name}"
         if text is None:
-            raise QuantizationError(
-                f"layer {layer.name}: its recorded integer format is missing; quantize again with settings"
-            )
-        formats.append(LayerFormat.from_json(text, layer.size, layer.kind, f"layer {layer.name}"))
+            raise QuantizationError(f"{where}: its recorded integer format is missing; quantize again with settings")
+        formats.append(LayerFormat.from_json(text, population.size, population.kind, where))
     return tuple(formats)

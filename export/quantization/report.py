@@ -8,14 +8,17 @@ from typing import Any
 import nir
 import numpy as np
 
-from export.interchange.discretise import Reading
-from export.interchange.steps import StepLayer, StepNetwork
-from export.quantization.dequantize import dequantize_layer, formats_of
+from export.interchange.reading import Reading
+from export.interchange.steps import StepNetwork, StepPopulation
+from export.interchange.weights import ConvolutionWeights, SparseWeights, Weights
+from export.quantization.dequantize import formats_of, integer_steps
 from export.quantization.formats import LayerFormat, QuantizationSettings
 from export.quantization.quantize import prepare
-from export.quantization.tensors import CUBA_SHIFT, folded_synapses, weight_limit
-from hardware.chain import Layer, Synapses
+from export.quantization.synapses import of_kind, restored_weights
+from export.quantization.tensors import folded_bias, folded_weights, synaptic_unit, weight_limit
+from hardware.populations import Projection
 from hardware.program import Program
+from hardware.synapses import Convolution
 
 
 def quantization_report(
@@ -30,75 +33,88 @@ def quantization_report(
         ``largest_integer``, ``saturated`` (how many values were clipped), ``exponent`` and ``limit``.
     """
     network = prepare(graph, reading, QuantizationSettings(synaptic_bias="steady_state"), {})
+    restored = integer_steps(program, network.dt)
     layers = []
-    for index, (source, layer, form) in enumerate(
-        zip(network.layers, program.layers, formats_of(program), strict=True)
-    ):
-        scale = network.input_scale if index == 0 else 1.0
+    for source, population, form in zip(network.populations, program.populations, formats_of(program), strict=True):
         layers.append(
             {
-                "name": layer.name,
-                "model": layer.model,
+                "name": population.name,
+                "model": population.model,
                 "fraction_bits": form.fraction_bits,
                 "unit_low": float(form.unit.min()),
                 "unit_high": float(form.unit.max()),
                 "weight_bits": form.weight_bits,
                 "coefficient_bits": form.coefficient_bits,
                 "shifts": dict(form.shifts),
-                "tensors": {**_synapses(source, layer, form, scale), **_parameters(source, layer, form)},
+                "tensors": {
+                    **_synapses(network, source, program, form),
+                    **_parameters(source, restored.population(population.name)),
+                },
             }
         )
     return {"layers": layers}
 
 
-def _synapses(source: StepLayer, layer: Layer, form: LayerFormat, scale: float) -> dict[str, Any]:
-    weight, recurrent, bias = folded_synapses(
-        source.kind, source.weight, source.recurrent_weight, source.bias, source.parameters, scale
-    )
-    unit = form.unit * 2.0**CUBA_SHIFT if layer.model == "cuba_lif" else form.unit
-    result = {"weight": _matrix(weight, layer.input, unit)}
-    if recurrent is not None and layer.recurrent is not None:
-        result["recurrent_weight"] = _matrix(recurrent, layer.recurrent, unit)
-    result["bias"] = {
-        **_difference(bias, layer.bias * form.unit),
-        "largest_integer": int(np.abs(layer.bias).max()),
-        "saturated": 0,
-    }
-    return result
+def _synapses(network: StepNetwork, source: StepPopulation, program: Program, form: LayerFormat) -> dict[str, Any]:
+    """Of each projection, by its name; those of a chain are ``weight`` and ``recurrent_weight``."""
+    unit, result = synaptic_unit(source.kind, form.unit), {}
+    labels = ["weight", "recurrent_weight"] if network.is_chain else []
+    pairs = zip(network.into(source.name), program.into(source.name), form.synapses, strict=True)
+    for index, (real, item, synapse) in enumerate(pairs):
+        folded = folded_weights(real.weights, source.kind, source.parameters, network.scale_of(real.source))
+        weights = of_kind(folded, synapse.kind, f"layer {source.name}")
+        label = labels[index] if index < len(labels) else item.name
+        result[label] = _stored(weights, item, unit)
+    bias = folded_bias(source.kind, source.bias, source.parameters)
+    integers = program.population(source.name).bias
+    largest = int(np.abs(integers).max())
+    return {**result, "bias": {**_difference(bias, integers * form.unit), "largest_integer": largest, "saturated": 0}}
 
 
-def _matrix(weight: np.ndarray, synapses: Synapses, unit: np.ndarray) -> dict[str, Any]:
-    step = unit[:, None] * 2.0**synapses.exponent
-    limit = weight_limit(synapses.weight_bits)
+def _stored(weights: Weights, item: Projection, unit: np.ndarray) -> dict[str, Any]:
+    """Over the weights that are stored: of a convolution its kernel, of sparse synapses those of the float network."""
+    restored = restored_weights(item.synapses, item.exponent, unit, np.ones_like(unit))
+    if isinstance(weights, SparseWeights):
+        places = weights.target * weights.shape[1] + weights.source
+        target, source, values = restored.coo()
+        new = np.zeros(places.size)
+        new[np.searchsorted(places, target * weights.shape[1] + source)] = values
+        old, step = weights.values, unit[weights.target]
+    else:
+        old, new = weights.table(), restored.table()
+        step = (unit[:: weights.positions] if isinstance(weights, ConvolutionWeights) else unit)[:, None]
+    mantissas = item.synapses.kernel if isinstance(item.synapses, Convolution) else item.synapses.weight
+    limit = weight_limit(item.synapses.weight_bits)
     return {
-        **_difference(weight, synapses.weight * step),
-        "exponent": synapses.exponent,
+        **_difference(old, new),
+        "exponent": item.exponent,
         "limit": limit,
-        "largest_integer": int(np.abs(synapses.weight.astype(int)).max()),
-        "saturated": int(np.sum(np.abs(weight / step) >= limit + 0.5)),
+        "largest_integer": int(np.abs(mantissas.astype(int)).max(initial=0)),
+        "saturated": int(np.sum(np.abs(old / (step * 2.0**item.exponent)) >= limit + 0.5)),
     }
 
 
-def _parameters(source: StepLayer, layer: Layer, form: LayerFormat) -> dict[str, Any]:
-    restored = dequantize_layer(layer, form).parameters
+def _parameters(source: StepPopulation, new: StepPopulation) -> dict[str, Any]:
+    restored = new.parameters
     shared = [
         key
         for key in source.parameters
         if key in restored and key not in ("gain", "leak", "v_reset", "b_syn", "syn_gain", "mem_gain")
     ]
-    if layer.model == "se_adlif":  # only the products a rho and b rho enter the step
+    values = {}
+    if source.kind == "se_adlif":  # only the products a rho and b rho enter the step
         values = {
             f"{k} rho": (source.parameters[k] * source.parameters["rho"], restored[k] * restored["rho"])
             for k in ("a", "b")
         }
         shared = [key for key in shared if key not in ("a", "b", "rho")]
-    else:
-        values = {}
     values.update({key: (source.parameters[key], restored[key]) for key in shared})
     return {key: _difference(old, new) for key, (old, new) in values.items()}
 
 
 def _difference(old: np.ndarray, new: np.ndarray) -> dict[str, float]:
+    if not old.size:
+        return {"rms_error": 0.0, "max_error": 0.0, "relative_error": 0.0}
     error = new - old
     size = float(np.sqrt(np.mean(np.square(old))))
     rms = float(np.sqrt(np.mean(np.square(error))))

@@ -18,7 +18,7 @@ from export.errors import ExportError, QuantizationError
 from export.interchange.discretise import Reading, discretise
 from export.interchange.float_engine import run
 from export.interchange.steps import StepNetwork
-from export.quantization.calibration import MAX_CALIBRATION_SAMPLES, choose_formats
+from export.quantization.calibration import choose_formats, few_samples
 from export.quantization.formats import QuantizationSettings
 from export.quantization.memory import Memory, memory
 from export.quantization.quantize import prepare, program_of
@@ -120,14 +120,14 @@ def search(
     values, wanted, counts = checked_data(original, inputs, labels, mask)
     float_accuracy = accuracy_of(run(original, values).output, original.decision, wanted, counts)
     network = prepare(original, None, base, {})
-    trial = _Trial(network, values, wanted, counts, np.asarray(calibration), report or (lambda done, what: None))
+    trial = _Trial(network, values, wanted, counts, calibration, report or (lambda done, what: None))
     least = float_accuracy - max_loss
     finest = _finest(network, base, calibration)
     initial = trial.accuracy_and_cost(finest)
-    coefficients = (FINEST_COEFFICIENT,) * len(network.layers)
+    coefficients = (FINEST_COEFFICIENT,) * len(network.populations)
     for scale in SCALES:
         for bits in WEIGHT_BITS:
-            weights = (bits,) * len(network.layers)
+            weights = (bits,) * len(network.populations)
             trial.accuracy_and_cost(
                 replace(finest, weight_scale=scale, weight_bits=weights, coefficient_bits=coefficients)
             )
@@ -145,18 +145,20 @@ class _Trial:
     def __init__(
         self,
         network: StepNetwork,
-        values: np.ndarray,
+        values: Any,
         labels: np.ndarray,
         counts: np.ndarray,
-        calibration: np.ndarray,
+        calibration: Any,
         report: Report,
     ) -> None:
         self.found: list[Candidate] = []
         self._known: dict[str, Candidate | None] = {}
         self._network, self._values, self._labels, self._counts = network, values, labels, counts
         self._report = report
-        few = calibration[:MAX_CALIBRATION_SAMPLES]
-        self._few = np.ascontiguousarray(np.swapaxes(few, 0, 1)).astype(np.int64)
+        few = few_samples(calibration)
+        self._few: Any = (
+            {name: _integers(value) for name, value in few.items()} if isinstance(few, dict) else _integers(few)
+        )
 
     def accuracy_and_cost(self, settings: QuantizationSettings) -> Candidate | None:
         """The format tried, or None where the network does not fit it."""
@@ -178,6 +180,10 @@ class _Trial:
         states = emulate(program, self._few, "all", keep_spikes=False).states
         peaks = {name: max(int(value.max()), -int(value.min())) for name, value in states.items()}
         return Candidate(settings, accuracy, memory(program, peaks, settings.headroom_bits))
+
+
+def _integers(values: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(values).astype(np.int64)
 
 
 def _descend(trial: _Trial, start: Candidate, least: float) -> None:
@@ -219,7 +225,7 @@ def _with(settings: QuantizationSettings, changes: Mapping[str, Any]) -> Quantiz
 
 def _finest(network: StepNetwork, settings: QuantizationSettings, calibration: Any) -> QuantizationSettings:
     """The settings with one number for each layer, and the most fraction bits that the calibrated states allow."""
-    layers = len(network.layers)
+    layers = len(network.populations)
     if settings.state_fraction_bits is None:
         forms = choose_formats(network, replace(settings, weight_scale="power_of_two"), calibration)
         settings = replace(settings, state_fraction_bits=tuple(int(form.fraction_bits or 0) for form in forms))

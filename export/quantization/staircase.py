@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,8 +12,8 @@ import numpy as np
 from export.errors import ExportError
 from export.interchange.discretise import Reading, discretise
 from export.interchange.float_engine import run
-from export.interchange.steps import StepLayer, StepNetwork
-from export.quantization.dequantize import dequantize_layer, formats_of
+from export.interchange.steps import StepNetwork
+from export.quantization.dequantize import formats_of, integer_steps
 from export.quantization.formats import QuantizationSettings
 from export.quantization.quantize import prepare
 from export.quantization.quantize import quantize as make_program
@@ -67,20 +68,14 @@ def staircase(
     network = prepare(original, None, chosen, {})
     values, wanted, counts = checked_data(network, inputs, labels, mask)
     program = make_program(network, chosen, calibration=inputs if calibration is None else calibration)
-    formats = formats_of(program)
-    restored = [
-        dequantize_layer(layer, form, network.input_scale if i == 0 else 1.0)
-        for i, (layer, form) in enumerate(zip(program.layers, formats, strict=True))
-    ]
-    by_weight = tuple(_with_weights_of(layer, new) for layer, new in zip(network.layers, restored, strict=True))
-    coefficients = network.with_layers(tuple(restored))
-    units = {layer.name: form.unit for layer, form in zip(program.layers, formats, strict=True)}
+    coefficients = integer_steps(program, network.dt)
+    units = {p.name: form.unit for p, form in zip(program.populations, formats_of(program), strict=True)}
     reference = run(original, values)
     multiplier = program.decision.multiplier
     stairs = []
     for name, trace, factor in (
         ("float", reference, None),
-        ("weights", run(network.with_layers(by_weight), values), None),
+        ("weights", run(_with_weights_of(network, coefficients), values), None),
         ("coefficients", run(coefficients, values), None),
         ("states", run(coefficients, values, state_units=units), None),
         ("integer", emulate(program, values), multiplier),
@@ -111,32 +106,35 @@ def accuracy_of(
     return float(np.mean(total.argmax(axis=-1) == labels))
 
 
-def _with_weights_of(layer: StepLayer, restored: StepLayer) -> StepLayer:
-    """`layer` with the synapses and bias of `restored`, rescaled where the two fold them differently."""
-    old, new = (input_factor(item.kind, item.parameters) for item in (layer, restored))
-    ratio = new / np.where(old == 0, 1.0, old)
-    recurrent = None if restored.recurrent_weight is None else restored.recurrent_weight * ratio[:, None]
-    bias = restored.bias if layer.kind == "cuba_lif" else restored.bias * ratio
-    parameters = dict(layer.parameters)
-    if "leak" in parameters:
-        parameters["leak"] = np.zeros(layer.size)  # its integers are part of the bias
-    return replace(
-        layer, weight=restored.weight * ratio[:, None], recurrent_weight=recurrent, bias=bias, parameters=parameters
+def _with_weights_of(network: StepNetwork, restored: StepNetwork) -> StepNetwork:
+    """`network` with the synapses and biases of `restored`, rescaled where the two fold them differently."""
+    populations, ratios = [], {}
+    for old, new in zip(network.populations, restored.populations, strict=True):
+        factors = [input_factor(item.kind, item.parameters) for item in (old, new)]
+        ratios[old.name] = ratio = factors[1] / np.where(factors[0] == 0, 1.0, factors[0])
+        parameters = dict(old.parameters)
+        if "leak" in parameters:
+            parameters["leak"] = np.zeros(old.size)  # its integers are part of the bias
+        bias = new.bias if old.kind == "cuba_lif" else new.bias * ratio
+        populations.append(replace(old, bias=bias, parameters=parameters))
+    projections = tuple(
+        replace(item, weights=item.weights.scaled(ratios[item.target])) for item in restored.projections
     )
+    return replace(network, populations=tuple(populations), projections=projections)
 
 
-def checked_data(
-    network: StepNetwork, inputs: Any, labels: Any, mask: Any
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Inputs, labels and counting steps of :func:`staircase`, time-major; ExportError where they do not fit."""
-    values, wanted = np.asarray(inputs), np.asarray(labels)
-    if values.ndim != 3 or values.shape[2] != network.input_size:
-        raise ExportError(f"inputs have shape {values.shape}; expected (samples, steps, {network.input_size})")
-    batch, steps, _ = values.shape
-    if values.dtype.kind == "f":
-        if not np.array_equal(values, np.round(values)):
-            raise ExportError("inputs are not whole numbers; integer engines take spikes or integer payloads")
-        values = values.astype(np.int64)
+def checked_data(network: StepNetwork, inputs: Any, labels: Any, mask: Any) -> tuple[Any, np.ndarray, np.ndarray]:
+    """Inputs (by name, where they were given so), labels and counting steps of :func:`staircase`, time-major;
+    ExportError where they do not fit."""
+    if isinstance(inputs, Mapping):
+        values: Any = {str(name): _whole_inputs(value, None) for name, value in inputs.items()}
+        batch, steps, _ = next(iter(values.values())).shape
+        major: Any = {name: np.swapaxes(value, 0, 1) for name, value in values.items()}
+    else:
+        values = _whole_inputs(inputs, network.input_size)
+        batch, steps, _ = values.shape
+        major = np.swapaxes(values, 0, 1)
+    wanted = np.asarray(labels)
     per_sample = network.decision["rule"] != "per_step"
     shapes = [(batch,)] if per_sample else [(batch,), (batch, steps)]
     if wanted.shape not in shapes or wanted.dtype.kind not in "iu":
@@ -147,4 +145,17 @@ def checked_data(
     counts = np.ones((batch, steps), bool) if mask is None else np.asarray(mask).astype(bool)
     if counts.shape != (batch, steps):
         raise ExportError(f"mask has shape {counts.shape}; expected {(batch, steps)}")
-    return np.swapaxes(values, 0, 1), wanted.T if wanted.ndim == 2 else wanted, counts.T
+    return major, wanted.T if wanted.ndim == 2 else wanted, counts.T
+
+
+def _whole_inputs(inputs: Any, channels: int | None) -> np.ndarray:
+    """Integers (B, T, N)."""
+    values = np.asarray(inputs)
+    if values.ndim != 3 or (channels is not None and values.shape[2] != channels):
+        expected = "channels" if channels is None else channels
+        raise ExportError(f"inputs have shape {values.shape}; expected (samples, steps, {expected})")
+    if values.dtype.kind == "f":
+        if not np.array_equal(values, np.round(values)):
+            raise ExportError("inputs are not whole numbers; integer engines take spikes or integer payloads")
+        values = values.astype(np.int64)
+    return values

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from export.errors import QuantizationError, UnsupportedError
+from export.interchange.weights import Weights
 from hardware.fixed_point import round_parameter
 from hardware.models import MAX_COEFFICIENT_BITS, MAX_SHIFT, STATE_MAX
 
@@ -29,7 +30,7 @@ def quantize_weights(weight: np.ndarray, bits: int, exponent: int, unit: np.ndar
     """Mantissas ``clip(rnd(w / (unit 2^exponent)), +-(2^(bits-1) - 1))``, int8 (N, n_in) (FP-2.1).
 
     Args:
-        weight: float64 (N, n_in), folded: value added to the state per presynaptic spike (:func:`folded_synapses`).
+        weight: float64 (N, n_in), folded: value added to the state per presynaptic spike (:func:`folded_weights`).
     """
     limit = weight_limit(bits)
     return np.clip(_round(weight / (unit[:, None] * 2.0**exponent), "weight"), -limit, limit).astype(np.int8)
@@ -48,22 +49,42 @@ def input_factor(kind: str, parameters: Mapping[str, np.ndarray]) -> np.ndarray:
     return parameters["gain"]
 
 
-def folded_synapses(
-    kind: str,
-    weight: np.ndarray,
-    recurrent: np.ndarray | None,
-    bias: np.ndarray,
-    parameters: Mapping[str, np.ndarray],
-    input_scale: float = 1.0,
-) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
-    """Weights and bias as they are added to the state at each step, with :func:`input_factor` in them.
+def folded_weights(weights: Weights, kind: str, parameters: Mapping[str, np.ndarray], scale: float = 1.0) -> Weights:
+    """Weights as they are added to the state per presynaptic integer, with :func:`input_factor` in them.
 
-    Returns:
-        (weight, recurrent weight or None, bias); for ``cuba_lif`` the bias is the membrane's.
+    Args:
+        scale: value of one of the source's integers.
     """
-    factor = input_factor(kind, parameters)
-    total = bias if kind == "cuba_lif" else bias * factor + parameters.get("leak", np.zeros(1))
-    return weight * factor[:, None] * input_scale, None if recurrent is None else recurrent * factor[:, None], total
+    folded = weights.scaled(input_factor(kind, parameters))
+    return folded if scale == 1.0 else folded.scaled(np.full(weights.shape[0], scale))
+
+
+def folded_bias(kind: str, bias: np.ndarray, parameters: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Bias as it is added to the state at each step, (N,); of ``cuba_lif`` to the membrane."""
+    if kind == "cuba_lif":
+        return bias
+    return bias * input_factor(kind, parameters) + parameters.get("leak", np.zeros(1))
+
+
+def state_factor(kind: str, parameters: Mapping[str, np.ndarray], state: str, guard_bits: int) -> np.ndarray | float:
+    """What the integer state holds per unit of the real one."""
+    if (kind, state) == ("se_adlif", "w"):
+        return (1.0 - parameters["alpha"]) * 2.0**guard_bits
+    if (kind, state) == ("alif", "a"):
+        return parameters["beta"]
+    if (kind, state) == ("cuba_lif", "u"):
+        return parameters["mem_gain"]
+    return 1.0
+
+
+def synaptic_unit(kind: str, unit: np.ndarray) -> np.ndarray:
+    """Value of one unit of the synaptic sum of each neuron."""
+    return unit * 2.0**CUBA_SHIFT if kind == "cuba_lif" else unit
+
+
+def quantize_start(value: np.ndarray, unit: np.ndarray, where: str) -> np.ndarray:
+    """Initial state in state units, int32 (N,)."""
+    return _integers(value / unit, -STATE_MAX, STATE_MAX, f"{where}: initial state", "lower state_fraction_bits")
 
 
 def quantize_bias(bias: np.ndarray, unit: np.ndarray, where: str) -> np.ndarray:

@@ -4,7 +4,6 @@ JSON, versioned."""
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 import os
 import platform
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from export.errors import ExportError
-from export.files import write_atomically
+from export.files import own_version, write_atomically
 from export.verification.verify import PairResult, VerificationResult, describe
 
 FORMAT = "hypr-certificate"
@@ -60,12 +59,12 @@ def certificate(
         "mode": "teacher_forced" if result.teacher_forced else "free_running",
         "spec_version": result.spec_version,
         "program_sha256": result.program_sha256,
-        "inputs": {"name": inputs_name, "sha256": result.inputs_sha256, "shape": list(result.inputs_shape)},
+        "inputs": _inputs(result, inputs_name),
         "files": {name: file_hash(path) for name, path in (files or {}).items()},
         "comparisons": [_comparison(pair) for pair in result.pairs],
         "checks": checks,
         "versions": {
-            "hypr": _own_version(),
+            "hypr": own_version(),
             "python": platform.python_version(),
             **{k: dict(v) for k, v in result.versions.items()},
         },
@@ -116,6 +115,13 @@ def file_hash(path: str | os.PathLike[str]) -> str:
         raise ExportError(f"{path}: cannot be read ({error.strerror or error}); check the path") from None
 
 
+def _inputs(result: VerificationResult, name: str | None) -> dict[str, Any]:
+    said: dict[str, Any] = {"name": name, "sha256": result.inputs_sha256, "shape": list(result.inputs_shape)}
+    if result.inputs_shapes:
+        said["shapes"] = {key: list(shape) for key, shape in result.inputs_shapes.items()}
+    return said
+
+
 def _comparison(pair: PairResult) -> dict[str, Any]:
     d = pair.first_divergence
     return {
@@ -155,10 +161,3 @@ def _ranges(samples: tuple[int, ...]) -> list[list[int]]:
         else:
             runs.append([sample, sample])
     return runs
-
-
-def _own_version() -> str:
-    try:
-        return importlib.metadata.version("hypr")
-    except importlib.metadata.PackageNotFoundError:
-        return "source tree"

@@ -1,7 +1,8 @@
 """The engines that run a Program, by name: what each is, whether it runs here, and how to install it if not.
 
-All engines take ``run(program, inputs (T, B, N_in), record) -> Trace`` and must return the same integers. A user's own
-engine is any object with such a ``run``; see :func:`get`. Engines are imported when they are first used. (The float
+All engines take ``run(program, inputs, record) -> Trace`` and must return the same integers; ``inputs`` is an array
+(T, B, N_in), or where the program has several inputs a mapping by name. A user's own engine is any object with such a
+``run``; see :func:`get`. Engines are imported when they are first used. (The float
 network is not one of them: it has other numbers.)
 """
 
@@ -18,22 +19,26 @@ from typing import Any, Protocol
 import numpy as np
 
 from export.errors import ExportError
+from export.verification.inputs import of_each
 from hardware.errors import RuntimeMissing
+from hardware.inputs import Inputs
 from hardware.program import Program
 from hardware.trace import NetworkState, Trace
 
 Record = tuple[str, ...] | str
-Run = Callable[[Program, np.ndarray, Record], Trace]
 Values = Mapping[str, np.ndarray]
-Step = Callable[[Program, np.ndarray, Values], Values]
+# Inputs are Any, so that an engine for networks with one input may ask for an array.
+Run = Callable[[Program, Any, Record], Trace]
+Step = Callable[[Program, Any, Values], Values]
 """``step(program, inputs (R, N_in), previous)``: one step of R independent rows from given spikes and states (R, N), by
-trace name."""
+trace name, and where a delay needs more than the spikes of the step before from ``history/<source>`` (D, R, N), oldest
+first."""
 
 
 class Runner(Protocol):
     """A user's own engine; it may also have a ``name``."""
 
-    def run(self, program: Program, inputs: np.ndarray, record: Record) -> Trace: ...
+    def run(self, program: Program, inputs: Any, record: Record) -> Trace: ...
 
 
 def _always() -> str | None:
@@ -141,52 +146,64 @@ def _missing(*modules: str) -> str | None:
     return None
 
 
-def _reference(program: Program, inputs: np.ndarray, record: Record) -> Trace:
+def _reference(program: Program, inputs: Inputs, record: Record) -> Trace:
     from hardware import reference
 
     return reference.run(program, inputs, record)
 
 
-def _emulator(program: Program, inputs: np.ndarray, record: Record) -> Trace:
+def _emulator(program: Program, inputs: Inputs, record: Record) -> Trace:
     from hardware import emulator
 
     return emulator.emulate(program, inputs, record)
 
 
-def _reference_step(program: Program, inputs: np.ndarray, previous: Values) -> Values:
+def _reference_step(program: Program, inputs: Inputs, previous: Values) -> Values:
     from hardware import reference
 
-    return _as_one_step(reference.run(program, inputs[np.newaxis], "all", _state(previous)))
+    return _as_one_step(reference.run(program, _one_step(inputs), "all", _state(previous)))
 
 
-def _emulator_step(program: Program, inputs: np.ndarray, previous: Values) -> Values:
+def _emulator_step(program: Program, inputs: Inputs, previous: Values) -> Values:
     from hardware import emulator
 
-    return _as_one_step(emulator.emulate(program, inputs[np.newaxis], "all", _state(previous)))
+    return _as_one_step(emulator.emulate(program, _one_step(inputs), "all", _state(previous)))
+
+
+def _one_step(inputs: Inputs) -> Inputs:
+    return of_each(inputs, lambda value: value[np.newaxis])
 
 
 def _state(values: Values) -> NetworkState:
-    spikes = {name.split("/", 1)[1]: value for name, value in values.items() if name.startswith("spikes/")}
-    return NetworkState({name: value for name, value in values.items() if not name.startswith("spikes/")}, spikes)
+    """What a step starts from, by the kind that stands before the first ``/`` of a name."""
+    kinds: dict[str, dict[str, np.ndarray]] = {"spikes": {}, "history": {}}
+    states = {}
+    for key, value in values.items():
+        kind, _, name = key.partition("/")
+        if kind in kinds:
+            kinds[kind][name] = value
+        else:
+            states[key] = value
+    return NetworkState(states, kinds["spikes"], kinds["history"])
 
 
 def _as_one_step(trace: Trace) -> Values:
     return {name: value[0] for name, value in trace.arrays().items()}
 
 
-def _onnx(program: Program, inputs: np.ndarray, record: Record) -> Trace:
+def _onnx(program: Program, inputs: Inputs, record: Record) -> Trace:
     from export.onnx import runtime
 
     return runtime.run(program, inputs, record, threads=1)  # a second thread gains nothing on operands this small
 
 
-def _onnx_step(program: Program, inputs: np.ndarray, previous: Values) -> Values:
+def _onnx_step(program: Program, inputs: Inputs, previous: Values) -> Values:
     from export.onnx import runtime
 
     return runtime.OnnxNetwork.open(program, "step", threads=1).step(inputs, previous)
 
 
-def _lava(program: Program, inputs: np.ndarray, record: Record) -> Trace:
+def _lava(program: Program, inputs: Any, record: Record) -> Trace:
     from hardware.lava import runtime
 
     return runtime.run(program, inputs, record)
@@ -224,7 +241,8 @@ ENGINES: Mapping[str, Engine] = {
             "integer ONNX graph in ONNX Runtime",
             "pip install onnx onnxruntime",
             packages=("onnxruntime", "onnx"),
-            probe=functools.partial(_missing, "onnx", "onnxruntime"),
+            # export.onnx first: it switches the runtime's telemetry off
+            probe=functools.partial(_missing, "export.onnx", "onnx", "onnxruntime"),
             step=_onnx_step,
         ),
         Engine(

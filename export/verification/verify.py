@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
@@ -23,9 +22,10 @@ import numpy as np
 from export.errors import ExportError
 from export.verification import engines as engine_registry
 from export.verification.engines import Engine, Runner
+from export.verification.inputs import as_engines_take_them, inputs_hash, inputs_shape, inputs_shapes, of_samples
 from export.verification.steps import run_forced
 from hardware.compare import UPDATE_ORDER, Divergence, compare
-from hardware.inputs import check_inputs
+from hardware.inputs import Inputs
 from hardware.program import Program
 from hardware.program_file import content_hash
 from hardware.trace import Trace
@@ -49,7 +49,7 @@ class PairResult:
         samples: indices of the sequences that both ran. steps: length of each.
         compared: number of integers compared (outputs, spikes, states). differing: how many were not equal.
         seconds: time the engine took. baseline_seconds: time the baseline took on the same samples.
-        first_divergence: the earliest difference (by step, then layer), or None.
+        first_divergence: the earliest difference (by step, then population), or None.
         spikes: how many spikes the baseline fired on these samples: in a silent network, equality says little.
         ran_as: what the engine says of itself (which backend or kind of connection it used).
     """
@@ -78,10 +78,12 @@ class VerificationResult:
     Attributes:
         pairs: one entry per engine compared with the baseline.
         program_sha256: content hash of the Program. spec_version: specification it follows.
-        inputs_sha256: hash over shape and int32 values of the inputs. inputs_shape: (T, B, N_in).
+        inputs_sha256: see :func:`export.verification.inputs.inputs_hash`.
+        inputs_shape: (T, B, N_in), with the channels of all inputs.
         teacher_forced: True where each step started from the baseline's states, not from the engine's own.
         versions: engine name -> package -> version.
         seconds: of the whole verification.
+        inputs_shapes: (T, B, N) of each of several inputs by name; empty for a single one.
     """
 
     pairs: tuple[PairResult, ...]
@@ -92,6 +94,7 @@ class VerificationResult:
     teacher_forced: bool
     versions: Mapping[str, Mapping[str, str]]
     seconds: float
+    inputs_shapes: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
 
     @property
     def equal(self) -> bool:
@@ -132,7 +135,7 @@ class _Task:
 
 def verify(
     program: Program,
-    inputs: np.ndarray,
+    inputs: Inputs,
     engines: Sequence[str | Engine | Runner] = ("emulator", "onnx", "lava"),
     baseline: str | Engine | Runner = "emulator",
     *,
@@ -145,7 +148,7 @@ def verify(
     """Run all engines on the same inputs and compare every spike and state at every step.
 
     Args:
-        inputs: (T, B, N_in) integers or bool within the Program's input format.
+        inputs: (T, B, N_in) integers or bool within the Program's input range; with several inputs a mapping by name.
         engines: names, or objects with ``run(program, inputs, record) -> Trace``. The oracle ``reference`` is added
             unless its limit is 0.
         baseline: what the others are compared with.
@@ -162,23 +165,25 @@ def verify(
             inputs.
     """
     started = time.perf_counter()
-    inputs = check_inputs(program, inputs)
+    inputs = as_engines_take_them(program, inputs)
     if jobs < 1:
         raise ExportError(f"jobs is {jobs}; it must be at least 1")
     base = engine_registry.get(baseline).require()
     limits = {**DEFAULT_LIMITS, **(sample_limits or {})}
     compared = _compared_engines(engines, base, limits)
-    plan = list(_plan(program, inputs, compared, limits, jobs, memory_bytes))
+    shape = inputs_shape(inputs)
+    plan = list(_plan(program, shape[:2], compared, limits, jobs, memory_bytes))
     pairs = _run_plan(program, inputs, base, plan, teacher_forced, jobs, progress)
     return VerificationResult(
         pairs=tuple(_merge(program, [p for p in pairs if p.engine == engine.name]) for engine in compared),
         program_sha256=content_hash(program),
         spec_version=program.spec_version,
         inputs_sha256=inputs_hash(inputs),
-        inputs_shape=inputs.shape,
+        inputs_shape=shape,
         teacher_forced=teacher_forced,
         versions={engine.name: engine.versions() for engine in (base, *compared)},
         seconds=time.perf_counter() - started,
+        inputs_shapes=inputs_shapes(inputs),
     )
 
 
@@ -191,13 +196,6 @@ def describe(pair: PairResult) -> str | None:
         f"step {d.step}, layer {d.layer}, {d.state}, neuron {d.neuron}, sample {d.sample}: "
         f"{pair.baseline} {d.value_a}, {pair.engine} {d.value_b} ({d.clause})"
     )
-
-
-def inputs_hash(inputs: np.ndarray) -> str:
-    """SHA-256 over the shape and the little-endian int32 values of inputs (T, B, N_in)."""
-    digest = hashlib.sha256(repr(tuple(int(n) for n in inputs.shape)).encode())
-    digest.update(np.ascontiguousarray(inputs, dtype="<i4").tobytes())
-    return digest.hexdigest()
 
 
 def _compared_engines(
@@ -220,14 +218,14 @@ def _compared_engines(
 
 def _plan(
     program: Program,
-    inputs: np.ndarray,
+    shape: tuple[int, int],
     engines: Sequence[Engine],
     limits: Mapping[str, int],
     jobs: int,
     memory_bytes: int,
 ) -> Iterator[_Task]:
     """Slow engines first, each on its few samples; then the others together, so that they share the baseline's run."""
-    steps, batch = inputs.shape[:2]
+    steps, batch = shape
     fit = max(1, memory_bytes // (2 * steps * _bytes_per_step(program)))
     everything = tuple(range(batch))
     for engine in engines:
@@ -253,13 +251,13 @@ def _parts(samples: tuple[int, ...], size: int) -> Iterator[tuple[int, ...]]:
 
 def _bytes_per_step(program: Program) -> int:
     """Bytes of a full trace per step and sample."""
-    neurons = sum(layer.size * (4 * len(layer.spec.states) + 1) for layer in program.layers)
+    neurons = sum(item.size * (4 * len(item.spec.states) + 1) for item in program.populations)
     return neurons + 4 * program.output.size
 
 
 def _run_plan(
     program: Program,
-    inputs: np.ndarray,
+    inputs: Inputs,
     base: Engine,
     plan: Sequence[_Task],
     teacher_forced: bool,
@@ -280,13 +278,14 @@ def _run_plan(
         for task in plan:
             if progress is not None:
                 progress(done, total, _names(task.engines))
-            finished(_run_task(program, inputs[:, task.samples], base, task, teacher_forced))
+            finished(_run_task(program, of_samples(inputs, task.samples), base, task, teacher_forced))
         return results
     _check_transferable((base, *(engine for task in plan for engine in task.engines)))
     # A fresh interpreter per process: forking one that has run threads (ONNX Runtime, BLAS) can deadlock.
     with ProcessPoolExecutor(min(jobs, len(plan)), mp_context=multiprocessing.get_context("spawn")) as pool:
         waiting = [
-            pool.submit(_run_task, program, inputs[:, task.samples], base, task, teacher_forced) for task in plan
+            pool.submit(_run_task, program, of_samples(inputs, task.samples), base, task, teacher_forced)
+            for task in plan
         ]
         try:
             for future in as_completed(waiting):
@@ -315,9 +314,7 @@ def _check_transferable(engines: Sequence[Engine]) -> None:
             ) from None
 
 
-def _run_task(
-    program: Program, inputs: np.ndarray, base: Engine, task: _Task, teacher_forced: bool
-) -> list[PairResult]:
+def _run_task(program: Program, inputs: Inputs, base: Engine, task: _Task, teacher_forced: bool) -> list[PairResult]:
     expected, base_seconds = _timed(functools.partial(base.run, program, inputs, "all"))
     pairs = []
     for engine in task.engines:
@@ -333,7 +330,7 @@ def _run_task(
                 engine=engine.name,
                 baseline=base.name,
                 samples=task.samples,
-                steps=inputs.shape[0],
+                steps=inputs_shape(inputs)[0],
                 compared=compared,
                 differing=differing,
                 seconds=seconds,
@@ -359,15 +356,15 @@ def compare_traces(
         if missing:
             raise ExportError(f"engine '{name}' returned no '{missing[0]}'; verification needs every spike and state")
     inner = compare(a, b, program)
-    # The output is an array of its own in a trace, though it repeats the last layer.
+    # The output is an array of its own in a trace, though it repeats a population.
     outer = compare(Trace(a.engine, a.output), Trace(b.engine, b.output), program)
     first = inner.first_divergence or outer.first_divergence
     return inner.compared + outer.compared, inner.differing + outer.differing, first
 
 
 def _full_trace(program: Program) -> list[str]:
-    spikes = [f"spikes/{layer.name}" for layer in program.layers if layer.spec.spiking]
-    return spikes + [f"{state}/{layer.name}" for layer in program.layers for state in layer.spec.states]
+    spikes = [f"spikes/{item.name}" for item in program.populations if item.spec.spiking]
+    return spikes + [f"{state}/{item.name}" for item in program.populations for state in item.spec.states]
 
 
 def _timed(work: Callable[[], Trace]) -> tuple[Trace, float]:
@@ -379,9 +376,9 @@ def _timed(work: Callable[[], Trace]) -> tuple[Trace, float]:
 def _merge(program: Program, parts: Sequence[PairResult]) -> PairResult:
     """The parts of one engine as one result."""
     place = {
-        (layer.name, state): (index, rank)
-        for index, layer in enumerate(program.layers)
-        for rank, state in enumerate((*UPDATE_ORDER[layer.model], "output"))
+        (item.name, state): (index, rank)
+        for index, item in enumerate(program.populations)
+        for rank, state in enumerate((*UPDATE_ORDER[item.model], "output"))
     }
     divergences = [part.first_divergence for part in parts if part.first_divergence is not None]
     return dataclasses.replace(

@@ -24,9 +24,10 @@ from typing import Any
 
 import numpy as np
 
+from hardware.inputs import Inputs, named_inputs
 from hardware.program import Program
 from hardware.program_file import load, save
-from hardware.trace import Trace
+from hardware.trace import NetworkState, Trace
 
 JOB, PROGRESS, ERROR, OUTPUT = "job.json", "progress.jsonl", "error.json", "output.txt"
 
@@ -37,17 +38,19 @@ class Task:
 
     Attributes:
         program: what to run.
-        inputs: integers (T, B, N_in).
+        inputs: integers (T, B, N_in), by name where the program has several inputs.
         record: states to keep: names, ``name/layer`` or ``"all"``.
         connections: ``auto``, ``dense``, ``batched`` or a number; see :func:`hardware.lava.runtime.run`.
         arithmetic: ``fixed_pt`` or ``floating_pt``.
+        initial_state: what the samples start from; the program's initial states if None.
     """
 
     program: Program
-    inputs: np.ndarray
+    inputs: Inputs
     record: str | Iterable[str] = ()
     connections: str | int = "auto"
     arithmetic: str = "fixed_pt"
+    initial_state: NetworkState | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.record, str):
@@ -77,19 +80,24 @@ def write_task(folder: Path, task: Task) -> None:
     save(task.program, folder / "program.npz")
     record = task.record if isinstance(task.record, str) else list(task.record)
     how = json.dumps({"record": record, "connections": task.connections, "arithmetic": task.arithmetic})
-    np.savez(folder / "request.npz", input_spikes=np.asarray(task.inputs), how=np.array(how))
+    inputs = {f"input/{name}": array for name, array in named_inputs(task.program, task.inputs).items()}
+    arrays = {**inputs, **_state_arrays("initial", task.initial_state)}
+    np.savez(folder / "request.npz", how=np.array(how), **arrays)  # type: ignore[arg-type]
 
 
 def read_task(folder: Path) -> Task:
     """Worker: one task from its folder."""
     with np.load(folder / "request.npz", allow_pickle=False) as request:
-        inputs, how = request["input_spikes"], json.loads(str(request["how"]))
-    return Task(load(folder / "program.npz"), inputs, how["record"], how["connections"], how["arithmetic"])
+        arrays = {name: request[name] for name in request.files}
+    how, state = json.loads(str(arrays.pop("how"))), _taken_state("initial", arrays)
+    inputs = {name.removeprefix("input/"): array for name, array in arrays.items()}
+    return Task(load(folder / "program.npz"), inputs, how["record"], how["connections"], how["arithmetic"], state)
 
 
 def write_result(folder: Path, result: TaskResult) -> None:
     """Worker: trace first, then the file that says that it is complete."""
-    np.savez(folder / "trace.npz", **result.trace.arrays())  # type: ignore[arg-type]
+    arrays = {**result.trace.arrays(), **_state_arrays("final", result.trace.final_state)}
+    np.savez(folder / "trace.npz", **arrays)  # type: ignore[arg-type]
     write_json(folder / "result.json", {"engine": result.trace.engine, "timings": result.timings})
 
 
@@ -98,6 +106,29 @@ def read_result(folder: Path) -> TaskResult:
     head = json.loads((folder / "result.json").read_text())
     with np.load(folder / "trace.npz", allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in archive.files}
+    final = _taken_state("final", arrays)
     output = arrays.pop("output")
     spikes = {name.removeprefix("spikes/"): arrays.pop(name) for name in list(arrays) if name.startswith("spikes/")}
-    return TaskResult(Trace(head["engine"], output, spikes, arrays), head["timings"])
+    return TaskResult(Trace(head["engine"], output, spikes, arrays, final), head["timings"])
+
+
+_PARTS = ("states", "spikes", "history")
+
+
+def _state_arrays(prefix: str, state: NetworkState | None) -> dict[str, np.ndarray]:
+    """``PREFIX:part:key`` -> array; no name of a Program has a colon."""
+    if state is None:
+        return {}
+    return {
+        f"{prefix}:{part}:{key}": np.asarray(value) for part in _PARTS for key, value in getattr(state, part).items()
+    }
+
+
+def _taken_state(prefix: str, arrays: dict[str, np.ndarray]) -> NetworkState | None:
+    """The state among the arrays, removed from them; None where there is none."""
+    found: dict[str, dict[str, np.ndarray]] = {part: {} for part in _PARTS}
+    taken = [name for name in arrays if name.startswith(f"{prefix}:")]
+    for name in taken:
+        _, part, key = name.split(":")
+        found[part][key] = arrays.pop(name)
+    return NetworkState(**found) if taken else None

@@ -20,6 +20,8 @@ from hardware.program import Program
 from hardware.program_file import content_hash, load, write_atomically
 from hardware.trace import Trace
 
+INPUT_KEY = "input_spikes"
+
 
 def main(program_file: Path, expected_hash: str, arguments: Sequence[str]) -> int:
     """Parse, run, write; messages go to stderr in one line. Returns the exit code."""
@@ -34,19 +36,22 @@ def main(program_file: Path, expected_hash: str, arguments: Sequence[str]) -> in
         return 2
 
 
-def read_inputs(path: Path) -> np.ndarray:
-    """``input_spikes`` (T, B, N_in) of an ``.npz`` file.
+def read_inputs(path: Path, program: Program) -> dict[str, np.ndarray]:
+    """Inputs (T, B, N) of an ``.npz`` file by name: an array for each input, or ``input_spikes`` where there is one.
 
     Raises:
-        InputError: missing, damaged, or without that array.
+        InputError: missing, damaged, or without these arrays.
     """
+    names = [item.name for item in program.inputs]
     try:
         with np.load(path, allow_pickle=False) as archive:
-            if "input_spikes" not in archive.files:
-                raise InputError(
-                    f"{path}: holds {', '.join(archive.files) or 'nothing'}, expected an array 'input_spikes'"
-                )
-            return np.asarray(archive["input_spikes"])
+            if len(names) == 1 and INPUT_KEY in archive.files:
+                return {names[0]: np.asarray(archive[INPUT_KEY])}
+            missing = [name for name in names if name not in archive.files]
+            if missing:
+                wanted = INPUT_KEY if len(names) == 1 else missing[0]
+                raise InputError(f"{path}: holds {', '.join(archive.files) or 'nothing'}, expected an array '{wanted}'")
+            return {name: np.asarray(archive[name]) for name in names}
     except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
         if isinstance(error, InputError):
             raise
@@ -57,7 +62,7 @@ def _run(program_file: Path, expected_hash: str, options: argparse.Namespace) ->
     program = load(program_file)
     if content_hash(program) != expected_hash:
         raise ProgramError(f"{program_file}: is not the program that was exported with this launcher; export again")
-    inputs = read_inputs(options.inputs)
+    inputs = read_inputs(options.inputs, program)
     try:
         trace = _on_lava(program, inputs, options)
     except ModuleNotFoundError as missing:
@@ -74,7 +79,7 @@ def _run(program_file: Path, expected_hash: str, options: argparse.Namespace) ->
     return 0
 
 
-def _on_lava(program: Program, inputs: np.ndarray, options: argparse.Namespace) -> Trace:
+def _on_lava(program: Program, inputs: dict[str, np.ndarray], options: argparse.Namespace) -> Trace:
     from hardware.lava import local
 
     def progress(step: int, total: int) -> None:
@@ -95,8 +100,12 @@ def _on_lava(program: Program, inputs: np.ndarray, options: argparse.Namespace) 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Run the exported network on Lava's CPU backend.")
-    parser.add_argument("inputs", type=Path, help=".npz with 'input_spikes', integers (T, B, N_in)")
-    parser.add_argument("out", type=Path, help=".npz to write: output, spikes/<layer>, <state>/<layer>")
+    parser.add_argument(
+        "inputs",
+        type=Path,
+        help=".npz: 'input_spikes', integers (T, B, N); with several inputs an array for each by its name",
+    )
+    parser.add_argument("out", type=Path, help=".npz to write: output, spikes/<population>, <state>/<population>")
     parser.add_argument("--record", default="", help="states to keep: all, or names such as u,v/hidden0")
     parser.add_argument(
         "--connections",

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from hardware.inputs import check_inputs
+from hardware.inputs import Inputs, named_inputs
 from hardware.lava.builder import LavaNetwork
 from hardware.lava.request import dense_samples
 from hardware.program import Program
-from hardware.trace import Trace
+from hardware.trace import NetworkState, Trace
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,12 @@ class Timing:
 
 def run(
     program: Program,
-    inputs: np.ndarray,
+    inputs: Inputs,
     record: str | Iterable[str] = (),
     *,
     connections: str | int = "auto",
     arithmetic: str = "fixed_pt",
+    initial_state: NetworkState | None = None,
     stall_s: float = 60.0,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Trace, list[Timing]]:
@@ -40,13 +41,17 @@ def run(
     Returns:
         The trace and the timing of each network that was run (one, or two where ``auto`` splits the samples).
     """
-    inputs = check_inputs(program, inputs)
-    first = dense_samples(program, inputs.shape, connections)
+    given = named_inputs(program, inputs)
+    steps, samples, _ = next(iter(given.values())).shape
+    first = dense_samples(program, steps, samples, connections)
     parts = []
-    if first > 0:
-        parts.append(LavaNetwork(program, inputs[:, :first], record, connections="dense", arithmetic=arithmetic))
-    if first < inputs.shape[1]:
-        parts.append(LavaNetwork(program, inputs[:, first:], record, connections="batched", arithmetic=arithmetic))
+    for kind, chosen in (("dense", slice(0, first)), ("batched", slice(first, samples))):
+        if chosen.stop > chosen.start:
+            some = {name: array[:, chosen] for name, array in given.items()}
+            start = None if initial_state is None else part_of(initial_state, chosen)
+            parts.append(
+                LavaNetwork(program, some, record, connections=kind, arithmetic=arithmetic, initial_state=start)
+            )
     total, done, traces, timings = sum(part.lava_steps for part in parts), 0, [], []
     for part in parts:
         before = done
@@ -57,14 +62,36 @@ def run(
     return _joined(traces), timings
 
 
+def part_of(state: NetworkState, samples: slice) -> NetworkState:
+    """The state of some of the samples."""
+    return NetworkState(
+        {key: np.asarray(value)[samples] for key, value in state.states.items()},
+        {name: np.asarray(value)[samples] for name, value in state.spikes.items()},
+        {name: np.asarray(value)[:, samples] for name, value in state.history.items()},
+    )
+
+
 def _joined(traces: list[Trace]) -> Trace:
     """Traces of consecutive samples as one; the engine's name says how many samples went through which connections."""
     if len(traces) == 1:
         return traces[0]
     counts = ", ".join(f"{t.engine.removeprefix('lava[').removesuffix(']')} {t.output.shape[1]}" for t in traces)
+    finals = [t.final_state for t in traces if t.final_state is not None]
+    final = None
+    if len(finals) == len(traces):
+        final = NetworkState(
+            _side_by_side([f.states for f in finals], 0),
+            _side_by_side([f.spikes for f in finals], 0),
+            _side_by_side([f.history for f in finals], 1),
+        )
     return Trace(
         engine=f"lava[{counts}]",
         output=np.concatenate([t.output for t in traces], axis=1),
-        spikes={k: np.concatenate([t.spikes[k] for t in traces], axis=1) for k in traces[0].spikes},
-        states={k: np.concatenate([t.states[k] for t in traces], axis=1) for k in traces[0].states},
+        spikes=_side_by_side([t.spikes for t in traces], 1),
+        states=_side_by_side([t.states for t in traces], 1),
+        final_state=final,
     )
+
+
+def _side_by_side(parts: list[Mapping[str, np.ndarray]], axis: int) -> dict[str, np.ndarray]:
+    return {key: np.concatenate([part[key] for part in parts], axis=axis) for key in parts[0]}

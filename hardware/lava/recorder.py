@@ -19,20 +19,37 @@ def shared_zeros(shape: tuple[int, ...], dtype: type) -> np.ndarray:
 
 
 class Recorder:
-    """Trace of one layer.
+    """Trace of one population.
+
+    Args:
+        steps, samples, size: T, number of samples, N.
+        kept: states whose trace is wanted.
+        states: all states of the model; their last values are kept always.
+        spiking: whether there are spikes to keep.
+        dtype: of states, int32 or float64.
 
     Attributes:
-        spikes: uint8 (T, samples, N), or None where the layer does not spike.
-        states: state name -> (T, samples, N), int32, or float64 in a floating-point run.
-        progress: int64 (1,), the Lava step that this layer finished last.
+        spikes: uint8 (T, samples, N), or None where the population does not spike.
+        states: state name -> (T, samples, N).
+        last: state name -> (samples, N), after the last step.
+        progress: int64 (1,), the Lava step that this population finished last.
     """
 
     def __init__(
-        self, steps: int, samples: int, size: int, states: Iterable[str], spiking: bool, dtype: type = np.int32
+        self,
+        steps: int,
+        samples: int,
+        size: int,
+        kept: Iterable[str],
+        states: Iterable[str],
+        spiking: bool,
+        dtype: type = np.int32,
     ) -> None:
         shape = (steps, samples, size)
+        self._steps = steps
         self.spikes = shared_zeros(shape, np.uint8) if spiking else None
-        self.states = {name: shared_zeros(shape, dtype) for name in states}
+        self.states = {name: shared_zeros(shape, dtype) for name in kept}
+        self.last = {name: shared_zeros(shape[1:], dtype) for name in states}
         self.progress = shared_zeros((1,), np.int64)
 
     def write(self, step: int, first: int, spikes: np.ndarray | None, states: dict[str, np.ndarray]) -> None:
@@ -43,3 +60,7 @@ class Recorder:
         for name, trace in self.states.items():
             rows = np.atleast_2d(states[name])
             trace[step, first : first + len(rows)] = rows
+        if step == self._steps - 1:
+            for name, last in self.last.items():
+                rows = np.atleast_2d(states[name])
+                last[first : first + len(rows)] = rows

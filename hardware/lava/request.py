@@ -7,7 +7,10 @@ from hardware.lava.synapses import fits_dense
 from hardware.program import Program
 
 CONNECTIONS = ("dense", "batched")
-"""Lava's own Dense, one sample at a time; or this package's connection for several samples at once."""
+"""Lava's own Dense, one sample at a time; or this package's connections for several samples at once."""
+
+ARITHMETICS = ("fixed_pt", "floating_pt")
+"""The integers of the contract; or the same equations and parameters in real arithmetic."""
 
 DENSE_SAMPLE_STEPS = 24_000
 """``auto`` gives Lava's own Dense as many samples as fit into this many steps (some 20 s on two cores), or one."""
@@ -22,6 +25,12 @@ CHANNEL_BYTES = 2**25
 """Shared memory for all channels of a network with batched connections; containers often have 64 MiB in all."""
 
 
+def check_arithmetic(arithmetic: str) -> None:
+    """Raises InputError for an unknown one."""
+    if arithmetic not in ARITHMETICS:
+        raise InputError(f"arithmetic must be one of {', '.join(ARITHMETICS)}, got {arithmetic!r}")
+
+
 class LavaError(HardwareError):
     """A run on Lava failed: its Processes raised, died or stood still. ``traceback`` holds the child's own, if any."""
 
@@ -32,21 +41,21 @@ class LavaError(HardwareError):
 
 def group_size(program: Program, samples: int) -> int:
     """How many samples run at once through batched connections, so that the channels stay within CHANNEL_BYTES."""
-    message = program.input.size + sum(layer.size * (2 if layer.recurrent is None else 4) for layer in program.layers)
-    return max(1, min(GROUP, samples, CHANNEL_BYTES // (message * CHANNEL_SIZE * 4)))
+    sizes = program.sizes
+    message = sum(sizes[projection.source] + sizes[projection.target] for projection in program.projections)
+    return max(1, min(GROUP, samples, CHANNEL_BYTES // (max(1, message) * CHANNEL_SIZE * 4)))
 
 
-def dense_samples(program: Program, shape: tuple[int, ...], connections: str | int) -> int:
-    """How many of the first samples run through Lava's own Dense; the rest runs through the batched connection.
+def dense_samples(program: Program, steps: int, samples: int, connections: str | int) -> int:
+    """How many of the first samples run through Lava's own Dense; the rest runs through the batched connections.
 
     Args:
-        shape: (T, B, N_in) of the inputs.
+        steps, samples: T and B of the inputs.
         connections: ``"dense"``, ``"batched"``, ``"auto"``, or the number itself.
 
     Raises:
         InputError: an unknown kind of connections.
     """
-    steps, samples, _ = shape
     if connections == "batched":
         return 0
     if connections == "dense":

@@ -15,17 +15,16 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-import numpy as np
-
-from hardware.inputs import check_inputs
+from hardware.inputs import Inputs, check_state, named_inputs
 from hardware.lava import job
 from hardware.lava.job import Task, TaskResult
 from hardware.lava.paths import python_path
 from hardware.lava.process_group import end_group, mapped_segments
-from hardware.lava.request import LavaError, dense_samples
+from hardware.lava.request import LavaError, check_arithmetic, dense_samples
 from hardware.lava.synapses import check_fits_dense
 from hardware.program import Program
-from hardware.trace import Trace, recorded_states
+from hardware.start_steps import start_steps
+from hardware.trace import NetworkState, Trace, recorded_states
 
 Progress = Callable[[int, int, int], None]
 """Called with (task, finished Lava steps, total Lava steps of that task)."""
@@ -42,23 +41,29 @@ _TAIL_CHARS = 4000
 
 def run(
     program: Program,
-    inputs: np.ndarray,
+    inputs: Inputs,
     record: str | Iterable[str] = (),
     *,
     connections: str | int = "auto",
+    arithmetic: str = "fixed_pt",
+    initial_state: NetworkState | None = None,
     timeout_s: float = 60.0,
     progress: Progress | None = None,
 ) -> Trace:
-    """Run a Program on Lava's CPU backend with its fixed-point models.
+    """Run a Program on Lava's CPU backend.
 
     Args:
         program: what to run.
-        inputs: integers (T, B, N_in) within the Program's input range.
-        record: states to keep: names (``"u"``: of every layer that has it), ``"u/hidden0"``, or ``"all"``.
-        connections: ``"dense"``: Lava's own Dense between all neurons, one sample after another (about 0.7 ms per step
-            and sample); ``"batched"``: a connection Process for up to 64 samples at once; a number: that many of the
-            first samples through Lava's own Dense and the rest batched; ``"auto"``: as many as fit into 24,000 steps.
+        inputs: integers (T, B, N_in) within the Program's input ranges, by name where there are several inputs.
+        record: states to keep: names (``"u"``: of every population that has it), ``"u/hidden0"``, or ``"all"``.
+        connections: ``"dense"``: Lava's own Dense for all dense synapses, one sample after another (about 0.7 ms per
+            step and sample); ``"batched"``: connection Processes for up to 64 samples at once; a number: that many of
+            the first samples through Lava's own Dense and the rest batched; ``"auto"``: as many as fit into 24,000
+            steps.
             ``Trace.engine`` says what was used, for example ``lava[dense 18, batched 123]``.
+        arithmetic: ``"fixed_pt"``, the integers of the contract, or ``"floating_pt"``, the same equations in real
+            arithmetic.
+        initial_state: ``final_state`` of the steps before; the program's initial states by default.
         timeout_s: seconds without a finished step after which the run is given up.
         progress: called with (task, finished steps, total steps).
 
@@ -67,7 +72,7 @@ def run(
         ProgramError, InputError: what Lava cannot run, or inputs that do not fit; before anything is started.
         LavaError: the run failed; everything it started is gone.
     """
-    task = Task(program, inputs, record, connections)
+    task = Task(program, inputs, record, connections, arithmetic, initial_state)
     return run_many([task], timeout_s=timeout_s, progress=progress)[0].trace
 
 
@@ -98,9 +103,12 @@ def run_many(
 
 def check_task(task: Task) -> None:
     """What the worker would refuse is refused here, as the caller's own error."""
-    inputs = check_inputs(task.program, task.inputs)
+    steps, samples, _ = next(iter(named_inputs(task.program, task.inputs).values())).shape
+    check_arithmetic(task.arithmetic)
     recorded_states(task.program, task.record)
-    if dense_samples(task.program, inputs.shape, task.connections) > 0:
+    check_state(task.program, task.initial_state, samples)
+    start_steps(task.program)
+    if dense_samples(task.program, steps, samples, task.connections) > 0:
         check_fits_dense(task.program)
 
 

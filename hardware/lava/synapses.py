@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hardware.chain import Layer, Synapses
+from hardware.currents import mantissa_bound
 from hardware.errors import ProgramError
 from hardware.program import Program
+from hardware.synapses import Dense
 
 MAX_SUM = 2**31 - 1
 """Lava's Dense sums in int32."""
@@ -36,28 +37,34 @@ class DenseWeights:
     num_weight_bits: int
 
 
-def dense_weights(synapses: Synapses) -> DenseWeights:
+def dense_weights(synapses: Dense, exponent: int) -> DenseWeights:
     """Mantissas, exponent and width as Lava's Dense takes them."""
     shift = 9 - synapses.weight_bits
     return DenseWeights(
         weights=synapses.weight.astype(np.int32) << shift,
-        weight_exp=synapses.exponent - shift,
+        weight_exp=exponent - shift,
         num_weight_bits=synapses.weight_bits,
     )
 
 
 def check_fits_dense(program: Program) -> None:
-    """Refuse a Program whose sums Lava's Dense cannot hold in 32 bits before it shifts them.
+    """Refuse a Program with dense synapses whose sums Lava's Dense cannot hold in 32 bits before it shifts them.
 
     Raises:
-        ProgramError: names layer, neuron, limit and the alternative.
+        ProgramError: names population, projection, neuron, limit and the alternative.
     """
-    largest = max(abs(program.input.low), abs(program.input.high))
-    for layer in program.layers:
-        _check_sum(layer, layer.input, "input", largest)
-        if layer.recurrent is not None:
-            _check_sum(layer, layer.recurrent, "recurrent", 1)
-        largest = 1
+    for projection in program.projections:
+        if not isinstance(projection.synapses, Dense):
+            continue
+        shift = 9 - projection.synapses.weight_bits
+        largest = mantissa_bound(projection, *program.ranges[projection.source]) << shift
+        if largest > MAX_SUM:
+            rows = np.abs(projection.synapses.weight.astype(np.int64)).sum(axis=1)
+            raise ProgramError(
+                f"population '{projection.target}': projection '{projection.name}' into neuron {int(np.argmax(rows))} "
+                f"can add up to {largest} inside Lava's Dense, which sums in 32 bits (limit {MAX_SUM}); narrow the "
+                "input range, or run with connections='batched'"
+            )
 
 
 def fits_dense(program: Program) -> bool:
@@ -67,14 +74,3 @@ def fits_dense(program: Program) -> bool:
     except ProgramError:
         return False
     return True
-
-
-def _check_sum(layer: Layer, synapses: Synapses, kind: str, largest: int) -> None:
-    sums = np.abs(synapses.weight.astype(np.int64)).sum(axis=1) * largest << (9 - synapses.weight_bits)
-    neuron = int(np.argmax(sums))
-    if sums[neuron] > MAX_SUM:
-        raise ProgramError(
-            f"layer '{layer.name}': {kind} synapses of neuron {neuron} can add up to {int(sums[neuron])} "
-            f"inside Lava's Dense, which sums in 32 bits (limit {MAX_SUM}); narrow the input range, "
-            "or run with connections='batched'"
-        )

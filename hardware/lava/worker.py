@@ -51,6 +51,7 @@ def _run_task(local, folder: Path, number: int, timeout_s: float, stream: TextIO
         task.record,
         connections=task.connections,
         arithmetic=task.arithmetic,
+        initial_state=task.initial_state,
         stall_s=timeout_s,
         progress=_throttled(stream, number),
     )

@@ -84,6 +84,7 @@ def export_verb(
       hypr export runs/ecg --search --max-loss 0.3 --out bundles/ecg-small
       hypr export runs/ecg --to nir --which last --out bundles/ecg-nir
     """
+    from export.bundle.manifest import network_of
     from hypr.deployment.deploy import export_run
     from hypr.training.runs import open_run
 
@@ -103,7 +104,7 @@ def export_verb(
         "trained_on_integers": opened.settings is not None and not settings,
         "integer_test_accuracy": done.integer_accuracy,
         "ranges": ranges,
-        "layers": manifest["layers"],
+        **network_of(manifest),
         "files": manifest["files"],
     }
     if trade is not None:

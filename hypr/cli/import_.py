@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from hypr.cli.output import json_option, note, show, table
 @click.option("--scheme", help="euler, exponential or exponential_unit_gain.")
 @click.option("--reset", help="zero or subtract.")
 @click.option("--reset-timing", help="same_step, next_step or carried_over.")
+@click.option("--order", help="Neurons A,B,... in the order of a step, where a cycle of the graph leaves two orders.")
+@click.option("--output", help="Output node or neuron that the decision reads; default: the last by name.")
 @click.option("--decision", help="per_step, sum or spike_count.")
 @click.option("--weight-bits", type=int, default=8, show_default=True, help="Bits of a synaptic weight, 2 to 8.")
 @click.option("--calibration", type=click.Path(path_type=Path), help="An .npz file with input_spikes, to scale states.")
@@ -38,6 +41,7 @@ def import_verb(
     out: Path,
     overwrite: bool,
     as_json: bool,
+    order: str | None,
     **conventions: Any,
 ) -> None:
     """Read FILE.nir as the framework that wrote it means it, quantize it and write a bundle.
@@ -50,6 +54,7 @@ def import_verb(
       hypr import braille.nir --preset nir-paper-braille --calibration inputs.npz --out bundles/braille
       hypr import net.nir --preset norse --dt 0.001 --state-fraction-bits 12 --out bundles/net
     """
+    from export.bundle.manifest import network_of
     from hypr.deployment.arrays import read_inputs
     from hypr.deployment.deploy import import_nir
 
@@ -58,21 +63,28 @@ def import_verb(
     settings: dict[str, Any] = {"weight_bits": weight_bits, "state_fraction_bits": state_fraction_bits}
     if synaptic_bias is not None:
         settings["synaptic_bias"] = synaptic_bias
+    if order is not None:
+        conventions["order"] = tuple(name.strip() for name in order.split(",") if name.strip())
     values = None if calibration is None else read_inputs(calibration)
     bundle = import_nir(file, out, preset, conventions, values, overwrite=overwrite, **settings)
     manifest = bundle.manifest
+    notes = json.loads(bundle.program.metadata.get("notes", "[]"))
     answer = {
         "bundle": out,
         "program_sha256": manifest["program_sha256"],
-        "layers": manifest["layers"],
+        **network_of(manifest),
         "reading": manifest.get("reading"),
         "decision": manifest["decision"],
+        "notes": notes,
         "files": manifest["files"],
     }
 
     def render() -> None:
-        rows = [(layer["name"], layer["model"], layer["size"]) for layer in manifest["layers"]]
-        table(f"Bundle {out}", ("layer", "model", "neurons"), rows, right=(2,))
+        ((kind, items),) = network_of(manifest).items()
+        rows = [(item["name"], item["model"], item["size"]) for item in items]
+        table(f"Bundle {out}", (kind.removesuffix("s"), "model", "neurons"), rows, right=(2,))
+        for line in notes:
+            note(line)
         note(f"next: hypr verify {out} --inputs FILE.npz")
 
     show(answer, as_json, render)

@@ -17,16 +17,15 @@ from hypr.cli.output import json_option, seconds, show, table
 @click.option(
     "--record",
     default="",
-    help="States to keep, separated by commas: u (of every layer that has it), u/hidden0, or all.",
+    help="States to keep, separated by commas: u (of every population that has it), u/hidden0, or all.",
 )
-@click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="OUT.npz: output, spikes/<layer>, <state>/<layer>."
-)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="OUT.npz: output, spikes/NAME, STATE/NAME.")
 @json_option
 def run_verb(bundle: Path, inputs: Path, engine: str, record: str, out: Path, as_json: bool) -> None:
     """Run the network of BUNDLE on the file INPUTS on one engine.
 
-    INPUTS is an .npz file with input_spikes: integers or bool, steps x samples x channels.
+    INPUTS is an .npz file with input_spikes: integers or bool, steps x samples x channels; for a network with several
+    inputs an array input_spikes/NAME for each.
 
     \b
     Examples:

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 @click.option(
     "--data", "data_name", help="Data set whose test part is run; default: the one the network was trained on."
 )
-@click.option("--inputs", type=click.Path(path_type=Path), help="An .npz file with input_spikes instead of a data set.")
+@click.option(
+    "--inputs",
+    type=click.Path(path_type=Path),
+    help="An .npz file with input_spikes (of several inputs input_spikes/NAME) instead of a data set.",
+)
 @click.option(
     "--engines",
     default="emulator,onnx,lava",
@@ -71,6 +75,7 @@ def verify_verb(
         raise click.UsageError("give --data or --inputs, not both")
     from export.bundle.bundle import Bundle
     from export.verification.certificate import certificate, write_certificate
+    from export.verification.inputs import of_samples
     from hypr.deployment.arrays import read_inputs
     from hypr.deployment.deploy import bundle_data, verify_bundle
     from hypr.deployment.evaluation import time_major
@@ -85,7 +90,7 @@ def verify_verb(
     with progress("verifying", "sequences") as step:
         result = verify_bundle(
             opened,
-            values[:, :samples],
+            of_samples(values, slice(samples)),
             names,
             teacher_forced=teacher_forced,
             sample_limits={"lava": lava_samples, "reference": reference_samples},

@@ -9,28 +9,32 @@ from pathlib import Path
 import numpy as np
 
 from export.files import write_atomically
+from hardware.inputs import Inputs
 from hardware.trace import Trace
 from hypr.errors import HyprError
 
 INPUT_KEY = "input_spikes"
 
 
-def read_inputs(path: Path) -> np.ndarray:
-    """Inputs (T, B, N_in), integers (spikes or graded payloads) or bool.
+def read_inputs(path: Path) -> Inputs:
+    """Inputs (T, B, N_in), integers (spikes or graded payloads) or bool: the array ``input_spikes``, or where there is
+    none a mapping of the arrays ``input_spikes/NAME``.
 
     Raises:
-        HyprError: no such file, not an NPZ file, no array ``input_spikes``, not three axes, not integers.
+        HyprError: no such file, not an NPZ file, none of these arrays, not three axes, not integers.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise HyprError(f"{path}: is a single array; save it with np.savez(path, {INPUT_KEY}=array)")
-            if INPUT_KEY not in archive.files:
+            named = [key for key in archive.files if key.startswith(f"{INPUT_KEY}/")]
+            if INPUT_KEY not in archive.files and not named:
                 held = ", ".join(archive.files[:8]) or "nothing"
                 raise HyprError(
                     f"{path}: holds no '{INPUT_KEY}' (it holds {held}); save it with np.savez(path, {INPUT_KEY}=array)"
                 )
-            inputs = archive[INPUT_KEY]
+            keys = [INPUT_KEY] if INPUT_KEY in archive.files else named
+            found = {key.partition("/")[2]: _checked(path, key, archive[key]) for key in keys}
     except HyprError:
         raise
     except OSError as error:
@@ -40,18 +44,22 @@ def read_inputs(path: Path) -> np.ndarray:
     except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, MemoryError, NotImplementedError) as error:
         reason = " ".join(str(error).split())[:100]
         raise HyprError(f"{path}: damaged or not an .npz file ({reason}); write it again with np.savez") from None
+    return found[""] if keys == [INPUT_KEY] else found
+
+
+def _checked(path: Path, key: str, inputs: np.ndarray) -> np.ndarray:
     if inputs.ndim != 3:
-        raise HyprError(f"{path}: '{INPUT_KEY}' has shape {inputs.shape}; it must be (steps, samples, channels)")
+        raise HyprError(f"{path}: '{key}' has shape {inputs.shape}; it must be (steps, samples, channels)")
     if inputs.dtype.kind not in "biu":
         raise HyprError(
-            f"{path}: '{INPUT_KEY}' holds {inputs.dtype}; it must hold integers or bool: "
+            f"{path}: '{key}' holds {inputs.dtype}; it must hold integers or bool: "
             "encode values as spikes or payloads first"
         )
     return inputs
 
 
 def write_trace(trace: Trace, path: Path) -> None:
-    """Write ``output``, ``spikes/<layer>`` and ``<state>/<layer>``; the file appears whole or not at all."""
+    """Write ``output``, ``spikes/<population>`` and ``<state>/<population>``; the file appears whole or not at all."""
 
     def write(part: Path) -> None:
         with part.open("wb") as stream:

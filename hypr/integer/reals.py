@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from export.interchange.steps import StepLayer
-from export.quantization.calibration import state_factor
+from export.interchange.steps import StepLayer, StepNetwork
+from export.interchange.weights import matrix_of
 from export.quantization.formats import LayerFormat
-from export.quantization.tensors import input_factor
+from export.quantization.tensors import input_factor, state_factor
 from hypr.neurons import Neuron
 
 
@@ -39,12 +39,28 @@ class LayerReals:
     units: np.ndarray
 
 
+def chain_layers(steps: StepNetwork) -> list[StepLayer]:
+    """The layers of a network in training, out of the graph that its integers stand for: what several projections
+    bring, each with its delay or for some of the synapses, in one matrix.
+    """
+    layers = []
+    for item in steps.populations:
+        sums: dict[bool, np.ndarray] = {}
+        for projection in steps.into(item.name):
+            own, matrix = projection.source == item.name, matrix_of(projection.weights)
+            sums[own] = sums[own] + matrix if own in sums else matrix
+        layers.append(
+            StepLayer(item.name, item.kind, sums[False], sums.get(True), item.bias, item.parameters, item.options)
+        )
+    return layers
+
+
 def layer_reals(layer: Neuron, real: StepLayer, form: LayerFormat) -> LayerReals:
     """Reals of one layer.
 
     Args:
         layer: the float neuron layer.
-        real: difference equation of its integers (``export.quantization.dequantize.dequantize_layer``).
+        real: difference equation of its integers (:func:`chain_layers`).
         form: the integer format.
     """
     own = _own(layer, real)
@@ -80,6 +96,8 @@ def _effective(real: StepLayer, own: StepLayer) -> dict[str, np.ndarray]:
 
 def _unit(own: StepLayer, state: str, form: LayerFormat) -> np.ndarray:
     """Value of one unit of a state, (N,)."""
-    factor = np.broadcast_to(state_factor(own, state, int(form.shifts.get("g", 0))), form.unit.shape)
+    factor = np.broadcast_to(
+        state_factor(own.kind, own.parameters, state, int(form.shifts.get("g", 0))), form.unit.shape
+    )
     # A threshold that does not move (ALIF, beta 0) has no adaptation in integers: all of them are 0.
     return form.unit / np.where(factor == 0, 1.0, factor)

@@ -19,7 +19,7 @@ from torch import Tensor
 from export import to_nir
 from export.interchange.steps import StepNetwork
 from export.quantization.calibration import choose_formats
-from export.quantization.dequantize import dequantize_layer
+from export.quantization.dequantize import integer_steps
 from export.quantization.formats import LayerFormat, QuantizationSettings
 from export.quantization.quantize import prepare, program_of
 from hardware.emulator import emulate
@@ -28,7 +28,7 @@ from hardware.program import Program
 from hardware.trace import NetworkState, Trace
 from hypr.errors import HyprError
 from hypr.integer.engine import run as run_in_torch
-from hypr.integer.reals import LayerReals, layer_reals
+from hypr.integer.reals import LayerReals, chain_layers, layer_reals
 from hypr.kernels.types import LayerTrajectory
 from hypr.network import LayerState, Network
 from hypr.neurons import Neuron
@@ -43,11 +43,13 @@ class IntegerNetwork:
 
     Attributes:
         program: as export would write it.
+        prompt: the same without the delays of the inputs, which is what runs: a window's inputs come as they arrive.
         formats: of each layer.
         reals: what the integers of each layer stand for.
     """
 
     program: Program
+    prompt: Program
     formats: tuple[LayerFormat, ...]
     reals: tuple[LayerReals, ...]
 
@@ -87,12 +89,12 @@ class IntegerStage:
         steps = self._steps(self.settings)
         formats = choose_formats(steps, self.settings)
         program = program_of(steps, formats, {"settings": self.settings.to_json()})
-        scales = [self.network.input_scale] + [1.0] * (len(formats) - 1)
+        layers = chain_layers(integer_steps(program))
         reals = tuple(
-            layer_reals(neuron, dequantize_layer(layer, form, scale), form)
-            for neuron, layer, form, scale in zip(self.network.layers, program.layers, formats, scales, strict=True)
+            layer_reals(neuron, layer, form)
+            for neuron, layer, form in zip(self.network.layers, layers, formats, strict=True)
         )
-        return IntegerNetwork(program, formats, reals)
+        return IntegerNetwork(program, _prompt(program), formats, reals)
 
     @contextmanager
     def active(self) -> Iterator[IntegerNetwork]:
@@ -120,7 +122,7 @@ class IntegerStage:
         """S-stage of one window, in the shapes of :meth:`hypr.Network.run`."""
         inputs = _whole_inputs(pre, self.network.input_scale)
         start = _integer_state(self.network.layers, integers, states)
-        trace = self._engine(pre.device)(integers.program, inputs, start)
+        trace = self._engine(pre.device)(integers.prompt, inputs, start)
         _check_carrier(integers.program, trace, pre.dtype)
         trajectories = []
         for index, layer in enumerate(self.network.layers):
@@ -136,6 +138,15 @@ class IntegerStage:
         if device.type == "cuda" and importlib.util.find_spec("triton") is not None:
             from hypr.kernels.gpu.integer import run
         return lambda program, inputs, start: run(program, inputs, "all", start, device)
+
+
+def _prompt(program: Program) -> Program:
+    """A program whose inputs arrive at once."""
+    if not any(item.name in program.history for item in program.inputs):
+        return program
+    names = [item.name for item in program.inputs]
+    projections = tuple(replace(p, delay=0) if p.source in names else p for p in program.projections)
+    return replace(program, projections=projections)
 
 
 def _is_open(settings: QuantizationSettings) -> bool:
@@ -163,7 +174,8 @@ def _integer_state(neurons: Sequence[Neuron], integers: IntegerNetwork, states: 
     """
     values: dict[str, np.ndarray] = {}
     spikes: dict[str, np.ndarray] = {}
-    for neuron, layer, reals, (state, z) in zip(neurons, integers.program.layers, integers.reals, states, strict=True):
+    populations = integers.program.populations
+    for neuron, layer, reals, (state, z) in zip(neurons, populations, integers.reals, states, strict=True):
         after = neuron.after_reset(state.double(), z.double()).cpu().numpy()
         whole = np.rint(after / reals.units).astype(np.int32)
         for index, name in enumerate(neuron.state_names):
@@ -175,7 +187,7 @@ def _integer_state(neurons: Sequence[Neuron], integers: IntegerNetwork, states: 
 
 def _check_carrier(program: Program, trace: Trace, dtype: torch.dtype) -> None:
     """Only the current of CubaLIF can leave 24 bits (FP-3.5); float32 cannot carry it then."""
-    for layer in program.layers:
+    for layer in program.populations:
         if layer.model == "cuba_lif" and dtype != torch.float64:
             largest = int(np.abs(trace.states[f"u/{layer.name}"].astype(np.int64)).max())
             if largest > STATE_MAX:
@@ -189,7 +201,7 @@ def _trajectory(
     layer: Neuron, integers: IntegerNetwork, index: int, trace: Trace, pre: Tensor, start: LayerState
 ) -> LayerTrajectory:
     """Recorded integers of one layer as the reals that they stand for."""
-    name, units = integers.program.layers[index].name, torch.from_numpy(integers.reals[index].units)
+    name, units = integers.program.populations[index].name, torch.from_numpy(integers.reals[index].units)
     recorded = [torch.from_numpy(trace.states[f"{state}/{name}"]) for state in layer.state_names]
     after = torch.stack([(value * unit).to(pre.dtype) for value, unit in zip(recorded, units, strict=True)], 2).to(
         pre.device

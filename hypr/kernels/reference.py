@@ -27,13 +27,16 @@ def run_layer(layer: Neuron, pre: Tensor, state: Tensor, spikes: Tensor) -> Laye
         spikes: (B, N), z at the window's start.
     """
     parameters = layer.effective()
-    drive = pre @ layer.weight.T
+    drive = pre @ layer.cut("weight", layer.weight).T
     if layer.bias_in_current:
         drive = drive + layer.bias
+    recurrent = None
+    if layer.recurrent_weight is not None:
+        recurrent = layer.cut("recurrent_weight", layer.recurrent_weight).T
     states, outputs, currents = [state], [spikes], []
     now, z = state.unbind(1), spikes
     for t in range(pre.shape[0]):
-        current = drive[t] if layer.recurrent_weight is None else drive[t] + z @ layer.recurrent_weight.T
+        current = drive[t] if recurrent is None else drive[t] + z @ recurrent
         now, z = layer.step(now, z, current, parameters)
         if len(now) != state.shape[1]:
             names = ", ".join(layer.state_names)

@@ -59,13 +59,21 @@ class Autograd(Rule):
         for t in range(pre.shape[0]):
             if self.truncate is not None and t % self.truncate == 0:
                 states = [(tuple(s.detach() for s in state), z.detach()) for state, z in states]
-            value = pre[t]
+            value = self._arriving(pre, t)
             for index, layer in enumerate(self.net.layers):
                 cut = index > 0 and (self.paths == "same_step" or (self.paths == "readout_memory" and index < last))
                 states[index] = self._step(layer, parameters[index], value, *states[index], cut=cut)
                 value = states[index][1]
             outputs.append(value)
         return torch.stack(outputs)
+
+    def _arriving(self, pre: Tensor, t: int) -> Tensor:
+        """Inputs (B, n_in) that reach the first layer at step t, each channel late by its delay."""
+        if not any(self.net.input_delays):
+            return pre[t]
+        nothing = torch.zeros_like(pre[0, :, 0])
+        late = enumerate(self.net.input_delays)
+        return torch.stack([pre[t - d, :, i] if t >= d else nothing for i, d in late], 1)
 
     def _step(
         self,
@@ -86,7 +94,9 @@ class Autograd(Rule):
 
     @staticmethod
     def _current(layer: Neuron, pre: Tensor, z: Tensor) -> Tensor:
-        current = pre @ layer.weight.T
+        current = pre @ layer.cut("weight", layer.weight).T
         if layer.bias_in_current:
             current = current + layer.bias
-        return current if layer.recurrent_weight is None else current + z @ layer.recurrent_weight.T
+        if layer.recurrent_weight is None:
+            return current
+        return current + z @ layer.cut("recurrent_weight", layer.recurrent_weight).T

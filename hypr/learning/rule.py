@@ -83,14 +83,14 @@ class Gradients:
         self.layers = [LayerGradient() for _ in net.layers]
 
     def add_to(self, net: Network) -> None:
-        """Chain rule to the raw parameters, then ``parameter.grad += gradient``."""
+        """Chain rule to the raw parameters, then ``parameter.grad += gradient``; 0 where a mask leaves no synapse."""
         effective = [
             {name.split("/", 1)[1]: value for name, value in gradient.sums.items() if "/" in name}
             for gradient in self.layers
         ]
         for layer, gradient, raw in zip(net.layers, self.layers, pull_back(net.layers, effective), strict=True):
             for name, value in ({n: v for n, v in gradient.sums.items() if "/" not in n} | raw).items():
-                _accumulate(layer, name, value)
+                _accumulate(layer, name, layer.cut(name, value))
 
 
 def _accumulate(layer: Neuron, name: str, value: Tensor) -> None:

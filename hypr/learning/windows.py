@@ -61,7 +61,7 @@ class WindowedRule(Rule):
 
     def start(self, batch: int) -> Carry:
         """Carry before the first window."""
-        return Carry(self.net.initial_state(batch), [None] * len(self.net.layers))
+        return Carry(self.net.initial_state(batch), [None] * len(self.net.layers), self.net.initial_inputs(batch))
 
     @constant_parameters()
     def process(
@@ -72,6 +72,7 @@ class WindowedRule(Rule):
         Returns:
             loss, outputs (T, B, C), and per layer the sum over steps of the batch's mean output (N,).
         """
+        pre, carry.inputs = self.net.delayed(pre, carry.inputs)
         steps = pre.shape[0]
         window = steps if self.window is None else self.window
         whole = None

@@ -21,7 +21,7 @@ class ALIF(Neuron):
         u = alpha u' + (1 - alpha) I - A z';  z = H(u - A)
 
     Args:
-        n_in, n, recurrent, surrogate, generator: see :class:`Neuron`.
+        n_in, n, recurrent, surrogate, generator, mask, recurrent_mask: see :class:`Neuron`.
         beta: threshold per unit of a.
         b0: resting threshold.
         tau_u, tau_a: (mean, standard deviation) of the initial time constants in steps, normal.
@@ -46,11 +46,13 @@ class ALIF(Neuron):
         tau_a_least: float = 100.0,
         surrogate: str | Surrogate | dict[str, Any] = "slayer_narrow",
         generator: torch.Generator | None = None,
+        mask: Tensor | None = None,
+        recurrent_mask: Tensor | None = None,
     ) -> None:
         positive("ALIF", tau_u_least=tau_u_least, tau_a_least=tau_a_least)
         if beta < 0 or b0 < 0:
             raise HyprError(f"ALIF: beta is {beta}, b0 is {b0}; neither may be negative")
-        super().__init__(n_in, n, recurrent, surrogate, generator)
+        super().__init__(n_in, n, recurrent, surrogate, generator, mask, recurrent_mask)
         self.beta, self.b0 = float(beta), float(b0)
         self._declare("tau_u", Range(_two("tau_u", tau_u), tau_u_least, distribution="normal"), generator)
         self._declare("tau_a", Range(_two("tau_a", tau_a), tau_a_least, distribution="normal"), generator)

@@ -14,8 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from hypr.errors import HyprError
+from hypr.neurons.connectivity import checked_mask
 from hypr.neurons.jacobians import Jacobians, forward_mode
 from hypr.neurons.surrogate import Surrogate, describe, spike, surrogate
+
+_MASKS = {"weight": "mask", "recurrent_weight": "recurrent_mask"}
+"""Attribute that holds the mask of a parameter."""
 
 KINDS: dict[str, type[Neuron]] = {}
 """Neuron classes by their ``kind``; a subclass enters when it is defined."""
@@ -57,7 +61,7 @@ class Range:
 
 
 class Neuron(nn.Module):
-    """A layer of N neurons with dense input and, if wanted, dense recurrent synapses.
+    """A layer of N neurons with input and, if wanted, recurrent synapses: all of them, or those that a mask names.
 
     ``I^t = W pre^t + b + R z^{t-1}``, then ``(s^t, z^t) = step(s^{t-1}, z^{t-1}, I^t, parameters)``, elementwise per
     neuron (HYPR, section 3). A neuron of your own needs ``state_names``, ``trainable`` and ``step``::
@@ -78,10 +82,14 @@ class Neuron(nn.Module):
         recurrent: whether z^{t-1} of the layer comes back through ``recurrent_weight``.
         surrogate: name in ``hypr.neurons.surrogate.NAMED`` or an object with ``psi``.
         generator: random source of the initial values; None is torch's global one.
+        mask: bool (N, n_in), True where an input synapse exists; None: everywhere. The weights of the others are 0 for
+            good: no rule gives them a gradient.
+        recurrent_mask: the same for recurrent synapses, (N, N), column = presynaptic neuron.
 
     Attributes:
         weight: (N, n_in), uniform in +-sqrt(6 / (fan_in + N)), fan_in = n_in + N for a recurrent layer (the authors'
-            Xavier variant).
+            Xavier variant); with a mask wider by ``1 / sqrt(share of synapses that exist)``, so that currents are as
+            strong as without.
         bias: (N,), starts at 0.
         recurrent_weight: (N, N), column = presynaptic neuron; None without recurrence.
         ranges: raw parameter name -> :class:`Range`; each such parameter is an attribute (N,).
@@ -91,6 +99,8 @@ class Neuron(nn.Module):
     state_names: ClassVar[tuple[str, ...]] = ()
     spiking: ClassVar[bool] = True
     bias_in_current: ClassVar[bool] = True
+    mask: Tensor | None
+    recurrent_mask: Tensor | None
     trainable: ClassVar[Mapping[str, Range]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -106,6 +116,8 @@ class Neuron(nn.Module):
         recurrent: bool = True,
         surrogate: str | Surrogate | dict[str, Any] = "slayer",
         generator: torch.Generator | None = None,
+        mask: Tensor | None = None,
+        recurrent_mask: Tensor | None = None,
     ) -> None:
         super().__init__()
         for name, value in (("n_in", n_in), ("n", n)):
@@ -120,8 +132,21 @@ class Neuron(nn.Module):
         self.recurrent_weight = (
             nn.Parameter((2 * torch.rand(n, n, generator=generator) - 1) * bound) if recurrent else None
         )
+        self._connect(mask, recurrent_mask)
         for name, limits in self.trainable.items():
             self._declare(name, limits, generator)
+
+    def _connect(self, mask: Tensor | None, recurrent_mask: Tensor | None) -> None:
+        where = type(self).__name__
+        if recurrent_mask is not None and self.recurrent_weight is None:
+            raise HyprError(f"{where}: a recurrent_mask needs recurrent synapses; leave it out")
+        given = {"mask": (mask, self.n_in), "recurrent_mask": (recurrent_mask, self.n)}
+        for name, (value, sources) in given.items():
+            checked = checked_mask(where, name, value, (self.n, sources))
+            self.register_buffer(name, None if checked is None else checked.to(self.weight.device))
+        for name, held in self.masks().items():
+            self.get_parameter(name).data /= math.sqrt(float(held.float().mean()))
+        self.cut_()
 
     def _declare(self, name: str, limits: Range, generator: torch.Generator | None) -> None:
         if hasattr(self, name):
@@ -174,9 +199,28 @@ class Neuron(nn.Module):
         raw = {name: self.get_parameter(name) for name in self.ranges}
         return raw if self.bias_in_current else {**raw, "bias": self.bias}
 
+    def masks(self) -> dict[str, Tensor]:
+        """Masks by the name of the weights that they cut, ``weight`` and ``recurrent_weight``, where there is one."""
+        found = {name: getattr(self, attribute) for name, attribute in _MASKS.items()}
+        return {name: mask for name, mask in found.items() if mask is not None}
+
+    def cut(self, name: str, value: Tensor) -> Tensor:
+        """``value``, of the shape of the parameter ``name``, with 0 where a mask leaves no synapse."""
+        mask = self.masks().get(name)
+        return (
+            value if mask is None else torch.where(mask, value, torch.zeros((), dtype=value.dtype, device=value.device))
+        )
+
+    @torch.no_grad()
+    def cut_(self) -> None:
+        """Set the weights of synapses that a mask leaves out to 0, in place."""
+        for name, mask in self.masks().items():
+            self.get_parameter(name).masked_fill_(~mask, 0.0)
+
     @torch.no_grad()
     def constrain_(self) -> None:
-        """Clip the per-neuron parameters to their ranges, in place; call it after each update."""
+        """Clip the per-neuron parameters to their ranges, cut masked weights, in place; call it after each update."""
+        self.cut_()
         for name, limits in self.ranges.items():
             self.get_parameter(name).clamp_(limits.low, limits.high)
 
@@ -196,12 +240,12 @@ class Neuron(nn.Module):
 
     def structure(self) -> dict[str, Any]:
         """Plain dictionary (strings, numbers, lists) from which ``Network.from_structure`` builds the layer again,
-        weights excepted.
+        weights and masks excepted: of a mask it says that there is one.
         """
         base: dict[str, Any] = {"kind": self.kind, "n_in": self.n_in, "n": self.n}
         if self.spiking:
             base |= {"recurrent": self.recurrent, "surrogate": describe(self.surrogate)}
-        return base | self.settings()
+        return base | self.settings() | {_MASKS[name]: True for name in self.masks()}
 
     def to_arrays(self) -> dict[str, Any]:
         """The layer for export: effective values as float64 arrays, names as in the difference equations of
@@ -216,7 +260,7 @@ class Neuron(nn.Module):
             "parameters": {name: _array(value) for name, value in values.items()}
             | {name: np.full(self.n, value) for name, value in self.constants().items()},
             "options": self.options(),
-        }
+        } | {name: mask.cpu().numpy().copy() for name, mask in self.named_buffers() if name in _MASKS.values()}
 
     def after_reset(self, states: Tensor, spikes: Tensor) -> Tensor:
         """States (..., d, N) as an integer engine records them, where the reset is part of the step that spiked; spikes
@@ -227,7 +271,9 @@ class Neuron(nn.Module):
         return states
 
     def extra_repr(self) -> str:
-        return f"{self.n_in}, {self.n}, recurrent={self.recurrent}"
+        held = {name: float(mask.float().mean()) for name, mask in self.masks().items()}
+        kept = "".join(f", {share:.3g} of {name}" for name, share in held.items())
+        return f"{self.n_in}, {self.n}, recurrent={self.recurrent}{kept}"
 
 
 def pull_back(layers: Sequence[Neuron], gradients: Sequence[Mapping[str, Tensor]]) -> list[dict[str, Tensor]]:

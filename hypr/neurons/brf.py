@@ -26,7 +26,7 @@ class BRF(Neuron):
         both         z = H(u - theta - q');  q = gamma q' + z
 
     Args:
-        n_in, n, recurrent, surrogate, generator: see :class:`Neuron`.
+        n_in, n, recurrent, surrogate, generator, mask, recurrent_mask: see :class:`Neuron`.
         variant: integration scheme.
         dt: integration step in seconds of the resonator's own clock.
         theta: threshold.
@@ -57,11 +57,13 @@ class BRF(Neuron):
         exponential_b: bool = False,
         surrogate: str | Surrogate | dict[str, Any] = "double_gaussian",
         generator: torch.Generator | None = None,
+        mask: Tensor | None = None,
+        recurrent_mask: Tensor | None = None,
     ) -> None:
         positive("BRF", dt=dt, theta=theta)
         if not 0.0 <= gamma < 1.0:
             raise HyprError(f"BRF: gamma is {gamma}, must be at least 0 and below 1")
-        super().__init__(n_in, n, recurrent, surrogate, generator)
+        super().__init__(n_in, n, recurrent, surrogate, generator, mask, recurrent_mask)
         self.variant = one_of("BRF", "variant", variant, ("euler", "exponential"))
         self.dt, self.theta, self.gamma = float(dt), float(theta), float(gamma)
         self.exponential_omega, self.exponential_b = bool(exponential_omega), bool(exponential_b)

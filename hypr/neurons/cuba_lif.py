@@ -25,7 +25,7 @@ class CubaLIF(Neuron):
     can be exported.
 
     Args:
-        n_in, n, recurrent, surrogate, generator: see :class:`Neuron`.
+        n_in, n, recurrent, surrogate, generator, mask, recurrent_mask: see :class:`Neuron`.
         reset: ``zero`` or ``subtract``.
         theta: threshold.
         syn_gain, mem_gain: gains of the two integrators, the same for all neurons.
@@ -52,9 +52,11 @@ class CubaLIF(Neuron):
         tau_mem_range: tuple[float, float] = (5.0, 25.0),
         surrogate: str | Surrogate | dict[str, Any] = "slayer_narrow",
         generator: torch.Generator | None = None,
+        mask: Tensor | None = None,
+        recurrent_mask: Tensor | None = None,
     ) -> None:
         positive("CubaLIF", theta=theta, syn_gain=syn_gain, mem_gain=mem_gain)
-        super().__init__(n_in, n, recurrent, surrogate, generator)
+        super().__init__(n_in, n, recurrent, surrogate, generator, mask, recurrent_mask)
         self.reset = one_of("CubaLIF", "reset", reset, ("zero", "subtract"))
         self.theta, self.syn_gain, self.mem_gain = float(theta), float(syn_gain), float(mem_gain)
         self.tau_syn_range = pair("CubaLIF", "tau_syn_range", tau_syn_range)

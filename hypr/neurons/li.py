@@ -19,7 +19,7 @@ class LI(Neuron):
     """State u: ``u = kappa u' + (1 - kappa) I``, ``kappa = exp(-1/tau)``; the output is u itself.
 
     Args:
-        n_in, n, generator: see :class:`Neuron`; a readout is never recurrent.
+        n_in, n, generator, mask: see :class:`Neuron`; a readout is never recurrent.
         tau_range: initial time constant in steps, uniform, one per output and trainable.
         interpolate: train a position in [0, 1] between the bounds of ``tau_range`` instead of tau itself.
         clip: keep tau inside ``tau_range`` (the authors leave the readout free; it always stays above 0.1 steps).
@@ -38,8 +38,9 @@ class LI(Neuron):
         interpolate: bool = False,
         clip: bool = False,
         generator: torch.Generator | None = None,
+        mask: Tensor | None = None,
     ) -> None:
-        super().__init__(n_in, n, False, "slayer", generator)
+        super().__init__(n_in, n, False, "slayer", generator, mask)
         self.tau_range = pair("LI", "tau_range", tau_range)
         positive("LI", tau=self.tau_range[0])
         self.interpolate, self.clip = bool(interpolate), bool(clip)

@@ -24,7 +24,7 @@ class LIF(Neuron):
     Written this way the reset enters through z', which rule ``hypr`` holds constant as it does for SE-adLIF and ALIF.
 
     Args:
-        n_in, n, recurrent, surrogate, generator: see :class:`Neuron`.
+        n_in, n, recurrent, surrogate, generator, mask, recurrent_mask: see :class:`Neuron`.
         reset: what a spike does to the membrane.
         theta: threshold.
         tau_range: time constants in steps: initial values, uniform, and the limits they are clipped to.
@@ -44,9 +44,11 @@ class LIF(Neuron):
         tau_range: tuple[float, float] = (5.0, 25.0),
         surrogate: str | Surrogate | dict[str, Any] = "slayer_narrow",
         generator: torch.Generator | None = None,
+        mask: Tensor | None = None,
+        recurrent_mask: Tensor | None = None,
     ) -> None:
         positive("LIF", theta=theta)
-        super().__init__(n_in, n, recurrent, surrogate, generator)
+        super().__init__(n_in, n, recurrent, surrogate, generator, mask, recurrent_mask)
         self.reset = one_of("LIF", "reset", reset, ("zero", "subtract"))
         self.theta, self.tau_range = float(theta), pair("LIF", "tau_range", tau_range)
         positive("LIF", tau=self.tau_range[0])

@@ -22,7 +22,7 @@ class SEAdLIF(Neuron):
     The raw tau_u and tau_w are positions in [0, 1] between the bounds of their ranges. theta is not trained.
 
     Args:
-        n_in, n, recurrent, surrogate, generator: see :class:`Neuron`.
+        n_in, n, recurrent, surrogate, generator, mask, recurrent_mask: see :class:`Neuron`.
         adaptation_spike: z* of the equations; HYPR's code uses the previous spike, the SE-adLIF paper the current one.
         theta: threshold.
         rho: strength of the adaptation.
@@ -51,9 +51,11 @@ class SEAdLIF(Neuron):
         b_range: tuple[float, float] = (0.0, 1.0),
         surrogate: str | Surrogate | dict[str, Any] = "slayer_narrow",
         generator: torch.Generator | None = None,
+        mask: Tensor | None = None,
+        recurrent_mask: Tensor | None = None,
     ) -> None:
         positive("SEAdLIF", theta=theta, rho=rho)
-        super().__init__(n_in, n, recurrent, surrogate, generator)
+        super().__init__(n_in, n, recurrent, surrogate, generator, mask, recurrent_mask)
         self.adaptation_spike = one_of("SEAdLIF", "adaptation_spike", adaptation_spike, ("current", "previous"))
         self.theta, self.rho = float(theta), float(rho)
         self.tau_u_range, self.tau_w_range = (

@@ -16,14 +16,15 @@ from hypr.learning import BPTT, HYPR, EProp, HYPRWindow
 from hypr.learning.losses import NAMED
 from hypr.learning.rule import Rule
 from hypr.network import Network
-from hypr.neurons import KINDS, Neuron
+from hypr.neurons import KINDS, Neuron, random_mask
 from hypr.training.config import Config, LayerConfig, OptimiserConfig, QuantizationConfig, ReadoutConfig, RuleConfig
 from hypr.training.runs import open_run
 
 if TYPE_CHECKING:
     from hypr.integer.stage import IntegerStage
 
-_NOT_OPTIONS = ("self", "n_in", "n", "generator")
+_MASKS = 2**32  # beside the numbers of epochs, from which seeds are derived too
+_NOT_OPTIONS = ("self", "n_in", "n", "generator", "mask", "recurrent_mask")
 
 
 def build_network(config: Config, dataset: SequenceDataset) -> Network:
@@ -33,22 +34,35 @@ def build_network(config: Config, dataset: SequenceDataset) -> Network:
         HyprError: for an unknown neuron or option.
     """
     generator = torch.Generator().manual_seed(config.training.seed)
+    seed = config.training.seed if config.network.mask_seed is None else config.network.mask_seed
+    # Of its own: a density moves no weight that it keeps. Derived: the weights' numbers would keep the least ones.
+    masks = torch.Generator().manual_seed(derived_seed(seed, _MASKS))
     layers, width = [], dataset.channels
     for index, layer in enumerate(config.network.layers):
-        layers.append(_layer(f"network.layers.{index}", layer, width, layer.width, generator))
+        layers.append(_layer(f"network.layers.{index}", layer, (width, layer.width), generator, masks))
         width = layer.width
-    layers.append(_layer("network.readout", config.network.readout, width, dataset.classes, generator))
-    network = Network(
-        layers,
-        input_scale=dataset.input_scale,
-        input_format=(dataset.input_low, dataset.input_high),
-        decision={"rule": _decision(config, dataset, layers[-1]), "ignore_first": _ignored(config, dataset)},
-    )
+    layers.append(_layer("network.readout", config.network.readout, (width, dataset.classes), generator, masks))
+    try:
+        network = Network(
+            layers,
+            input_scale=dataset.input_scale,
+            input_format=(dataset.input_low, dataset.input_high),
+            decision={"rule": _decision(config, dataset, layers[-1]), "ignore_first": _ignored(config, dataset)},
+            input_delays=config.network.input_delays,
+        )
+    except HyprError as error:
+        raise HyprError(str(error).replace("Network: ", "network: ")) from None
     return network.to(getattr(torch, config.dtype))
 
 
+def derived_seed(seed: int, number: int) -> int:
+    """A seed for one of several independent random sources of a run."""
+    return int(np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0] >> 1)
+
+
 def initial_network(config: Config, dataset: SequenceDataset) -> Network:
-    """Network that training starts from: fresh weights from the seed, or the best ones of the run ``training.initial``.
+    """Network that training starts from: fresh weights from the seed, or the best ones of the run ``training.initial``,
+    with the masks that they were trained with.
 
     Raises:
         HyprError: that folder holds no run, or a network of another structure.
@@ -62,8 +76,29 @@ def initial_network(config: Config, dataset: SequenceDataset) -> Network:
             f"training.initial: the network of {config.training.initial} has other layers than this configuration; "
             "use the same network section"
         )
+    for name, (count, own) in _synapses(trained, network).items():
+        if count != own:
+            raise HyprError(
+                f"training.initial: {name} of {config.training.initial} has {count} synapses, this configuration "
+                f"{own}; use the same density"
+            )
+    if trained.input_delays != network.input_delays:
+        raise HyprError(
+            f"training.initial: {config.training.initial} has other network.input_delays than this configuration; use "
+            "the same"
+        )
     network.load_state_dict(trained.to(network.dtype).state_dict())
     return network
+
+
+def _synapses(trained: Network, network: Network) -> dict[str, tuple[int, int]]:
+    """Number of synapses of each masked matrix in both."""
+    pairs = zip(network.layer_names(), trained.layers, network.layers, strict=True)
+    return {
+        f"{name}.{key}": (int(mask.sum()), int(one.masks()[key].sum()))
+        for name, other, one in pairs
+        for key, mask in other.masks().items()
+    }
 
 
 def build_stage(config: QuantizationConfig, network: Network, dataset: SequenceDataset) -> IntegerStage:
@@ -80,20 +115,38 @@ def build_stage(config: QuantizationConfig, network: Network, dataset: SequenceD
     return IntegerStage(network, QuantizationSettings(**values), dataset.inputs)
 
 
-def _layer(where: str, layer: LayerConfig | ReadoutConfig, n_in: int, n: int, generator: torch.Generator) -> Neuron:
+def _layer(
+    where: str,
+    layer: LayerConfig | ReadoutConfig,
+    sizes: tuple[int, int],
+    generator: torch.Generator,
+    masks: torch.Generator,
+) -> Neuron:
+    """A layer of ``sizes`` (inputs, neurons)."""
     if layer.neuron not in KINDS:
         raise HyprError(
             f"{where}.neuron: unknown neuron '{layer.neuron}'; "
             f"{nearest(layer.neuron, [kind for kind in KINDS if kind])}"
         )
     kind = KINDS[layer.neuron]
-    known = [name for name in inspect.signature(kind.__init__).parameters if name not in _NOT_OPTIONS]
+    accepted = inspect.signature(kind.__init__).parameters
+    known = [name for name in accepted if name not in _NOT_OPTIONS]
     for name in layer.options:
         if name not in known:
             raise HyprError(f"{where}.options: unknown key '{name}' of neuron '{layer.neuron}'; {nearest(name, known)}")
     options: dict[str, Any] = dict(layer.options)
+    for key, name, sources in (
+        ("density", "mask", sizes[0]),
+        ("recurrent_density", "recurrent_mask", sizes[1]),
+    ):
+        density = getattr(layer, key)
+        if density is None:
+            continue
+        if name not in accepted:
+            raise HyprError(f"{where}.{key}: neuron '{layer.neuron}' takes no {name}; leave the key out")
+        options[name] = random_mask(sizes[1], sources, density, masks)
     try:
-        return kind(n_in, n, generator=generator, **options)
+        return kind(*sizes, generator=generator, **options)
     except HyprError as error:
         raise HyprError(f"{where}.options: {error}") from None
     except TypeError as error:

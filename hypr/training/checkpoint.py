@@ -105,7 +105,21 @@ def load_weights(network: nn.Module, checkpoint: Checkpoint, prefix: str = "") -
         raise HyprError(
             f"{checkpoint.path}: weight '{extra[0]}' has no place in the network; the file belongs to another one"
         )
+    _check_masks(checkpoint.path, found)
     network.load_state_dict(found)
+
+
+def _check_masks(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Weights of synapses that a mask leaves out are 0."""
+    for name, mask in tensors.items():
+        if name.rpartition(".")[2] in ("mask", "recurrent_mask"):
+            weight = tensors[name.removesuffix("mask") + "weight"]
+            count = int(torch.count_nonzero(weight[~mask]))
+            if count:
+                raise HyprError(
+                    f"{path}: {count} weight(s) of '{name.removesuffix('mask')}weight' are not 0 where '{name}' has no "
+                    "synapse; use another checkpoint or train again"
+                )
 
 
 def check_like(path: Path, name: str, tensor: Tensor, expected: Tensor) -> None:

@@ -43,25 +43,45 @@ class DataConfig(_Section):
 
 
 class LayerConfig(_Section):
-    """A hidden layer: ``neuron`` is a kind of ``hypr.neurons.KINDS``, ``options`` are arguments of its class."""
+    """A hidden layer.
+
+    Attributes:
+        neuron: a kind of ``hypr.neurons.KINDS``.
+        width: neurons.
+        options: arguments of the neuron's class.
+        density: share of the input synapses that exist, the same number for each neuron, drawn once and fixed; None:
+            all.
+        recurrent_density: the same for recurrent synapses.
+    """
 
     neuron: str
     width: int = Field(ge=1, le=1_000_000)
     options: dict[str, Option] = Field(default_factory=dict)
+    density: float | None = Field(default=None, gt=0, le=1)
+    recurrent_density: float | None = Field(default=None, gt=0, le=1)
 
 
 class ReadoutConfig(_Section):
-    """The output layer, one neuron per class."""
+    """The output layer, one neuron per class; keys as for a hidden layer."""
 
     neuron: str = "li"
     options: dict[str, Option] = Field(default_factory=dict)
+    density: float | None = Field(default=None, gt=0, le=1)
+    recurrent_density: float | None = Field(default=None, gt=0, le=1)
 
 
 class NetworkConfig(_Section):
-    """Hidden layers in order of evaluation, and the output layer."""
+    """Hidden layers in order of evaluation, and the output layer.
+
+    Attributes:
+        mask_seed: seed of the synapses that a ``density`` leaves; None: the seed of the run.
+        input_delays: for each input channel the steps that it arrives late, 0 to 62; None: none.
+    """
 
     layers: list[LayerConfig] = Field(min_length=1)
     readout: ReadoutConfig = ReadoutConfig()
+    mask_seed: int | None = Field(default=None, ge=0, lt=2**63)
+    input_delays: list[int] | None = None
 
 
 class RuleConfig(_Section):

@@ -30,6 +30,7 @@ from hypr.training.build import (
     build_optimiser,
     build_rule,
     build_stage,
+    derived_seed,
     initial_network,
     learning_rate,
 )
@@ -197,7 +198,7 @@ class _Trainer:
     def _epoch(self, epoch: int) -> dict[str, Any]:
         """One pass over the training part; returns its part of the metrics line."""
         training = self.config.training
-        torch.manual_seed(_derived_seed(training.seed, epoch))
+        torch.manual_seed(derived_seed(training.seed, epoch))
         order = np.random.default_rng([training.seed, epoch]).permutation(len(self.data["train"]))
         loss = norm = 0.0
         right = decisions = 0
@@ -328,10 +329,6 @@ class _Trainer:
         accuracies = {split: value.accuracy for split, value in found.items()}
         labelled = {f"{split}_labelled": value.labelled_accuracy for split, value in found.items()}
         return accuracies | {name: value for name, value in labelled.items() if value is not None}
-
-
-def _derived_seed(seed: int, epoch: int) -> int:
-    return int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> 1)
 
 
 @contextlib.contextmanager

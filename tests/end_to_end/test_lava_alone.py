@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from hardware import reference
+from tests.end_to_end.lava_scripts import wrapping_lif
 from tests.end_to_end.lava_support import ROOT, main_environment, runtime_python
 from tests.end_to_end.test_lava_failures import in_runtime
 
@@ -19,6 +21,13 @@ def python() -> Path:
 
 def test_cuba_lif_equals_lavas_untouched_lif_and_dense_at_every_step(python):
     assert in_runtime(python, "plain_lif").split("\n")[:2] == ["u True True", "v True True"]
+
+
+def test_a_drive_beyond_the_range_of_lavas_current_would_wrap_there_and_is_kept_off_it(python):
+    """The counterexample: a lif saturates where Lava's current wraps, and spikes 1 1 1 become 0 1 0."""
+    lines = in_runtime(python, "forced_onto_lavas_lif").splitlines()
+    assert lines == ["ours 1 1 1", "forced 0 1 0"]
+    assert reference.run(*wrapping_lif()).output.ravel().tolist() == [1, 1, 1]
 
 
 def test_the_floating_point_models_compute_the_same_equations_in_real_arithmetic(python):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from export.bundle import lava
+from export.bundle.wheel import WHEEL
 from hardware import reference
 from hardware.program_file import load, save
 from hardware.random_programs import random_program
@@ -81,10 +82,12 @@ def test_an_interpreter_without_lava_is_told_what_to_install(exported):
 def test_without_hardware_on_the_path_the_launcher_says_so(exported):
     done = launch(runtime_python(), exported, "inputs.npz", "out.npz", path="lava")
     assert done.returncode == 3
-    assert done.stderr == "error: no module 'hardware'; put the folder 'hardware' on PYTHONPATH\n"
+    assert done.stderr.startswith("error: no module 'hardware' in ") and done.stderr.count("\n") == 1
+    assert f"pip install --no-deps {exported / 'lava' / WHEEL}" in done.stderr
 
 
 def test_the_folder_holds_the_very_program(exported):
     assert load(exported / "lava" / "program.npz") == brf_network()[0]
     names = sorted(path.name for path in (exported / "lava").iterdir())
-    assert names == ["program.npz", "requirements.txt", "run_on_lava.py"]
+    examples = ["example_monitors.py", "example_steps.py"]
+    assert names == [*examples, WHEEL, "program.npz", "requirements.txt", "run_on_lava.py"]

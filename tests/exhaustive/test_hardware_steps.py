@@ -115,7 +115,7 @@ def in_torch(
 ) -> tuple[list[np.ndarray], np.ndarray]:
     """The step of the integer S-stage of training, (lanes / N, N) each."""
     torch = pytest.importorskip("torch", reason="the integer S-stage of training runs in torch")
-    from hypr.integer.steps import STEPS as TORCH_STEPS
+    from export.torch_steps import STEPS as TORCH_STEPS
 
     tensors = {name: torch.from_numpy(value.astype(np.int64)) for name, value in layer.parameters.items()}
     tensors["bias"] = torch.from_numpy(layer.bias.astype(np.int64))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +14,8 @@ from export.errors import ExportError
 from export.onnx.runtime import export_onnx, run
 from hardware import HardwareError
 from hardware.random_programs import random_inputs, random_program
+from tests.onnx_mutations import TRIALS
+from tests.paths import ROOT
 
 SEED = 77
 
@@ -35,3 +40,24 @@ def test_random_damage_is_refused_or_harmless(tmp_path: Path, form: str) -> None
             refused += 1
             assert "\n" not in str(error), f"seed {SEED}, trial {trial}"
     assert refused > 100  # damage of names, weights or comments can leave a valid graph
+
+
+def run_mutants(folder: Path, first: int, graphs: int) -> None:
+    command = [sys.executable, "-m", "tests.onnx_mutations", str(folder), str(first), str(first + graphs)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60 + 20 * graphs)
+    last = (done.stderr.strip().splitlines() or ["nothing"])[-1]
+    assert done.returncode == 0, f"status {done.returncode} at {last}"
+    found = json.loads(done.stdout)
+    assert found["wrong"] == []
+    assert found["ran"] + found["refused"] == graphs * TRIALS
+    assert min(found["ran"], found["refused"]) > graphs  # a changed weight is another network, most else is none
+
+
+def test_changed_graphs_are_refused_or_run_without_a_crash(tmp_path: Path) -> None:
+    run_mutants(tmp_path, 0, 10)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(10, 510, 50))
+def test_ten_thousand_changed_graphs_are_refused_or_run_without_a_crash(tmp_path: Path, first: int) -> None:
+    run_mutants(tmp_path, first, 50)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from hypr.kernels import reference
 from hypr.kernels.types import LayerTrajectory
 from hypr.learning.rule import Rule
 from hypr.network import Network
-from hypr.neurons import ALIF, BRF, LI, LIF, CubaLIF, Neuron, SEAdLIF
+from hypr.neurons import ALIF, BRF, LI, LIF, CubaLIF, Neuron, SEAdLIF, random_mask
 
 LIMIT = 1e-10  # relative, float64: sums of some thousand terms, each with an error of 1e-16
 
@@ -51,13 +51,27 @@ GAIN = {"brf": 14.0, "se_adlif": 10.0, "alif": 6.0, "lif": 14.0, "cuba": 4.0, "o
 """Factor on the initial weights at which small networks spike often enough for a test to see every path."""
 
 
-def network(*names: str, n_in: int = 4, n: int = 6, n_out: int = 3, recurrent: bool = True, seed: int = 0) -> Network:
-    """float64 network of the named hidden layers and a leaky readout, scaled to spike."""
+def network(
+    *names: str,
+    n_in: int = 4,
+    n: int = 6,
+    n_out: int = 3,
+    recurrent: bool = True,
+    seed: int = 0,
+    density: float | None = None,
+    input_delays: Sequence[int] | None = None,
+) -> Network:
+    """float64 network of the named hidden layers and a leaky readout, scaled to spike; ``density`` of all synapses."""
     torch.manual_seed(seed)
     layers: list[Neuron] = []
     for index, name in enumerate(names):
-        layers.append(MODELS[name](n_in if index == 0 else n, n, recurrent=recurrent))
-    net = Network([*layers, LI(n, n_out, tau_range=(3.0, 8.0))]).double()
+        sources = n_in if index == 0 else n
+        masks = {} if density is None else {"mask": random_mask(n, sources, density)}
+        if masks and recurrent:
+            masks["recurrent_mask"] = random_mask(n, n, density or 1.0)
+        layers.append(MODELS[name](sources, n, recurrent=recurrent, **masks))
+    last = None if density is None else random_mask(n_out, n, density)
+    net = Network([*layers, LI(n, n_out, tau_range=(3.0, 8.0), mask=last)], input_delays=input_delays).double()
     for layer in net.layers[:-1]:
         gain = next(value for key, value in GAIN.items() if layer.kind.startswith(key))
         layer.weight.data *= gain

@@ -65,6 +65,11 @@ def test_overrides_reach_nested_keys_lists_and_unique_last_parts():
         ("device=gpu", "'device'"),
         ("optimiser.betas=[0.9, 1.0]", "below 1"),
         ("epochs", "must be key=value"),
+        ("network.layers.0.density=0", "'network.layers.0.density'.*greater than 0"),
+        ("network.layers.0.density=1.5", "'network.layers.0.density'.*less than or equal to 1"),
+        ("network.layers.0.recurrent_densty=0.1", "nearest valid name is 'recurrent_density'"),
+        ("network.input_delay=[1]", "nearest valid name is 'input_delays'"),
+        ("input_delays=[0.5]", "'network.input_delays.0'.*integer"),
     ],
 )
 def test_a_wrong_override_is_explained_in_one_line(override, words):

@@ -10,6 +10,7 @@ import pytest
 
 from export import to_nir
 from export.bundle.bundle import MANIFEST, SCAN, STEP, Bundle, Origin, write_bundle
+from export.bundle.wheel import WHEEL
 from export.errors import ExportError
 from export.interchange import float_engine
 from export.onnx.floating import run_float
@@ -17,7 +18,9 @@ from export.quantization.quantize import quantize
 from export.verification.certificate import certificate
 from export.verification.verify import verify
 from hardware import HardwareError, Program, content_hash, load
+from hardware.lava.assignment import assign, with_chip_biases
 from hardware.random_programs import random_program
+from tests.random_networks import random_network
 
 
 def network(seed: int = 0) -> dict[str, object]:
@@ -65,9 +68,13 @@ def test_a_bundle_holds_every_form_of_the_network_and_verifies(bundle: Bundle) -
         "integer_scan.onnx",
         "integer_step.onnx",
         "float_scan.onnx",
+        "float_step.onnx",
         "lava/program.npz",
         "lava/run_on_lava.py",
         "lava/requirements.txt",
+        f"lava/{WHEEL}",
+        "lava/example_monitors.py",
+        "lava/example_steps.py",
     }
     assert bundle.manifest["dataset"] == {"name": "digits", "encoding": "spikes"}
     assert bundle.manifest["seed"] == 3
@@ -201,3 +208,15 @@ def test_a_truncated_program_file_is_one_line(bundle: Bundle) -> None:
     with pytest.raises(HardwareError) as caught:
         load(path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_bundle_with_biases_rounded_for_a_chip_is_of_its_own_program_in_every_file(tmp_path: Path) -> None:
+    arrays = random_network(np.random.default_rng(4), ("cuba_lif", "li"))
+    arrays["layers"][0]["bias"] = np.random.default_rng(4).normal(0, 3, len(arrays["layers"][0]["bias"]))
+    graph = to_nir(arrays, dt=1e-3)
+    exact = quantize(graph, state_fraction_bits=14)
+    rounded = with_chip_biases(exact)
+    assert assign(exact)[0].wide_biases and not assign(rounded)[0].wide_biases and rounded != exact
+    made = write_bundle(graph, rounded, tmp_path / "out")
+    assert all(made.checks().values()) and len(made.checks()) == 5
+    assert "on Lava's own LIF" in (tmp_path / "out" / "lava" / "run_on_lava.py").read_text()

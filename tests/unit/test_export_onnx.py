@@ -11,8 +11,8 @@ from onnx import TensorProto, helper
 
 from export.errors import ExportError
 from export.onnx import runtime
-from export.onnx.integer import MAX_MATMUL_INTEGER_INPUT
 from export.onnx.runtime import OnnxNetwork, export_onnx, load, model, run
+from export.onnx.synapses import MAX_INTEGER_OPERAND
 from hardware import InputError, InputFormat, Layer, Program, Synapses, content_hash, reference
 from hardware.models import MODELS, STATE_MAX
 from hardware.random_programs import random_inputs, random_program
@@ -80,7 +80,7 @@ def test_sums_are_exact_at_the_largest_inputs_and_weights(low: int, high: int) -
     assert np.abs(expected).max() <= STATE_MAX  # nothing saturates: the sums themselves are compared
     assert np.array_equal(run(program, inputs, threads=1).output, expected)
     used = operators(model(program).graph)
-    assert ("MatMulInteger" in used) == (low >= 0 and high <= MAX_MATMUL_INTEGER_INPUT)
+    assert ("MatMulInteger" in used) == (low >= 0 and high <= MAX_INTEGER_OPERAND)
 
 
 def test_file_states_opset_specification_program_and_form(tmp_path: Path) -> None:

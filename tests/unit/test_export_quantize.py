@@ -16,7 +16,7 @@ from export.interchange.source import network_arrays
 from export.interchange.steps import from_arrays
 from export.quantization.calibration import best_exponent, squared_error
 from export.quantization.dequantize import formats_of, integer_steps, requantize
-from export.quantization.formats import LayerFormat, QuantizationSettings
+from export.quantization.formats import LayerFormat, QuantizationSettings, SynapseFormat
 from export.quantization.quantize import quantize_layer
 from export.quantization.report import quantization_report
 from export.quantization.tensors import quantize_brf, quantize_weights, weight_limit
@@ -286,7 +286,7 @@ def test_damaged_recorded_format_is_refused_in_one_line(damage: str) -> None:
 def test_formats_survive_json_exactly() -> None:
     rng = np.random.default_rng(0)
     for unit in (np.full(5, 2.0**-17), rng.uniform(1e-6, 1e-3, 5)):
-        form = LayerFormat(unit, 3, None, 4, 12, {"K": 12})
+        form = LayerFormat(unit, (SynapseFormat(3), SynapseFormat(0, "sparse")), 4, 12, {"K": 12})
         back = LayerFormat.from_json(form.to_json(), 5, "li", "layer x")
         assert np.array_equal(back.unit, unit) and back.to_json() == form.to_json()
 

@@ -16,6 +16,9 @@ import pytest
 
 from tests.paths import ROOT
 
+TORCH = ("export.torch_network", "export.torch_steps")
+"""What of export/ needs torch: behind ``to_torch``, which imports it when called, and :mod:`hypr.integer`."""
+
 LAUNCHER = ("__init__.py", "environment.py", "paths.py", "runtime.py")
 """What of hardware/lava runs in the main environment; the other files import Lava."""
 
@@ -29,14 +32,15 @@ def loaded_after(statement: str) -> set[str]:
 
 
 def every_module(package: str) -> str:
-    """A statement that imports every module of a package, but those for the interpreter that has Lava."""
+    """A statement that imports every module of a package, but those for the interpreter that has Lava and those behind
+    ``to_torch``."""
     names = []
     for path in sorted((ROOT / package).rglob("*.py")):
-        if path.parent.name == "processes" or (path.parent.name == "lava" and path.name not in LAUNCHER):
+        if path.parent.name in ("processes", "examples") or (path.parent.name == "lava" and path.name not in LAUNCHER):
             continue
         parts = path.relative_to(ROOT).with_suffix("").parts
         names.append(".".join(parts[:-1] if parts[-1] == "__init__" else parts))
-    return "import " + ", ".join(names)
+    return "import " + ", ".join(name for name in names if name not in TORCH)
 
 
 @pytest.mark.parametrize("forbidden", ["torch", "nir", "onnx", "onnxruntime", "lava", "numba", "export", "hypr"])
@@ -57,6 +61,15 @@ def test_export_imports_neither_training_nor_lava(forbidden: str) -> None:
 @pytest.mark.parametrize("forbidden", ["torch", "lava", "hypr"])
 def test_export_has_no_way_up(forbidden: str) -> None:
     assert forbidden not in loaded_after(every_module("export"))
+
+
+def test_export_needs_torch_behind_to_torch_alone() -> None:
+    assert "torch" in loaded_after("import export.torch_network")
+    assert loaded_after("import export.torch_network").isdisjoint({"lava", "hypr"})
+    importers = {name for name, others in graph().items() if others & set(TORCH)}
+    assert importers == {"export", "export.torch_network", "hypr.integer.engine"}
+    top = {node.module for node in ast.parse(modules()["export"]).body if isinstance(node, ast.ImportFrom)}
+    assert "export.quantization.quantize" in top and top.isdisjoint(TORCH)
 
 
 def test_help_imports_no_numerical_library() -> None:
@@ -159,4 +172,7 @@ def test_what_lies_below_all_rooms_knows_none_of_them() -> None:
     assert graph()["export.errors"] == set()
     assert graph()["export.files"] == {"export.errors"}
     beside = {room(name) for name in graph() if name.startswith("export.")}
-    assert beside == {*ROOMS, "errors", "files"}
+    assert beside == {*ROOMS, "errors", "files", *(room(name) for name in TORCH)}
+    assert graph()["export.torch_steps"] | graph()["export.torch_network"] <= {
+        "export.torch_steps", *(name for name in graph() if name.partition(".")[0] == "hardware")
+    }  # fmt: skip

@@ -85,7 +85,7 @@ def differing(net: Network, recorded: Recorded, trace: Trace) -> tuple[int, int]
     """(differing, compared) integers between what a rule saw and a trace with all states."""
     wrong = compared = 0
     for neuron, program, reals, seen in zip(
-        net.layers, recorded.integers.program.layers, recorded.integers.reals, recorded.layers, strict=True
+        net.layers, recorded.integers.program.populations, recorded.integers.reals, recorded.layers, strict=True
     ):
         after = neuron.after_reset(seen.states.double(), seen.spikes.double())[1:].numpy()
         whole = np.rint(after / reals.units).astype(np.int64)

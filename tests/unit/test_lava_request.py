@@ -12,6 +12,7 @@ from hardware.errors import InputError, ProgramError
 from hardware.lava import paths, runtime
 from hardware.lava.request import CHANNEL_BYTES, CHANNEL_SIZE, DENSE_SAMPLE_STEPS, GROUP, dense_samples, group_size
 from hardware.program import Program
+from hardware.trace import NetworkState
 
 
 def program(high: int = 1) -> Program:
@@ -34,21 +35,21 @@ TOO_WIDE_FOR_DENSE = 2**23 + 2**20
 @pytest.mark.parametrize(
     ("shape", "connections", "expected"),
     [
-        ((1300, 141, 1), "auto", DENSE_SAMPLE_STEPS // 1300),
-        ((1300, 3, 1), "auto", 3),
-        ((DENSE_SAMPLE_STEPS + 1, 9, 1), "auto", 1),
-        ((10, 7, 1), "dense", 7),
-        ((10, 7, 1), "batched", 0),
-        ((10, 7, 1), 2, 2),
-        ((10, 7, 1), 0, 0),
+        ((1300, 141), "auto", DENSE_SAMPLE_STEPS // 1300),
+        ((1300, 3), "auto", 3),
+        ((DENSE_SAMPLE_STEPS + 1, 9), "auto", 1),
+        ((10, 7), "dense", 7),
+        ((10, 7), "batched", 0),
+        ((10, 7), 2, 2),
+        ((10, 7), 0, 0),
     ],
 )
-def test_how_many_samples_run_through_lavas_own_dense(shape, connections, expected):
-    assert dense_samples(program(), shape, connections) == expected
+def test_how_many_samples_run_through_lavas_own_dense(shape: tuple[int, int], connections, expected):
+    assert dense_samples(program(), *shape, connections) == expected
 
 
 def test_auto_leaves_a_program_that_dense_cannot_hold_to_the_batched_connection():
-    assert dense_samples(program(TOO_WIDE_FOR_DENSE), (10, 7, 1), "auto") == 0
+    assert dense_samples(program(TOO_WIDE_FOR_DENSE), 10, 7, "auto") == 0
 
 
 @pytest.mark.parametrize(("channels", "samples"), [(1, 1), (1, 3), (1, 100), (30_000, 100), (2_000_000, 100)])
@@ -56,7 +57,7 @@ def test_samples_that_run_at_once_are_as_many_as_shared_memory_holds(channels, s
     layer = program().layers[0]
     wide = replace(layer, input=Synapses(np.ones((1, channels), dtype=np.int8), exponent=0))
     group = group_size(Program.chain((wide,), InputFormat(channels)), samples)
-    elements = channels + 2  # source to synapses, synapses to neuron, neuron onward
+    elements = channels + 1  # source to synapses, synapses to neuron
 
     def needed(size: int) -> int:
         return size * elements * CHANNEL_SIZE * 4
@@ -75,6 +76,8 @@ def test_samples_that_run_at_once_are_as_many_as_shared_memory_holds(channels, s
         ({"record": ("q",)}, InputError, "cannot record 'q'"),
         ({"connections": "sparse"}, InputError, "connections: 'sparse'"),
         ({"connections": 2}, InputError, "connections: 2"),
+        ({"arithmetic": "exact"}, InputError, "arithmetic must be one of fixed_pt, floating_pt"),
+        ({"initial_state": NetworkState({}, {})}, InputError, "initial state: 'u/readout' is missing"),
         ({"program": program(TOO_WIDE_FOR_DENSE), "connections": "dense"}, ProgramError, "32 bits"),
     ],
 )

@@ -9,6 +9,7 @@ from hardware.chain import InputFormat, Layer, Synapses
 from hardware.errors import ProgramError
 from hardware.lava.synapses import check_fits_dense, dense_weights, fits_dense
 from hardware.program import Program
+from hardware.synapses import Dense
 
 SIGNS = {"mixed": (-1, 1), "positive": (0, 1), "negative": (-1, 0), "zero": (0, 0)}
 
@@ -38,7 +39,7 @@ def random_weights(rng: np.random.Generator, bits: int, signs: str, shape: tuple
 def test_what_dense_computes_is_the_weighted_sum_shifted_left(bits, signs, exponent):
     rng = np.random.default_rng([bits, exponent])
     weights = random_weights(rng, bits, signs, (6, 9))
-    sent = dense_weights(Synapses(weights, exponent, bits))
+    sent = dense_weights(Dense(weights, bits), exponent)
     for message in (rng.integers(0, 2, 9), rng.integers(-500, 500, 9)):
         expected = (weights.astype(np.int64) @ message) << exponent
         computed = lava_dense(sent.weights.astype(np.int64), sent.weight_exp, sent.num_weight_bits, message)
@@ -65,6 +66,6 @@ def test_a_sum_that_dense_cannot_hold_in_32_bits_is_refused_and_the_largest_one_
     too_wide = Program.chain((readout(127, 128),), InputFormat(128, 0, largest + 1))
     assert fits_dense(fits) and not fits_dense(too_wide)
     with pytest.raises(
-        ProgramError, match=r"layer 'readout': input synapses of neuron 0 .* 32 bits .*connections='batched'"
+        ProgramError, match=r"population 'readout': projection '.*' into neuron 0 .* 32 bits .*connections='batched'"
     ):
         check_fits_dense(too_wide)

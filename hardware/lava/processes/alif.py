@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from lava.magma.core.decorator import implements, requires, tag
 from lava.magma.core.model.py.type import LavaPyType
-from lava.magma.core.process.variable import Var
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
@@ -18,10 +15,7 @@ from hardware.lava.neuron import FloatNeuronModel, NeuronModel, NeuronProcess
 class ALIF(NeuronProcess):
     """States a, u; parameters A, Rho, Ja, B0; shift K."""
 
-    def __init__(self, *, shape: tuple[int, ...], **arguments: Any) -> None:
-        super().__init__(shape=shape, **arguments)
-        self.a = Var(shape=shape, init=0)
-        self.u = Var(shape=shape, init=0)
+    states = ("a", "u")
 
 
 @implements(proc=ALIF, protocol=LoihiProtocol)
@@ -36,7 +30,6 @@ class PyALIFFixed(NeuronModel):
     Rho: np.ndarray = LavaPyType(np.ndarray, np.int64, precision=17)
     Ja: np.ndarray = LavaPyType(np.ndarray, np.int64, precision=24)
     B0: np.ndarray = LavaPyType(np.ndarray, np.int64, precision=24)
-    states = ("a", "u")
 
     def step(self, current: np.ndarray) -> np.ndarray:
         k = self.shifts["K"]
@@ -58,7 +51,6 @@ class PyALIFFloat(FloatNeuronModel):
     Rho: np.ndarray = LavaPyType(np.ndarray, float)
     Ja: np.ndarray = LavaPyType(np.ndarray, float)
     B0: np.ndarray = LavaPyType(np.ndarray, float)
-    states = ("a", "u")
 
     def step(self, current: np.ndarray) -> np.ndarray:
         unit = 2.0 ** self.shifts["K"]

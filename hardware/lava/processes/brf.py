@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from lava.magma.core.decorator import implements, requires, tag
 from lava.magma.core.model.py.type import LavaPyType
-from lava.magma.core.process.variable import Var
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
@@ -18,11 +15,7 @@ from hardware.lava.neuron import FloatNeuronModel, NeuronModel, NeuronProcess
 class BRF(NeuronProcess):
     """States u, v, q; parameters C, S, D, R, TH, J; shifts K, Kd, KR."""
 
-    def __init__(self, *, shape: tuple[int, ...], **arguments: Any) -> None:
-        super().__init__(shape=shape, **arguments)
-        self.u = Var(shape=shape, init=0)
-        self.v = Var(shape=shape, init=0)
-        self.q = Var(shape=shape, init=0)
+    states = ("u", "v", "q")
 
 
 @implements(proc=BRF, protocol=LoihiProtocol)
@@ -40,7 +33,6 @@ class PyBRFFixed(NeuronModel):
     R: np.ndarray = LavaPyType(np.ndarray, np.int64, precision=17)
     TH: np.ndarray = LavaPyType(np.ndarray, np.int64, precision=24)
     J: np.ndarray = LavaPyType(np.ndarray, np.int64, precision=24)
-    states = ("u", "v", "q")
 
     def step(self, current: np.ndarray) -> np.ndarray:
         k = self.shifts["K"]
@@ -68,7 +60,6 @@ class PyBRFFloat(FloatNeuronModel):
     R: np.ndarray = LavaPyType(np.ndarray, float)
     TH: np.ndarray = LavaPyType(np.ndarray, float)
     J: np.ndarray = LavaPyType(np.ndarray, float)
-    states = ("u", "v", "q")
 
     def step(self, current: np.ndarray) -> np.ndarray:
         unit = 2.0 ** self.shifts["K"]

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from lava.magma.core.decorator import implements, requires, tag
 from lava.magma.core.model.py.type import LavaPyType
-from lava.magma.core.process.variable import Var
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
@@ -18,9 +15,7 @@ from hardware.lava.neuron import FloatNeuronModel, NeuronModel, NeuronProcess
 class LI(NeuronProcess):
     """State u; parameter A; shift K."""
 
-    def __init__(self, *, shape: tuple[int, ...], **arguments: Any) -> None:
-        super().__init__(shape=shape, **arguments)
-        self.u = Var(shape=shape, init=0)
+    states = ("u",)
 
 
 @implements(proc=LI, protocol=LoihiProtocol)
@@ -31,7 +26,6 @@ class PyLIFixed(NeuronModel):
 
     u: np.ndarray = LavaPyType(np.ndarray, np.int64, precision=24)
     A: np.ndarray = LavaPyType(np.ndarray, np.int64, precision=17)
-    states = ("u",)
     spiking = False
 
     def step(self, current: np.ndarray) -> np.ndarray:
@@ -47,7 +41,6 @@ class PyLIFloat(FloatNeuronModel):
 
     u: np.ndarray = LavaPyType(np.ndarray, float)
     A: np.ndarray = LavaPyType(np.ndarray, float)
-    states = ("u",)
     spiking = False
 
     def step(self, current: np.ndarray) -> np.ndarray:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from lava.magma.core.decorator import implements, requires, tag
 from lava.magma.core.model.py.type import LavaPyType
-from lava.magma.core.process.variable import Var
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
@@ -18,9 +15,7 @@ from hardware.lava.neuron import FloatNeuronModel, NeuronModel, NeuronProcess
 class LeakyLIF(NeuronProcess):
     """State u; parameters A, TH; shift K; option reset (zero or subtract)."""
 
-    def __init__(self, *, shape: tuple[int, ...], **arguments: Any) -> None:
-        super().__init__(shape=shape, **arguments)
-        self.u = Var(shape=shape, init=0)
+    states = ("u",)
 
 
 @implements(proc=LeakyLIF, protocol=LoihiProtocol)
@@ -32,7 +27,6 @@ class PyLeakyLIFFixed(NeuronModel):
     u: np.ndarray = LavaPyType(np.ndarray, np.int64, precision=24)
     A: np.ndarray = LavaPyType(np.ndarray, np.int64, precision=17)
     TH: np.ndarray = LavaPyType(np.ndarray, np.int64, precision=24)
-    states = ("u",)
 
     def step(self, current: np.ndarray) -> np.ndarray:
         u = sat(mulsh(self.u, self.A, self.shifts["K"]) + current)
@@ -51,7 +45,6 @@ class PyLeakyLIFFloat(FloatNeuronModel):
     u: np.ndarray = LavaPyType(np.ndarray, float)
     A: np.ndarray = LavaPyType(np.ndarray, float)
     TH: np.ndarray = LavaPyType(np.ndarray, float)
-    states = ("u",)
 
     def step(self, current: np.ndarray) -> np.ndarray:
         u = self.u * self.A / 2.0 ** self.shifts["K"] + current

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from lava.magma.core.decorator import implements, requires, tag
 from lava.magma.core.model.py.type import LavaPyType
-from lava.magma.core.process.variable import Var
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
@@ -18,10 +15,7 @@ from hardware.lava.neuron import FloatNeuronModel, NeuronModel, NeuronProcess
 class SEAdLIF(NeuronProcess):
     """States u, w; parameters A, Be, At, Bt, TH; shifts K, Ka, g; option adaptation_spike (current or previous)."""
 
-    def __init__(self, *, shape: tuple[int, ...], **arguments: Any) -> None:
-        super().__init__(shape=shape, **arguments)
-        self.u = Var(shape=shape, init=0)
-        self.w = Var(shape=shape, init=0)
+    states = ("u", "w")
 
 
 @implements(proc=SEAdLIF, protocol=LoihiProtocol)
@@ -37,7 +31,6 @@ class PySEAdLIFFixed(NeuronModel):
     At: np.ndarray = LavaPyType(np.ndarray, np.int64, precision=17)
     Bt: np.ndarray = LavaPyType(np.ndarray, np.int64, precision=24)
     TH: np.ndarray = LavaPyType(np.ndarray, np.int64, precision=24)
-    states = ("u", "w")
 
     def step(self, current: np.ndarray) -> np.ndarray:
         k, ka = self.shifts["K"], self.shifts["Ka"]
@@ -63,7 +56,6 @@ class PySEAdLIFFloat(FloatNeuronModel):
     At: np.ndarray = LavaPyType(np.ndarray, float)
     Bt: np.ndarray = LavaPyType(np.ndarray, float)
     TH: np.ndarray = LavaPyType(np.ndarray, float)
-    states = ("u", "w")
 
     def step(self, current: np.ndarray) -> np.ndarray:
         unit = 2.0 ** self.shifts["K"]

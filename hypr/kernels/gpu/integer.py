@@ -1,5 +1,8 @@
 """Run an integer Program with Triton kernels: the same integers as ``hardware.emulate``, a window per launch and layer.
 
+The kernels know chains of dense layers; every other program is run by torch on the same device
+(:func:`why_in_torch` says why, the Trace names the engine that ran).
+
 Tested bit by bit against ``hardware.emulate`` in Triton's interpreter and compiled for compute capabilities 8.0 and
 9.0; never run on a GPU.
 """
@@ -14,10 +17,11 @@ import torch
 from torch import Tensor
 
 from hardware.chain import Layer
-from hardware.inputs import check_inputs, check_state
+from hardware.inputs import Inputs, check_inputs, check_state
 from hardware.program import Program
 from hardware.trace import NetworkState, Trace, recorded_states
-from hypr.integer.engine import IntegerLayer
+from hypr.integer.engine import drive_from_below
+from hypr.integer.engine import run as run_in_torch
 from hypr.kernels.gpu.integer_scan import ALIF, BRF, CUBA_LIF, LI, LIF, SE_ADLIF, integer_scan
 from hypr.kernels.gpu.launch import in_chunks
 from hypr.kernels.gpu.plan import Plan, plan
@@ -47,20 +51,28 @@ class IntegerData:
     outgoing: Tensor | None
 
 
+def why_in_torch(program: Program) -> str | None:
+    """Why the kernels leave a program to torch, None where they run it."""
+    if program.is_chain:
+        return None
+    return "the Triton kernels run chains of dense layers without delays or initial states; this program is a graph"
+
+
 def run(
     program: Program,
-    inputs: np.ndarray,
+    inputs: Inputs,
     record: str | Iterable[str] = (),
     initial_state: NetworkState | None = None,
     device: str | torch.device = "cuda",
 ) -> Trace:
-    """Run a Program on a batch of sequences; arguments, result and errors of :func:`hypr.integer.run`, engine name
-    ``gpu``. Memory grows with T: 8 bytes per neuron and step of one layer at a time, 2 for its spikes, 4 for each
-    recorded state.
+    """Run a Program on a batch of sequences; arguments, result and errors of :func:`hypr.integer.run`. Engine name
+    ``gpu``, or ``torch`` for what :func:`why_in_torch` gives a reason. Memory grows with T: 8 bytes per neuron and step
+    of one layer at a time, 2 for its spikes, 4 for each recorded state.
     """
+    if why_in_torch(program) is not None:
+        return run_in_torch(program, inputs, record, initial_state, device)
     wanted = recorded_states(program, record)
     pre = torch.from_numpy(check_inputs(program, inputs).astype(np.int64)).to(device)
-    largest = max(abs(program.input.low), abs(program.input.high))
     start = check_state(program, initial_state, pre.shape[1])
     spikes: dict[str, np.ndarray] = {}
     states: dict[str, np.ndarray] = {}
@@ -68,28 +80,24 @@ def run(
     for layer in program.layers:
         names = layer.spec.states
         kept = [name for name in names if (name, layer.name) in wanted or (not layer.spec.spiking and name == names[0])]
-        data = _run_layer(layer, pre, largest, start, kept)
+        data = _run_layer(program, layer, pre, start, kept)
         for index, name in enumerate(names):
             final[f"{name}/{layer.name}"] = data.states[index].cpu().numpy()
             if (name, layer.name) in wanted:
                 states[f"{name}/{layer.name}"] = data.record[:, kept.index(name)].cpu().numpy()
-        pre, largest = data.spikes[1:] if layer.spec.spiking else data.record[:, 0], 1
+        pre = data.spikes[1:] if layer.spec.spiking else data.record[:, 0]
         if layer.spec.spiking:
             spikes[layer.name] = pre.to(torch.uint8).cpu().numpy()
     last = program.output
     output = spikes[last.name] if last.spec.spiking else pre.cpu().numpy()
-    after = NetworkState(final, {name: value[-1].copy() for name, value in spikes.items()})
+    before = {name: spikes[name][-1:].copy() for name in program.history}
+    after = NetworkState(final, {name: value[-1].copy() for name, value in spikes.items()}, before)
     return Trace("gpu", output, spikes, states, after)
 
 
-def _run_layer(layer: Layer, pre: Tensor, largest: int, start: NetworkState, kept: list[str]) -> IntegerData:
+def _run_layer(program: Program, layer: Layer, pre: Tensor, start: NetworkState, kept: list[str]) -> IntegerData:
     """All steps of one layer."""
-    built, device, (steps, batch), n = (
-        IntegerLayer.build(layer, largest, pre.device),
-        pre.device,
-        pre.shape[:2],
-        layer.size,
-    )
+    device, (steps, batch), n = pre.device, pre.shape[:2], layer.size
     names = layer.spec.states
     first = np.stack([start.states[f"{name}/{layer.name}"] for name in names])
     spikes = torch.zeros(steps + 1, batch, n, dtype=torch.float16, device=device)
@@ -99,7 +107,7 @@ def _run_layer(layer: Layer, pre: Tensor, largest: int, start: NetworkState, kep
     if layer.recurrent is not None:
         outgoing = torch.from_numpy(np.array(layer.recurrent.weight.T, np.float16, order="C")).to(device)
     data = IntegerData(
-        torch.from_numpy(first.astype(np.int32)).to(device), spikes, built.drive(pre),
+        torch.from_numpy(first.astype(np.int32)).to(device), spikes, drive_from_below(program, layer, pre),
         torch.empty(steps, len(kept), batch, n, dtype=torch.int32, device=device),
         _coefficients(layer).to(device), _shifts(layer).to(device), outgoing,
     )  # fmt: skip

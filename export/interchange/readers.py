@@ -1,0 +1,235 @@
+"""One reader per type of NIR neuron: its parameters as those of a difference equation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import nir
+import numpy as np
+
+from export.errors import ExportError, GraphError, UnsupportedError
+from export.interchange.reading import RESETS, Reading
+from export.interchange.source import OPTIONS, check_parameters
+from export.interchange.time_constants import decay_and_gain
+from export.interchange.topology import Stage
+
+Equation = tuple[str, dict[str, np.ndarray], dict[str, str]]
+"""Kind, parameters (N,) each, options."""
+
+
+def equation_of(stage: Stage, dt: float | None, scheme: str, reading: Reading) -> Equation:
+    """The difference equation of a neuron.
+
+    Args:
+        dt: seconds per step; None where nobody said. reading: conventions of this neuron.
+
+    Raises:
+        GraphError: damaged values. UnsupportedError: a type of neuron without a form here. ExportError: dt is missing.
+    """
+    neuron = _Neuron(stage, dt, scheme, reading)
+    read = _READERS.get(neuron.type)
+    if read is None:
+        raise UnsupportedError(
+            f"node '{stage.name}' is a {neuron.type}: it has no form in the integer contract; use LIF, IF, CubaLIF, LI "
+            "or I"
+        )
+    return read(neuron)
+
+
+def choose(given: Any, recorded: Any, default: Any, what: str) -> Any:
+    """What was asked for, else what the file records, else the default; ExportError where the first two disagree."""
+    if given is not None and recorded is not None and given != recorded:
+        raise ExportError(f"{what} '{given}' contradicts '{recorded}' in the file's metadata; drop the option")
+    return given if given is not None else recorded if recorded is not None else default
+
+
+@dataclass(frozen=True)
+class _Neuron:
+    """A stage with the conventions that it is read by."""
+
+    stage: Stage
+    dt: float | None
+    scheme: str
+    reading: Reading
+
+    @property
+    def node(self) -> Any:
+        return self.stage.node if self.stage.integrator is None else self.stage.integrator
+
+    @property
+    def type(self) -> str:
+        return "Linear" if self.node is None else type(self.node).__name__
+
+    @property
+    def size(self) -> int:
+        return self.stage.size
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        return getattr(self.node, "metadata", None) or {}
+
+    def zeros(self) -> np.ndarray:
+        return np.zeros(self.size)
+
+    def vector(self, key: str, node: Any = None) -> np.ndarray:
+        """A parameter of each neuron, in the float type of the file."""
+        value = np.asarray(getattr(self.node if node is None else node, key))
+        if value.size not in (1, self.size):
+            raise GraphError(f"node '{self.stage.name}': {key} has shape {value.shape}; expected {self.size} values")
+        if value.dtype.kind != "f":
+            value = value.astype(np.float64)
+        return np.broadcast_to(value.reshape(-1), (self.size,))
+
+    def step(self) -> float:
+        if self.dt is None:
+            raise ExportError(
+                f"node '{self.stage.name}' needs the time step, which the file does not say; give the seconds per step "
+                "(--dt)"
+            )
+        return self.dt
+
+    def membrane(self, tau_key: str, r_key: str, suffix: str = "") -> tuple[np.ndarray, np.ndarray]:
+        """Decay and gain; the exact numbers in the node's metadata where they agree with tau and r to rounding."""
+        tau, r = self.vector(tau_key), self.vector(r_key)
+        decay, gain = decay_and_gain(tau, r, self.step(), self.scheme, f"node '{self.stage.name}'")
+        # a float32 tau fixes the decay to a few float32 roundings, a float64 one to a few float64 ones
+        slack = 8 * max(float(np.finfo(tau.dtype).eps), float(np.finfo(r.dtype).eps))
+        exact_decay = self.recorded(f"decay{suffix}", decay, slack)
+        relative = np.maximum(np.abs(gain) / np.maximum(1.0 - decay, slack), 1.0)
+        return exact_decay, self.recorded(f"gain{suffix}", gain, slack * relative)
+
+    def leak(self, decay: np.ndarray) -> np.ndarray:
+        """What v_leak adds to the membrane at each step."""
+        v_leak = self.vector("v_leak")
+        leak = (1.0 - decay) * v_leak.astype(np.float64)
+        return self.recorded("leak", leak, 8 * float(np.finfo(v_leak.dtype).eps) * np.abs(leak))
+
+    def recorded(self, key: str, derived: np.ndarray, slack: np.ndarray | float) -> np.ndarray:
+        """Exact numbers of a file of ours, which its own float32 parameters only approximate."""
+        value = self.metadata.get(key)
+        if value is None:
+            return derived
+        try:
+            recorded = np.asarray(value, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise GraphError(f"node '{self.stage.name}': metadata {key} is not a list of numbers; remove it") from None
+        agrees = recorded.shape == derived.shape and bool(np.all(np.abs(recorded - derived) <= slack))
+        if not agrees:
+            raise GraphError(
+                f"node '{self.stage.name}': metadata {key} contradicts its time constants; the file was edited: remove "
+                "that metadata"
+            )
+        return recorded
+
+    def integrator_gain(self) -> np.ndarray:
+        """``r dt``; within rounding of 1 (r chosen as 1/dt) it is 1."""
+        r = self.vector("r")
+        gain = r.astype(np.float64) * self.step()
+        return np.where(np.abs(gain - 1.0) <= 4 * float(np.finfo(r.dtype).eps), 1.0, gain)
+
+    def firing(self) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+        """Threshold, reset value, and options that say how the reset works."""
+        if self.stage.integrator is not None:
+            theta = self.vector("threshold", self.stage.node).astype(np.float64)
+            return {"theta": theta, "v_reset": self.zeros()}, {"reset": "none", "reset_timing": "same_step"}
+        reset = choose(self.reading.reset, self.metadata.get("reset"), "zero", f"node '{self.stage.name}': reset")
+        if reset not in RESETS:
+            raise GraphError(f"node '{self.stage.name}': metadata reset is '{reset}'; allowed: {', '.join(RESETS)}")
+        values = {key: self.vector(name).astype(np.float64) for key, name in _FIRING.items()}
+        return values, {"reset": str(reset), "reset_timing": self._timing(str(reset), values)}
+
+    def _timing(self, reset: str, values: Mapping[str, np.ndarray]) -> str:
+        timing = self.reading.reset_timing or "same_step"
+        if reset == "none":
+            return "same_step"
+        if timing == "carried_over" and reset == "zero" and np.all(values["theta"] >= values["v_reset"]):
+            return "same_step"  # after a reset to zero nothing is left above theta
+        keeps = self.reading.feed_forward_keeps_input and not self.stage.recurrent and isinstance(self.node, nir.LIF)
+        if timing == "next_step" and reset == "zero" and keeps:
+            return "same_step"  # old membrane dropped, input kept: the same spikes
+        return timing
+
+
+_FIRING = {"theta": "v_threshold", "v_reset": "v_reset"}
+
+
+def _linear(neuron: _Neuron) -> Equation:
+    """A linear readout without memory is a leaky integrator that keeps nothing."""
+    return "li", {"kappa": neuron.zeros(), "gain": np.ones(neuron.size), "leak": neuron.zeros()}, {}
+
+
+def _threshold(neuron: _Neuron) -> Equation:
+    """A Threshold behind synapses is a neuron that keeps nothing: its membrane is its current."""
+    theta = neuron.vector("threshold").astype(np.float64)
+    values = {"alpha": neuron.zeros(), "theta": theta, "gain": np.ones(neuron.size), "leak": neuron.zeros()}
+    return "lif", {**values, "v_reset": neuron.zeros()}, {"reset": "zero", "reset_timing": "same_step"}
+
+
+def _extension(neuron: _Neuron) -> Equation:
+    kind = {"BRF": "brf", "SEAdLIF": "se_adlif", "ALIF": "alif"}[neuron.type]
+    where = f"node '{neuron.stage.name}'"
+    parameters = {key: neuron.vector(key).astype(np.float64) for key in type(neuron.node)._arrays()}
+    try:
+        check_parameters(kind, parameters, where)
+    except ExportError as error:
+        raise GraphError(str(error)) from None
+    options = {}
+    for key, allowed in OPTIONS[kind].items():
+        options[key] = str(getattr(neuron.node, key))
+        if options[key] not in allowed:
+            raise GraphError(f"{where}: {key} is '{options[key]}'; allowed: {', '.join(allowed)}")
+    return kind, parameters, options
+
+
+def _li(neuron: _Neuron) -> Equation:
+    decay, gain = neuron.membrane("tau", "r")
+    leak = neuron.leak(decay)
+    if neuron.stage.integrator is not None:
+        values, options = neuron.firing()
+        return "lif", {"alpha": decay, "gain": gain, "leak": leak, **values}, options
+    return "li", {"kappa": decay, "gain": gain, "leak": leak}, {}
+
+
+def _i(neuron: _Neuron) -> Equation:
+    gain = neuron.integrator_gain()
+    if neuron.stage.integrator is not None:
+        values, options = neuron.firing()
+        return "lif", {"alpha": np.ones(neuron.size), "gain": gain, "leak": neuron.zeros(), **values}, options
+    return "li", {"kappa": np.ones(neuron.size), "gain": gain, "leak": neuron.zeros()}, {}
+
+
+def _if(neuron: _Neuron) -> Equation:
+    """IF is a LIF that never forgets."""
+    values, options = neuron.firing()
+    gain = neuron.integrator_gain()
+    return "lif", {"alpha": np.ones(neuron.size), "gain": gain, "leak": neuron.zeros(), **values}, options
+
+
+def _lif(neuron: _Neuron) -> Equation:
+    decay, gain = neuron.membrane("tau", "r")
+    values, options = neuron.firing()
+    return "lif", {"alpha": decay, "gain": gain, "leak": neuron.leak(decay), **values}, options
+
+
+def _cuba_lif(neuron: _Neuron) -> Equation:
+    decay_syn, gain_syn = neuron.membrane("tau_syn", "w_in", "_syn")
+    decay, gain = neuron.membrane("tau_mem", "r")
+    values, options = neuron.firing()
+    parameters = {"alpha_syn": decay_syn, "alpha_mem": decay, "syn_gain": gain_syn, "mem_gain": gain}
+    return "cuba_lif", {**parameters, **values, "leak": neuron.leak(decay)}, options
+
+
+_READERS: Mapping[str, Callable[[_Neuron], Equation]] = {
+    "Linear": _linear,
+    "Threshold": _threshold,
+    "BRF": _extension,
+    "SEAdLIF": _extension,
+    "ALIF": _extension,
+    "LI": _li,
+    "I": _i,
+    "IF": _if,
+    "LIF": _lif,
+    "CubaLIF": _cuba_lif,
+}

@@ -1,0 +1,144 @@
+"""Difference equations in a form that the integer contract has: exact rewriting, or a refusal with the reason."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from export.errors import UnsupportedError
+from export.interchange.compose import add, compact
+from export.interchange.steps import StepNetwork, StepPopulation, StepProjection, named
+from export.interchange.weights import ConvolutionWeights, DenseWeights, SparseWeights, Weights, diagonal
+from export.quantization.formats import QuantizationSettings
+from export.quantization.tensors import input_factor
+from hardware.populations import MAX_DELAY
+
+
+def representable(network: StepNetwork, settings: QuantizationSettings) -> StepNetwork:
+    """The same network with every population in a form that has a clause.
+
+    Raises:
+        UnsupportedError: names layer or projection, and the reason.
+    """
+    for projection in network.projections:
+        if projection.delay > MAX_DELAY:
+            raise UnsupportedError(
+                f"projection {projection.name}: a delay of {projection.delay} steps; integers have at most {MAX_DELAY} "
+                "(FP-2.3): take a longer dt"
+            )
+    populations, more = [], {}
+    for population in network.populations:
+        _check_clauses(population)
+        if population.options.get("reset_timing", "same_step") == "next_step":
+            population, more[population.name] = _reset_in_same_step(population)
+        if population.kind == "cuba_lif":
+            population = _membrane_bias(population, settings)
+        populations.append(population)
+    changed = replace(network, populations=tuple(populations))
+    projections = _with_self_connections(changed, more) if more else changed.projections
+    return replace(changed, projections=_folding_convolutions(replace(changed, projections=projections)))
+
+
+def _check_clauses(population: StepPopulation) -> None:
+    where, options = f"layer {population.name}", population.options
+    if options.get("variant") == "exponential":
+        raise UnsupportedError(
+            f"{where}: the exponential BRF has no integer form: its decay exp(-dt q) depends on a state, and the "
+            "specification has no clause "
+            "for that exponential; train with variant='euler'"
+        )
+    if population.late_bias:
+        raise UnsupportedError(
+            f"{where}: a recurrent or delayed bias that is absent at the first step has no integer form; read it with "
+            "the bias at the start"
+        )
+    if options.get("reset") == "none":
+        raise UnsupportedError(f"{where}: a neuron without a reset has no integer form; no clause says that")
+    if options.get("reset_timing", "same_step") == "carried_over":
+        raise UnsupportedError(
+            f"{where}: a membrane that stays above its threshold after a reset is treated as reset twice; no clause "
+            "says that"
+        )
+
+
+def _reset_in_same_step(population: StepPopulation) -> tuple[StepPopulation, np.ndarray]:
+    """Subtraction one step late, after the decay, equals subtraction at once plus a self-connection of ``-(1 - alpha)
+    theta``: same spikes. Returns the population and that connection, (N,)."""
+    where, p = f"layer {population.name}", population.parameters
+    if population.kind != "lif" or population.options["reset"] != "subtract":
+        raise UnsupportedError(
+            f"{where}: a '{population.options['reset']}' reset of '{population.kind}' at the next step has no integer "
+            "form; only subtraction of lif has"
+        )
+    if np.any(p["gain"] == 0):
+        raise UnsupportedError(f"{where}: a gain of 0 lets nothing in; remove the layer")
+    changed = replace(population, options={**population.options, "reset_timing": "same_step"})
+    return changed, -((1.0 - p["alpha"]) * p["theta"] / p["gain"])
+
+
+def _with_self_connections(network: StepNetwork, more: dict[str, np.ndarray]) -> tuple[StepProjection, ...]:
+    """Projections with a weight of each neuron to itself one step later."""
+    chain, projections = network.is_chain, list(network.projections)
+    for name, values in more.items():
+        own: Weights = DenseWeights(np.diag(values)) if chain else diagonal(values)
+        for index, item in enumerate(projections):
+            if item.source == item.target == name and item.delay == 1:
+                together = add(item.weights, own)
+                if together is not None:
+                    projections[index] = replace(item, weights=together)
+                    break
+        else:
+            projections.append(StepProjection("", name, name, own, 1))
+    return named(network.inputs, network.populations, projections, network.outputs)
+
+
+def _folding_convolutions(network: StepNetwork) -> tuple[StepProjection, ...]:
+    """A convolution into neurons whose gains differ within a channel is none in integers: its synapses are written
+    out, and joined with others from the same source."""
+    found, changed = [], False
+    for item in network.projections:
+        population = network.population(item.target)
+        factor = np.broadcast_to(input_factor(population.kind, population.parameters), population.bias.shape)
+        if isinstance(item.weights, ConvolutionWeights) and item.weights.by_channel(factor) is None:
+            item = replace(item, weights=compact(SparseWeights(*item.weights.coo(), item.weights.shape)))
+            changed = True
+        found.append(item)
+    if not changed:
+        return network.projections
+    projections: list[StepProjection] = []
+    for item in found:
+        _join(projections, item)
+    return named(network.inputs, network.populations, projections, network.outputs)
+
+
+def _join(projections: list[StepProjection], item: StepProjection) -> None:
+    ends = (item.source, item.target, item.delay)
+    for index, other in enumerate(projections):
+        together = add(other.weights, item.weights) if (other.source, other.target, other.delay) == ends else None
+        if together is not None:
+            projections[index] = replace(other, weights=together)
+            return
+    projections.append(item)
+
+
+def _membrane_bias(population: StepPopulation, settings: QuantizationSettings) -> StepPopulation:
+    p, where = population.parameters, f"layer {population.name}"
+    if population.options["reset"] != "zero":
+        raise UnsupportedError(
+            f"{where}: CubaLIF resets to zero in integers (FP-3.5); reset '{population.options['reset']}' has no clause"
+        )
+    if not p["b_syn"].any():
+        return population
+    if settings.synaptic_bias == "refuse":
+        raise UnsupportedError(
+            f"{where}: its bias enters the synaptic current, in integers it enters the membrane (FP-3.5); "
+            "synaptic_bias='steady_state' converts it, "
+            "exact but for the first few synaptic time constants"
+        )
+    if np.any(p["alpha_syn"] >= 1):
+        raise UnsupportedError(
+            f"{where}: a synaptic current that never decays has no steady state for its bias; remove the bias"
+        )
+    steady = p["mem_gain"] * p["syn_gain"] * p["b_syn"] / (1.0 - p["alpha_syn"])
+    return replace(population, bias=population.bias + steady, parameters={**p, "b_syn": np.zeros(population.size)})
