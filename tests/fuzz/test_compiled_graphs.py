@@ -14,10 +14,14 @@ from hardware.emulator import Emulator
 from hardware.random_graphs import random_graph
 from hardware.random_programs import random_inputs, random_state
 from hardware.random_values import random_weight
+from tests.graph_cases import load_cases
+from tests.loihi_traces import load_trace
+from tests.paths import golden_folder
+from tests.trace_engines import differences
 
 pytest.importorskip("numba")
 
-from hardware.compiled import run, tables
+from hardware.compiled import blocks, records, run, tables
 from hardware.compiled.components import components
 
 
@@ -127,7 +131,7 @@ def test_blocks_chunks_and_threads_change_nothing(
     lanes: int, chunk: int, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A chunk of one step is shorter than most delays, so that the last steps of a source move over several chunks."""
-    monkeypatch.setattr(run, "LANES", lanes)
+    monkeypatch.setattr(blocks, "LANES", lanes)
     monkeypatch.setattr(run, "CHUNK_BYTES", chunk)
     for seed in range(25):
         rng = generator(6, seed)
@@ -148,9 +152,9 @@ def test_dense_synapses_by_product_by_event_and_in_groups(
     product: bool, grouped: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("EVENT_COST", "EVENT_START"):
-        monkeypatch.setattr(run, name, 1.0 if product else 0.0)
+        monkeypatch.setattr(blocks, name, 1.0 if product else 0.0)
     for name in ("PRODUCT_COST", "OUTPUT_COST"):
-        monkeypatch.setattr(run, name, 0.0 if product else 1.0)
+        monkeypatch.setattr(blocks, name, 0.0 if product else 1.0)
     monkeypatch.setattr(tables, "GROUPED", grouped)
     for seed in range(25):
         rng = generator(7, seed)
@@ -215,15 +219,17 @@ def test_many_convolutions() -> None:
 
 
 def test_the_lanes_of_pictures_are_used_and_another_cut_into_channels_falls_back() -> None:
-    kinds = set()
+    kinds: set[int] = set()
+    plain: set[bool] = set()
     for index in range(40):
         try:
             program = random_picture(generator(8, index))
         except ProgramError:
             continue
-        kinds |= {visit.record["kind"] for group in tables.prepared(program) for c in group for visit in c.visits}
-        kinds |= {("plain", cells.plain) for group in tables.prepared(program) for cells in group}
-    assert kinds >= {tables.SPARSE, tables.CONVOLUTION, tables.DENSE, ("plain", True), ("plain", False)}
+        for cells in (cells for group in tables.prepared(program) for cells in group):
+            kinds |= {visit.record["kind"] for visit in cells.visits}
+            plain.add(cells.plain)
+    assert kinds >= {records.SPARSE, records.CONVOLUTION, records.DENSE} and plain == {True, False}
 
 
 @pytest.mark.parametrize("product", [True, False], ids=["product", "event"])
@@ -231,13 +237,13 @@ def test_the_lanes_of_pictures_are_used_and_another_cut_into_channels_falls_back
 def test_sums_on_the_way_wrap_modulo_two_to_the_32(kind: str, product: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """[127, 120, -127, -120] << 23 of inputs 2 pass 32 bits twice on the way to 0, of inputs up to 2^24 more often."""
     if product:
-        monkeypatch.setattr(run, "by_product", lambda visit, values, size: True)
+        monkeypatch.setattr(blocks, "by_product", lambda visit, values, size: True)
     weight = np.array([[127, 120, -127, -120]], np.int8)
     for low, high, exponent in ((2, 2, 23), (255, 255, 23), (2**24, 2**24, 23), (-(2**24), -(2**24), 20)):
         graph = ProgramBuilder()
         graph.input("x", 4, low, high)
         graph.population("u", 1, "li", {"A": 4096}, {"K": 12}, bias=3)
-        synapses = {
+        synapses: dict[str, Any] = {
             "dense": Dense(weight),
             "sparse": Sparse.from_matrix(weight),
             "convolution": Convolution.of(weight.reshape(1, 1, 1, 4), (1, 1, 4)),
@@ -281,7 +287,8 @@ def test_components_are_cycles_in_an_order_that_respects_all_projections() -> No
 
 
 def _reached(start: str, projections: list[Any], inside: set[str]) -> set[str]:
-    reached, waiting = set(), [start]
+    reached: set[str] = set()
+    waiting = [start]
     while waiting:
         name = waiting.pop()
         for item in projections:
@@ -302,6 +309,21 @@ def test_tables_are_made_once_for_a_program_and_go_with_it() -> None:
     assert tables._kept[id(program)] is kept and len(tables._kept) == before + 1
     del program
     assert len(tables._kept) == before
+
+
+def test_stored_traces_of_graphs_and_of_a_loihi_emulator_are_reproduced() -> None:
+    compared = cases = 0
+    for case in load_cases(golden_folder("graphs")):
+        if case.refused is None:
+            trace = emulate(case.program(), case.inputs(), "all", backend="numba")
+            assert list(differences(trace, case.expected())) == [], case.name
+            compared += sum(value.size for value in case.expected().values())
+            cases += 1
+    for path in sorted(golden_folder("loihi1").glob("*.npz")):
+        program, inputs, expected = load_trace(path)
+        assert list(differences(emulate(program, inputs, "all", backend="numba"), expected)) == [], path.name
+        cases += 1
+    assert cases > 100 and compared > 10**6
 
 
 def test_auto_is_compiled_for_every_graph() -> None:
