@@ -14,7 +14,7 @@ from pydantic_core import PydanticUndefined
 from hypr.neurons import KINDS, Neuron
 from hypr.training.config import Config
 
-_NOT_OPTIONS = ("self", "n_in", "n", "generator")
+_NOT_OPTIONS = ("self", "n_in", "n", "generator", "mask", "recurrent_mask")
 
 
 @dataclass(frozen=True)
