@@ -226,10 +226,11 @@ def staircase_of(bundle: Bundle, test: SequenceDataset) -> list[tuple[str, float
     settings = QuantizationSettings(**json.loads(program.metadata["settings"]))
     calibration = bundle_data(bundle, "train").dense(slice(0, CALIBRATION_SAMPLES))
     found = staircase(bundle.float_network(), test.dense(), test.labels, test.mask, settings, calibration)
-    first = program.layers[0]
+    first = program.populations[0]
+    bits = program.into(first.name)[0].synapses.weight_bits
     names = {
         "float": "float network",
-        "weights": f"+ {first.input.weight_bits}-bit weights",
+        "weights": f"+ {bits}-bit weights",
         "coefficients": f"+ {first.coefficient_bits}-bit coefficients",
         "states": f"+ {STATE_BITS}-bit states",
         "integer": "all integers, as deployed",

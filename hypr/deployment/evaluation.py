@@ -13,6 +13,7 @@ import numpy as np
 from export.quantization.dequantize import formats_of
 from hardware import emulate
 from hardware.chain import Layer
+from hardware.populations import Population
 from hardware.decision import classify
 from hardware.program import Program
 from hardware.trace import Trace
@@ -107,9 +108,9 @@ def first_spike_difference(program: Program, real: Trace, whole: Trace, sample: 
         real, whole: traces of the two with every state, (T, B, N).
         sample: index of the sequence.
     """
-    units = {layer.name: form.unit for layer, form in zip(program.layers, formats_of(program), strict=True)}
+    units = {layer.name: form.unit for layer, form in zip(program.populations, formats_of(program), strict=True)}
     first: SpikeDifference | None = None
-    for layer in program.layers:
+    for layer in program.populations:
         if not layer.spec.spiking:
             continue
         different = real.spikes[layer.name][:, sample] != whole.spikes[layer.name][:, sample]
@@ -132,7 +133,7 @@ def first_spike_difference(program: Program, real: Trace, whole: Trace, sample: 
     return first
 
 
-def membrane_state(layer: Layer) -> str:
+def membrane_state(layer: Layer | Population) -> str:
     """Name of the state that is the membrane: ``v`` of a CubaLIF, whose ``u`` is its synaptic current, else ``u``."""
     return "v" if layer.model == "cuba_lif" else "u"
 

@@ -105,7 +105,7 @@ def fit_activity_(
         raise HyprError(
             f"fit_activity_: rate is {rate!r}; give spikes per neuron and step above 0, at most 0.5, or None"
         )
-    pre = net.prepare(x)
+    pre = net.arriving(x)
     counts = _counted(mask, pre)
     found = []
     for name, layer in zip(net.layer_names(), net.layers, strict=True):

@@ -28,7 +28,7 @@ def side_by_side(bundle: Bundle, data: SequenceDataset) -> list[Part]:
     real = float_engine.run(bundle.float_network(), inputs, "all")
     whole = emulate(program, inputs, "all")
     drawn: list[Picture] = []
-    for layer, form in zip(program.layers, formats_of(program), strict=True):
+    for layer, form in zip(program.populations, formats_of(program), strict=True):
         if layer.spec.spiking:
             pair = (real.spikes[layer.name][:, 0], whole.spikes[layer.name][:, 0])
             drawn.append(

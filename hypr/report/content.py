@@ -12,7 +12,9 @@ from export.errors import ExportError
 from export.quantization.dequantize import formats_of
 from export.verification.certificate import read_certificate
 from hardware import emulate
+from hardware.populations import Projection
 from hardware.program import Program
+from hardware.synapses import Convolution
 from hypr.data import SequenceDataset
 from hypr.deployment.deploy import bundle_data, staircase_of, state_ranges
 from hypr.deployment.evaluation import time_major
@@ -109,8 +111,9 @@ def _or_leave_out(left_out: list[str], what: str, make: Callable[[], Found]) -> 
 
 def _test_data(bundle: Bundle, name: str | None) -> SequenceDataset:
     data = bundle_data(bundle, name=name)
-    if data.channels != bundle.program.input.size:
-        raise HyprError(f"'{data.name}' has {data.channels} channels, the network {bundle.program.input.size} inputs")
+    if len(bundle.program.inputs) != 1 or data.channels != bundle.program.inputs[0].size:
+        sizes = ", ".join(str(item.size) for item in bundle.program.inputs)
+        raise HyprError(f"'{data.name}' has {data.channels} channels, the network {sizes} inputs")
     return data
 
 
@@ -171,11 +174,8 @@ def _verdict(proof: Mapping[str, Any] | None) -> tuple[str, str, str] | None:
 def _cards(
     program: Program, steps: Sequence[tuple[str, float]], proof: Mapping[str, Any] | None
 ) -> list[tuple[str, str]]:
-    neurons = sum(layer.size for layer in program.layers)
-    synapses = sum(
-        layer.input.weight.size + (0 if layer.recurrent is None else layer.recurrent.weight.size)
-        for layer in program.layers
-    )
+    neurons = sum(population.size for population in program.populations)
+    synapses = sum(_stored(projection) for projection in program.projections)
     cards = []
     if steps:
         cards += [
@@ -267,20 +267,32 @@ def _training(lines: Sequence[Mapping[str, Any]], rule: str) -> Part:
     )
 
 
+def _synapses(projection: Projection) -> str:
+    """A projection in a few words: source, matrix, exponent, and what is not dense and immediate about it."""
+    targets, sources = projection.synapses.shape
+    kind = "" if projection.synapses.kind == "dense" else f" {projection.synapses.kind}"
+    delay = f", {projection.delay} later" if projection.delay else ""
+    return f"{projection.source}: {targets} x {sources}{kind} << {projection.exponent}{delay}"
+
+
+def _stored(projection: Projection) -> int:
+    """Mantissas that are stored: all of a dense matrix, those of a kernel or of the listed synapses."""
+    synapses = projection.synapses
+    return int((synapses.kernel if isinstance(synapses, Convolution) else synapses.weight).size)
+
+
 def _formats(program: Program, data: SequenceDataset | None) -> Part:
     rows = []
-    for layer, form in zip(program.layers, formats_of(program), strict=True):
-        recurrent = "-" if layer.recurrent is None else f"{layer.size} x {layer.size} << {layer.recurrent.exponent}"
-        shape = " x ".join(map(str, layer.input.weight.shape))
+    for layer, form in zip(program.populations, formats_of(program), strict=True):
+        into = program.into(layer.name)
         shifts = ", ".join(f"{name} {value}" for name, value in layer.shifts.items())
         rows.append(
             (
                 layer.name,
                 layer.model,
                 str(layer.size),
-                f"{shape} << {layer.input.exponent}",
-                recurrent,
-                str(layer.input.weight_bits),
+                "; ".join(_synapses(projection) for projection in into) or "-",
+                ", ".join(sorted({str(projection.synapses.weight_bits) for projection in into})) or "-",
                 str(layer.coefficient_bits),
                 shifts,
                 unit_text(form.unit),
@@ -290,14 +302,16 @@ def _formats(program: Program, data: SequenceDataset | None) -> Part:
         "layer",
         "model",
         "neurons",
-        "input synapses",
-        "recurrent",
+        "synapses from",
         "weight bits",
         "coeff. bits",
         "shifts",
         "one state unit",
     )
-    accepted, rule = program.input, program.decision
+    rule = program.decision
+    accepted = "; ".join(
+        f"'{item.name}': {item.size} channels of integers from {item.low} to {item.high}" for item in program.inputs
+    )
     few = None if data is None else emulate(program, time_major(data.subset(slice(0, COMPARED_SEQUENCES))), "all")
     checked = [
         (r["layer"], r["state"], _bound(r["low"]), _bound(r["high"]), _seen(r["observed"]), _saturates(r["unproved"]))
@@ -306,8 +320,8 @@ def _formats(program: Program, data: SequenceDataset | None) -> Part:
     names = ("layer", "state", "lowest possible", "highest possible", "seen in test sequences", "can saturate")
     ranges = Table(names, checked, right=(2, 3, 4))
     text = (
-        f"Inputs are integers from {accepted.low} to {accepted.high} on {accepted.size} channels; "
-        f"the decision is '{rule.rule}', the first {rule.ignore_first} steps do not count. "
+        f"Inputs: {accepted}. "
+        f"The decision is '{rule.rule}', the first {rule.ignore_first} steps do not count. "
         f"States are 24 bits wide and saturate; specification version {program.spec_version}."
     )
     return Part("The integers", text, [Table(columns, rows, right=(2, 5, 6)), ranges])

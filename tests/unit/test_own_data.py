@@ -228,4 +228,4 @@ def test_inputs_of_an_engine_are_checked_with_their_labels_and_mask(arrays, tmp_
         read_sequences(tmp_path / "inputs.npz")
     np.savez(tmp_path / "inputs.npz", input_spikes=x, labels=arrays[1], mask=np.ones((T, N)))
     found = read_sequences(tmp_path / "inputs.npz").first(3)
-    assert np.shape(found.values) == (T, 3, C) and found.mask is not None and found.mask.shape == (T, 3)
+    assert np.shape(np.asarray(found.values)) == (T, 3, C) and found.mask is not None and found.mask.shape == (T, 3)
