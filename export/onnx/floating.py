@@ -62,7 +62,8 @@ def float_model(network: StepNetwork, form: str = "scan") -> onnx.ModelProto:
 
 def has_float_graph(network: StepNetwork) -> bool:
     """Whether :func:`float_model` can express the network."""
-    return network.is_chain and not any("recurrent_bias" in layer.parameters for layer in network.layers)
+    plain = network.is_chain and not any("recurrent_bias" in layer.parameters for layer in network.layers)
+    return plain and not any({"spikes", "spike_at"} & set(population.options) for population in network.populations)
 
 
 def run_float(model: onnx.ModelProto, inputs: np.ndarray) -> Trace:

@@ -51,14 +51,26 @@ def _check_clauses(population: StepPopulation) -> None:
     if population.late_bias:
         raise UnsupportedError(
             f"{where}: a recurrent or delayed bias that is absent at the first step has no integer form; read it with "
-            "the bias at the start"
+            "the bias at the start (--recurrent-bias-at-start) or run it in float (--float-only)"
         )
     if options.get("reset") == "none":
-        raise UnsupportedError(f"{where}: a neuron without a reset has no integer form; no clause says that")
+        raise UnsupportedError(
+            f"{where}: a neuron without a reset has no integer form; no clause says that: run it in float (--float-only)"
+        )
+    if options.get("spikes") == "multi":
+        raise UnsupportedError(
+            f"{where}: it sends several spikes per step, in integers a spike is 0 or 1 (FP-2.3): run it in float "
+            "(--float-only)"
+        )
+    if options.get("spike_at") == "threshold" and population.kind != "lif":
+        raise UnsupportedError(
+            f"{where}: a '{population.kind}' that spikes at its threshold has no integer form; only lif has: run it in "
+            "float (--float-only)"
+        )
     if options.get("reset_timing", "same_step") == "carried_over":
         raise UnsupportedError(
             f"{where}: a membrane that stays above its threshold after a reset is treated as reset twice; no clause "
-            "says that"
+            "says that: run it in float (--float-only)"
         )
 
 
@@ -69,7 +81,7 @@ def _reset_in_same_step(population: StepPopulation) -> tuple[StepPopulation, np.
     if population.kind != "lif" or population.options["reset"] != "subtract":
         raise UnsupportedError(
             f"{where}: a '{population.options['reset']}' reset of '{population.kind}' at the next step has no integer "
-            "form; only subtraction of lif has"
+            "form; only subtraction of lif has: run it in float (--float-only)"
         )
     if np.any(p["gain"] == 0):
         raise UnsupportedError(f"{where}: a gain of 0 lets nothing in; remove the layer")
@@ -126,15 +138,16 @@ def _membrane_bias(population: StepPopulation, settings: QuantizationSettings) -
     p, where = population.parameters, f"layer {population.name}"
     if population.options["reset"] != "zero":
         raise UnsupportedError(
-            f"{where}: CubaLIF resets to zero in integers (FP-3.5); reset '{population.options['reset']}' has no clause"
+            f"{where}: CubaLIF resets to zero in integers (FP-3.5); reset '{population.options['reset']}' has no clause: "
+            "run it in float (--float-only)"
         )
     if not p["b_syn"].any():
         return population
     if settings.synaptic_bias == "refuse":
         raise UnsupportedError(
             f"{where}: its bias enters the synaptic current, in integers it enters the membrane (FP-3.5); "
-            "synaptic_bias='steady_state' converts it, "
-            "exact but for the first few synaptic time constants"
+            "--synaptic-bias steady_state (synaptic_bias='steady_state') converts it, exact but for the first few "
+            "synaptic time constants; or run it in float (--float-only)"
         )
     if np.any(p["alpha_syn"] >= 1):
         raise UnsupportedError(
