@@ -160,7 +160,7 @@ def integers(case: Case, more: Mapping[str, Any]) -> tuple[str, str]:
     except ExportError as error:
         return "refused", f"refused: {error}"
     result = verify(program, inputs, [get(name) for name in INTEGER_ENGINES])
-    return ("equal", f"equal on {', '.join(INTEGER_ENGINES)}") if result.passed else ("unequal", "ENGINES DIFFER")
+    return ("equal", f"equal on {', '.join(INTEGER_ENGINES)}") if result.equal else ("unequal", "ENGINES DIFFER")
 
 
 def check(folder: Path, with_integers: bool) -> int:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
 from hypr.cli.output import json_option, note, show, table
-from hypr.errors import HyprError
 
 
 @click.command("import")
@@ -68,10 +66,6 @@ def import_verb(
     if order is not None:
         conventions["order"] = tuple(name.strip() for name in order.split(",") if name.strip())
     values = None if calibration is None else read_inputs(calibration)
-    if isinstance(values, Mapping):
-        raise HyprError(
-            f"{calibration}: holds several inputs; a network from NIR is calibrated with input_spikes alone"
-        )
     bundle = import_nir(file, out, preset, conventions, values, overwrite=overwrite, **settings)
     manifest = bundle.manifest
     notes = json.loads(bundle.program.metadata.get("notes", "[]"))

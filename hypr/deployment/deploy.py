@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from export import QuantizationSettings, Reading, quantize, read, to_nir
 from export.bundle.bundle import TARGETS, Bundle, Origin, write_bundle
 from export.interchange.presets import reading_of
@@ -22,6 +20,7 @@ from export.quantization.staircase import staircase
 from export.verification import engines
 from export.verification.certificate import file_hash
 from export.verification.engines import Engine
+from export.verification.inputs import of_each
 from export.verification.verify import Progress, VerificationResult, verify
 from hardware import emulate
 from hardware.inputs import Inputs
@@ -105,7 +104,7 @@ def import_nir(
     out: Path,
     preset: str | None,
     conventions: Mapping[str, Any],
-    calibration: np.ndarray | None = None,
+    calibration: Inputs | None = None,
     *,
     to: Sequence[str] = TARGETS,
     overwrite: bool = False,
@@ -119,7 +118,7 @@ def import_nir(
         preset: framework that wrote it, a key of :data:`export.interchange.presets.PRESETS`; None: what the file itself
             says.
         conventions: fields of :class:`export.Reading`; None keeps the preset's.
-        calibration: inputs (T, B, N_in) from which the range of states is measured.
+        calibration: inputs (T, B, N_in) from which the range of states is measured; with several inputs by name.
         **settings: fields of :class:`export.QuantizationSettings`.
 
     Raises:
@@ -128,7 +127,7 @@ def import_nir(
     given = {key: value for key, value in conventions.items() if value is not None}
     reading = Reading(**given) if preset is None else reading_of(preset, **given)
     graph = read(path)
-    inputs = None if calibration is None else calibration.transpose(1, 0, 2)
+    inputs = None if calibration is None else of_each(calibration, lambda value: value.transpose(1, 0, 2))
     program = quantize(graph, calibration=inputs, reading=reading, **settings)
     origin = Origin(notes={"run": path.name, "preset": preset, "file_sha256": file_hash(path)})
     out.absolute().parent.mkdir(parents=True, exist_ok=True)
@@ -172,8 +171,6 @@ def run_engine(bundle: Bundle, engine: str, inputs: Inputs, record: Sequence[str
     if engine == "float":
         from export.interchange import float_engine
 
-        if isinstance(inputs, Mapping):
-            raise HyprError("the float engine takes networks with one input; run an integer engine instead")
         return float_engine.run(bundle.float_network(), inputs, record)
     return (
         bundle.engine(engine)
