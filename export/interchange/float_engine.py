@@ -56,13 +56,18 @@ def run(
     states: dict[str, np.ndarray] = {}
     for group in _groups(steps):
         states.update(_Group(steps, group, signals, wanted, state_units or {}).run())
-    spikes = {p.name: signals[p.name].astype(np.uint8) for p in steps.populations if p.spiking}
+    spikes = {p.name: _counts(signals[p.name]) for p in steps.populations if p.spiking}
     out = steps.output
     others = {
         f"u/{name}": signals[name] for name in steps.outputs if name not in spikes and name != out.name
     }  # as hardware.trace
     output = spikes[out.name] if out.spiking else signals[out.name]
     return Trace(engine="float", output=output, spikes=spikes, states={**others, **states})
+
+
+def _counts(spikes: np.ndarray) -> np.ndarray:
+    """uint8, or int64 where a neuron sends more than 255 spikes in a step."""
+    return spikes.astype(np.uint8 if spikes.max() <= 255 else np.int64)
 
 
 def named_inputs(network: StepNetwork, inputs: Inputs) -> dict[str, np.ndarray]:

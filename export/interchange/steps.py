@@ -5,7 +5,8 @@ are those of :mod:`export.interchange.source`, with what a NIR file can say beyo
 
 ``lif``
     ``u = alpha u' + gain I + leak``, spike ``u > theta``; reset by options ``reset`` (``zero``: to v_reset,
-    ``subtract``: theta, ``none``) and ``reset_timing`` (:class:`export.interchange.reading.Reading`).
+    ``subtract``: theta, ``none``) and ``reset_timing`` (:class:`export.interchange.reading.Reading`); there too
+    ``spike_at`` and ``spikes``, present where they are not the default.
 ``cuba_lif``
     ``u = alpha_syn u' + syn_gain (I + b_syn)``; ``v = alpha_mem v' + mem_gain u + b``, reset as lif.
 ``li``
@@ -136,6 +137,7 @@ class StepNetwork:
             not read the last one.
         dt: seconds per step; None where nobody said.
         notes: what a reader decided that the file does not say, a line each.
+        warnings: what is probably not meant, a line each, naming the layer and the option.
     """
 
     inputs: tuple[StepInput, ...]
@@ -145,6 +147,7 @@ class StepNetwork:
     dt: float | None = None
     decision: Mapping[str, Any] = field(default_factory=lambda: {"rule": "per_step", "ignore_first": 0})
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @classmethod
     def chain(

@@ -199,12 +199,15 @@ def _population(population: StepPopulation, form: LayerFormat, shape: tuple[int,
         for state, value in population.initial.items()
         if np.any(value)
     }
+    parameters = coefficients(kind, population.parameters, form.unit, form.shifts, form.coefficient_bits, where)
+    if population.options.get("spike_at") == "threshold":  # u >= TH is u > TH - 1
+        parameters["TH"] = _one_below(parameters["TH"], where)
     return Population(
         name=population.name,
         size=population.size,
         model=kind,
         bias=quantize_bias(bias, form.unit, where),
-        parameters=coefficients(kind, population.parameters, form.unit, form.shifts, form.coefficient_bits, where),
+        parameters=parameters,
         shifts=dict(form.shifts),
         options=_options(population),
         coefficient_bits=form.coefficient_bits,
@@ -249,6 +252,16 @@ def quantize_layer(layer: StepLayer, form: LayerFormat, input_scale: float = 1.0
         options=made.options,
         coefficient_bits=made.coefficient_bits,
     )
+
+
+def _one_below(threshold: np.ndarray, where: str) -> np.ndarray:
+    """Of a neuron that spikes at its threshold. What a spike subtracts is one unit of the state less too."""
+    if np.any(threshold < 1):
+        raise QuantizationError(
+            f"{where}: the threshold of neuron {int(np.argmin(threshold))} is below one unit of its state; raise "
+            "state_fraction_bits"
+        )
+    return threshold - threshold.dtype.type(1)
 
 
 def _options(population: StepPopulation) -> dict[str, str]:

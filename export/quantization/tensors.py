@@ -171,7 +171,8 @@ def quantize_lif(
     if np.any(parameters["v_reset"] != 0):
         i = int(np.argmax(parameters["v_reset"] != 0))
         raise UnsupportedError(
-            f"{where}: v_reset of neuron {i} is {parameters['v_reset'][i]:.6g}; integers reset to 0 only (FP-3.4)"
+            f"{where}: v_reset of neuron {i} is {parameters['v_reset'][i]:.6g}; integers reset to 0 only (FP-3.4): "
+            "run it in float (--float-only)"
         )
     return {
         "A": _decay(parameters["alpha"], shifts["K"], f"{where}: alpha"),
@@ -187,7 +188,8 @@ def quantize_cuba_lif(
     if np.any(parameters["v_reset"] != 0):
         i = int(np.argmax(parameters["v_reset"] != 0))
         raise UnsupportedError(
-            f"{where}: v_reset of neuron {i} is {parameters['v_reset'][i]:.6g}; Lava's LIF resets to 0 only (FP-3.5)"
+            f"{where}: v_reset of neuron {i} is {parameters['v_reset'][i]:.6g}; Lava's LIF resets to 0 only (FP-3.5): "
+            "run it in float (--float-only)"
         )
     theta = parameters["theta"] / (unit * 2.0**CUBA_SHIFT)
     return {

@@ -13,8 +13,8 @@ import numpy as np
 from export.quantization.dequantize import formats_of
 from hardware import emulate
 from hardware.chain import Layer
-from hardware.populations import Population
 from hardware.decision import classify
+from hardware.populations import Population
 from hardware.program import Program
 from hardware.trace import Trace
 from hypr.data.dataset import SequenceDataset

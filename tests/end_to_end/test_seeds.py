@@ -11,7 +11,7 @@ import pytest
 from hypr.cli.app import run
 from hypr.errors import HyprError
 from hypr.training import runs
-from hypr.training.comparison import Group, Mean, gather
+from hypr.training.comparison import Group, gather
 from hypr.training.seeds import parse_seeds, train_seeds
 
 SMALL = ["network.layers.0.width=8", "training.batch=512", "device=cpu", "epochs=2", "data.split_seed=0"]
