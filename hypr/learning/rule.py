@@ -66,16 +66,18 @@ class Rule:
 
     def _priced(
         self, trajectories: Sequence[LayerTrajectory], weight: Tensor
-    ) -> tuple[Tensor | float, list[Tensor | None]]:
-        """What the penalties add to the loss of a window, and per layer to the error of its spikes (T, B, 1)."""
-        total: Tensor | float = 0.0
-        errors: list[Tensor | None] = []
-        for name, trajectory in zip(self.net.layer_names(), trajectories, strict=True):
-            value, error = (
-                self.penalties[name](trajectory.spikes[1:], weight) if name in self.penalties else (0.0, None)
-            )
-            total = total + value
-            errors.append(error)
+    ) -> tuple[Tensor | None, list[Tensor | None]]:
+        """What the penalties add to the loss of a window (None: nothing), and per layer to the error of its spikes
+        (T, B, 1).
+        """
+        errors: list[Tensor | None] = [None] * len(trajectories)
+        if not self.penalties:
+            return None, errors
+        total = weight.new_zeros(())
+        for index, name in enumerate(self.net.layer_names()):
+            if name in self.penalties:
+                value, errors[index] = self.penalties[name](trajectories[index].spikes[1:], weight)
+                total = total + value
         return total, errors
 
     def backward(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:

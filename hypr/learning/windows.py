@@ -93,7 +93,7 @@ class WindowedRule(Rule):
             else:
                 part, error = whole[0] * (start == 0), whole[1][start:stop]
             price, priced = self._priced(trajectories, weight[start:stop])
-            value = value + part + price
+            value = value + part if price is None else value + part + price
             self._credit(trajectories, error, priced, carry, gradients, onward=endless or stop < steps)
             outputs[start:stop] = output
             sums = [s + t.spikes[1:].sum((0, 1)) for s, t in zip(sums, trajectories, strict=True)]
@@ -136,9 +136,13 @@ class WindowedRule(Rule):
         return ((0.0,) if self._spike_boundary(index) else ()) + (() if readout is None else (readout,))
 
     def _spike_boundary(self, index: int) -> bool:
-        return (self.boundary_spike and self.net.layers[index].spiking) or self._own_spike(index)
+        if self._own_spike(index):
+            return True
+        return self.boundary_spike and self.net.layers[index].spiking
 
     def _own_spike(self, index: int) -> bool:
+        if self.own_spike is False:  # asked for at every window: a module's attributes are slow
+            return False
         layer = self.net.layers[index]
         return layer.spiking and (layer.moved_by_own_spike if self.own_spike is None else self.own_spike)
 
