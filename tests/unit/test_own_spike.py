@@ -18,7 +18,7 @@ STACKS = [(name,) for name in MODELS] + [("alif", "alif"), ("lif_subtract", "ali
 def diagonal(name, seed=0):
     """One hidden layer whose neurons hear themselves only, one kappa for all outputs: all paths are carried."""
     net = network(name, seed=seed)
-    net.layers[0].recurrent_weight.data *= torch.eye(net.layers[0].n)
+    net.layers[0].get_parameter("recurrent_weight").data *= torch.eye(net.layers[0].n)
     net.layers[-1].get_parameter("tau").data.fill_(5.0)
     return net
 
@@ -115,7 +115,8 @@ def test_chunks_of_whole_windows_give_the_same_bits_as_one_sequence(rule):
             stream.feed(x[:, start : start + length], y[:, start : start + length])
             outputs.append(stream.output)
             start += length
-        results.append((torch.cat(outputs, 1), [stream._carry.eligibilities[k].weight.clone() for k in (0, 1)]))
-    for outputs, eligibilities in results[1:]:
-        assert torch.equal(outputs, results[0][0])
+        carried = [stream._carry.eligibilities[k].weight.clone() for k in (0, 1)]
+        results.append((torch.cat(outputs, 1), carried))
+    for found, eligibilities in results[1:]:
+        assert torch.equal(found, results[0][0])
         assert all(torch.equal(a, b) for a, b in zip(eligibilities, results[0][1], strict=True))
