@@ -23,8 +23,8 @@ class ALIF(Neuron):
     Learning rate: about 0.06 with Adam, falling (``schedule = "cosine"``), where the other neurons take 0.005 to 0.01.
     The current enters as (1 - alpha) I, a tenth of it for tau_u = 10, while a spike takes the whole threshold away and
     raises it: weights must grow from a root mean square of 0.16 to 3 or 4. On QTDB 0.003, 0.01, 0.03 and 0.06 gave
-    60.9, 72.5, 78.5 and 81.3 % on validation after 25 epochs. Membranes that may become fast (tau_u from 2 steps on)
-    and a wide surrogate, which reaches neurons far from a threshold that moves, are the rest of it: both are defaults.
+    60.9, 72.5, 78.5 and 81.3 % on validation after 25 epochs. Membranes that may become fast (tau_u down to 2) and
+    a wide surrogate, which reaches neurons far from a threshold that moves, are the rest of it: both are defaults.
 
     Adaptation and reset hang on the neuron's own spike alone. Rules that cut time should carry it (``own_spike``; the
     default of :class:`hypr.HYPRWindow` for this neuron), and windows should span a few tau_a.

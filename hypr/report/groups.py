@@ -62,7 +62,7 @@ def _spikes(axis: Axes, groups: Sequence[Group]) -> None:
     axis.set_xlabel("spikes per step of all neurons")
     axis.set_ylabel("test accuracy in %")
     axis.grid(alpha=0.3)
-    axis.legend(fontsize="small")
+    axis.legend(fontsize="small", loc="lower right")
 
 
 def _broken(label: str) -> str:
