@@ -99,6 +99,11 @@ def _problem(network: StepNetwork) -> str | None:
                 f"layer {population.name}: a recurrent bias that is missing in the first step has no float ONNX graph; "
                 "fold it"
             )
+        if {"spikes", "spike_at"} & set(population.options):
+            return (
+                f"layer {population.name}: spikes at the threshold, or several in one step, have no float ONNX graph; "
+                "run the float engine"
+            )
     for item in network.projections:
         if item.weights.kind == "sparse" and item.weights.shape[0] * item.weights.shape[1] > MAX_MATRIX:
             return f"projection {item.name}: a matrix of {item.weights.shape} is too large for a float ONNX graph"
