@@ -68,9 +68,4 @@ VISIT = np.dtype(
 
 def table(dtype: np.dtype, rows: Iterable[dict[str, int]]) -> np.ndarray:
     """Records of that type; what a row leaves out is 0."""
-    items = list(rows)
-    made = np.zeros(len(items), dtype)
-    for record, row in zip(made, items, strict=True):
-        for name, value in row.items():
-            record[name] = value
-    return made
+    return np.array([tuple(row.get(name, 0) for name in dtype.names or ()) for row in rows], dtype)
