@@ -115,14 +115,8 @@ def test_chunks_of_whole_windows_give_the_same_bits_as_one_sequence(rule):
             stream.feed(x[:, start : start + length], y[:, start : start + length])
             outputs.append(stream.output)
             start += length
-<<<<<<< HEAD
-        results.append((torch.cat(outputs, 1), [stream._carry.eligibilities[k].weight.clone() for k in (0, 1)]))
-    for whole, eligibilities in results[1:]:
-        assert torch.equal(whole, results[0][0])
-=======
         carried = [stream._carry.eligibilities[k].weight.clone() for k in (0, 1)]
         results.append((torch.cat(outputs, 1), carried))
     for found, eligibilities in results[1:]:
         assert torch.equal(found, results[0][0])
->>>>>>> learn
         assert all(torch.equal(a, b) for a, b in zip(eligibilities, results[0][1], strict=True))
