@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,7 +102,7 @@ def read_sequences(path: Path, part: str = "test") -> Sequences:
     """Sequences from an INPUTS.npz, or from the named part of a DATA.npz (all of it, where it says nothing of parts).
 
     Raises:
-        HyprError: no such file, damaged, unknown arrays, wrong shapes; a swapped axis is named where it shows.
+        HyprError: no such file, damaged, an array nearly called labels or mask, wrong shapes; a swapped axis is named where it shows.
     """
     arrays = read_npz(path)
     if INPUT_KEY not in arrays and set(arrays) & set(KEYS) and "inputs" in arrays:
@@ -118,9 +119,11 @@ def read_sequences(path: Path, part: str = "test") -> Sequences:
         raise HyprError(
             f"{path}: holds no '{INPUT_KEY}' (it holds {held}); save it with np.savez(path, {INPUT_KEY}=array)"
         )
-    unknown = sorted(set(arrays) - {INPUT_KEY, *named, *_OPTIONAL})
-    if unknown:
-        raise HyprError(f"{path}: unknown array '{unknown[0]}'; known are {INPUT_KEY}, {', '.join(_OPTIONAL)}")
+    for key in sorted(
+        set(arrays) - {INPUT_KEY, *named, *_OPTIONAL}
+    ):  # others may lie beside, a slip of the pen may not
+        if difflib.get_close_matches(key.lower(), _OPTIONAL, n=1, cutoff=0.7):
+            raise HyprError(f"{path}: unknown array '{key}'; known are {INPUT_KEY}, {', '.join(_OPTIONAL)}")
     keys = [INPUT_KEY] if INPUT_KEY in arrays else named
     found = {key.partition("/")[2]: _checked(path, key, arrays[key]) for key in keys}
     shape = next(iter(found.values())).shape
