@@ -102,7 +102,8 @@ def read_sequences(path: Path, part: str = "test") -> Sequences:
     """Sequences from an INPUTS.npz, or from the named part of a DATA.npz (all of it, where it says nothing of parts).
 
     Raises:
-        HyprError: no such file, damaged, an array nearly called labels or mask, wrong shapes; a swapped axis is named where it shows.
+        HyprError: no such file, damaged, an array nearly called labels or mask, wrong shapes; a swapped axis is named
+            where it shows.
     """
     arrays = read_npz(path)
     if INPUT_KEY not in arrays and set(arrays) & set(KEYS) and "inputs" in arrays:

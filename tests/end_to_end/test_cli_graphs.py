@@ -50,7 +50,7 @@ def test_run_takes_an_array_for_each_input(hypr, bundle: Path, tmp_path: Path, e
     assert code == 0, error
     expected = emulate(network(), inputs, "all").arrays()
     with np.load(out) as found:
-        assert set(found.files) == {"output", "spikes/a", "u/a", "u/b"}
+        assert set(found.files) == {"output", "predicted", "spikes/a", "u/a", "u/b"}
         assert all(np.array_equal(found[key], value) for key, value in expected.items())
 
 
