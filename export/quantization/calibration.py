@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from export.errors import QuantizationError
-from export.interchange.float_engine import run
 from export.interchange.steps import StepNetwork, StepPopulation
 from export.interchange.weights import ConvolutionWeights, Weights
 from export.quantization.formats import LayerFormat, QuantizationSettings, SynapseFormat
+from export.quantization.recordings import MAX_CALIBRATION_SAMPLES, few_samples, statistics
 from export.quantization.scales import Table, best_exponent, fitted_units, squared_error
 from export.quantization.synapses import stored
 from export.quantization.tensors import (
@@ -19,7 +19,6 @@ from export.quantization.tensors import (
     folded_bias,
     folded_weights,
     spike_increment,
-    state_factor,
     synaptic_unit,
 )
 from hardware.models import STATE_MAX
@@ -35,8 +34,6 @@ __all__ = [
 
 _MAX_CURRENT = 2**30
 """Worst-case current kept within half of the contract's limit (FP-2.7): rounding of weights may raise it."""
-
-MAX_CALIBRATION_SAMPLES = 64
 
 
 def choose_formats(
@@ -104,38 +101,10 @@ def _neurons(weights: Weights, rows: np.ndarray) -> np.ndarray:
     return np.repeat(rows, weights.positions) if isinstance(weights, ConvolutionWeights) else rows
 
 
-def few_samples(calibration: Any) -> np.ndarray | dict[str, np.ndarray]:
-    """The first samples of calibration inputs, time-major; a mapping stays one.
-
-    Raises:
-        QuantizationError: an array that is not (batch, steps, channels).
-    """
-    if isinstance(calibration, Mapping):
-        return {str(name): _few(value) for name, value in calibration.items()}
-    return _few(calibration)
-
-
-def _few(calibration: Any) -> np.ndarray:
-    values = np.asarray(calibration)
-    if values.ndim != 3:
-        raise QuantizationError(f"calibration inputs have shape {values.shape}; expected (batch, steps, channels)")
-    return np.swapaxes(values[:MAX_CALIBRATION_SAMPLES], 0, 1)
-
-
 def largest_states(network: StepNetwork, calibration: Any, guard_bits: int) -> list[float]:
     """Largest magnitude of any state of each population in a float run, in units of its first state (as the integers
     hold it)."""
-    trace = run(network, few_samples(calibration), record="all")
-    result = []
-    for population in network.populations:
-        largest = 0.0
-        for key, value in trace.states.items():
-            state, _, name = key.partition("/")
-            if name == population.name:
-                factor = state_factor(population.kind, population.parameters, state, guard_bits)
-                largest = max(largest, float((np.abs(value).max(axis=(0, 1)) * factor).max()))
-        result.append(largest)
-    return result
+    return statistics(network, calibration).largest(network, guard_bits)
 
 
 def _fraction_bits(
