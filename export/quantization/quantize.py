@@ -15,7 +15,9 @@ from export.interchange.discretise import Reading, discretise
 from export.interchange.steps import StepLayer, StepNetwork, StepPopulation, StepProjection
 from export.interchange.weights import DenseWeights
 from export.quantization.calibration import choose_formats
+from export.quantization.findings import FINDINGS_KEY, findings, refuse_zeros, speak
 from export.quantization.formats import LayerFormat, QuantizationSettings, SynapseFormat
+from export.quantization.recordings import statistics
 from export.quantization.representable import representable
 from export.quantization.synapses import of_kind, quantize_synapses
 from export.quantization.tensors import (
@@ -45,6 +47,7 @@ def quantize(
     *,
     calibration: Any = None,
     reading: Reading | None = None,
+    log: bool = True,
     **changes: Any,
 ) -> Program:
     """Integer program of a network.
@@ -57,9 +60,12 @@ def quantize(
         calibration: inputs as in training, (B, T, N_in), numbers or anything NumPy can read, or a mapping of such by
             the name of the input; from them the range of states is measured.
         reading: conventions for a graph from elsewhere.
+        log: write warnings about losses to the log ``export``; they stand in the Program's metadata in any case
+            (:func:`export.quantization.findings.recorded_findings`).
 
     Raises:
-        ExportError: what cannot be converted, with layer, neuron, value, limit and fix.
+        ExportError: what cannot be converted, or a tensor that is not 0 and would become 0, with layer,
+            neuron, value, limit and fix.
     """
     network = prepare(graph, reading, settings, changes)
     recorded = None
@@ -68,8 +74,14 @@ def quantize(
     if recorded is not None:
         return program_of(network, recorded)
     chosen = _settings(settings, changes)
-    formats = choose_formats(network, chosen, calibration)
-    return program_of(network, formats, {"settings": chosen.to_json()})
+    seen = None if calibration is None else statistics(network, calibration)
+    formats = choose_formats(network, chosen, calibration, seen)
+    program = program_of(network, formats, {"settings": chosen.to_json()})
+    found = findings(program, network, formats, seen, calibration)
+    refuse_zeros(found, chosen.allow_zero)
+    if log:
+        speak(found)
+    return replace(program, metadata={**program.metadata, FINDINGS_KEY: json.dumps(found)})
 
 
 def _settings(settings: QuantizationSettings | None, changes: dict[str, Any]) -> QuantizationSettings:

@@ -31,11 +31,13 @@ class Statistics:
         peaks: ``state/population`` -> (N,), largest magnitude in the state's own real unit.
         spikes: population -> (N,), number of spikes.
         steps: steps of all samples together.
+        silent_inputs: no input is ever anything but 0.
     """
 
     peaks: dict[str, np.ndarray] = field(default_factory=dict)
     spikes: dict[str, np.ndarray] = field(default_factory=dict)
     steps: int = 0
+    silent_inputs: bool = True
 
     def largest(self, network: StepNetwork, guard_bits: int) -> list[float]:
         """Largest magnitude of any state of each population, in units of its first state (as the integers hold
@@ -95,6 +97,8 @@ def statistics(network: StepNetwork, calibration: Any) -> Statistics:
     for values in recordings(calibration):
         carry: Carry | None = None
         for chunk in chunks(network, values):
+            arrays = chunk.values() if isinstance(chunk, Mapping) else [chunk]
+            found.silent_inputs = found.silent_inputs and not any(np.any(value) for value in arrays)
             trace, carry = run_chunk(network, chunk, "all", carry)
             for key, value in trace.states.items():
                 peak = np.maximum(value.max(axis=(0, 1)), -value.min(axis=(0, 1)))
@@ -109,7 +113,7 @@ def chunks(network: StepNetwork, values: Inputs) -> Iterator[Inputs]:
     """Inputs in pieces of so many steps that no signal of a piece is large."""
     arrays = values if isinstance(values, Mapping) else {"": values}
     steps, samples = next(iter(arrays.values())).shape[:2]
-    widest = max(item.size for item in (*network.inputs, *network.populations))
+    widest = max([item.size for item in network.inputs] + [item.size for item in network.populations])
     low, high = _CHUNK_STEPS
     length = min(high, max(low, _CHUNK_VALUES // max(1, samples * widest)))
     for start in range(0, max(steps, 1), length):  # without steps one empty piece, which the engine refuses

@@ -6,7 +6,6 @@ What the command line, the demo and the notebook share.
 from __future__ import annotations
 
 import importlib
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -245,7 +244,7 @@ def _finite(bound: int) -> int | None:
 def staircase_of(bundle: Bundle, test: SequenceDataset) -> list[tuple[str, float]]:
     """(what was made integer, accuracy on ``test`` as a fraction), from float to the Program of the bundle."""
     program = bundle.program
-    settings = QuantizationSettings(**json.loads(program.metadata["settings"]))
+    settings = QuantizationSettings.from_json(program.metadata["settings"])
     calibration = bundle_data(bundle, "train").inputs[:CALIBRATION_SAMPLES]
     found = staircase(bundle.float_network(), test.inputs, test.labels, test.mask, settings, calibration)
     first = program.layers[0]
