@@ -226,9 +226,9 @@ def _scaled(
             return finest, exponents
     shared = scale == "per_layer"
     if error is None:
-        unit, chosen = fitted_units(tables, bits, synaptic, settings.scale_choice, shared)
+        unit, chosen = fitted_units(tables, bits, synaptic, settings.scale_choice, shared, where)
         return unit / (synaptic / finest), chosen
-    unit, chosen, left = fit_units(error, tables, bits, synaptic, shared)
+    unit, chosen, left = fit_units(error, tables, bits, synaptic, shared, where)
     if noise is not None and left.sum() * _CLEARLY > noise.sum():
         return finest, exponents
     return unit / (synaptic / finest), chosen

@@ -26,7 +26,7 @@ _NEURONS = 64
 
 
 def fit_units(
-    error: StateError, tables: Sequence[Table], bits: int, finest: np.ndarray, shared: bool
+    error: StateError, tables: Sequence[Table], bits: int, finest: np.ndarray, shared: bool, where: str
 ) -> tuple[np.ndarray, tuple[int, ...], np.ndarray]:
     """Unit of the synaptic sum of each neuron, used by all projections into a population, their exponents, and the mean
     square of the error of each neuron's state.
@@ -37,14 +37,14 @@ def fit_units(
     repeat = groups_of(tables, finest.size, shared)
     few = np.unique(np.linspace(0, finest.size - 1, min(finest.size, _NEURONS)).astype(int))
     some = error.some(few) if repeat == 1 else None
-    small, where = (error, np.arange(finest.size)) if some is None else (some, few)
+    small, part = (error, np.arange(finest.size)) if some is None else (some, few)
     largest = [table.neurons(np.abs(table.values).max(axis=1)) for table in tables]
     limit = weight_limit(bits)
-    options = [exponents_worth_trying(rows, limit, finest, _MOST_COARSE) for rows in largest]
+    options = [exponents_worth_trying(rows, limit, finest, where, _MOST_COARSE) for rows in largest]
     best: list[tuple[float, np.ndarray, tuple[int, ...]]] = []
     for exponents in combinations(options, best):
-        need = _need(largest, limit, exponents, repeat)[where]
-        unit, least = _units(small, bits, exponents, need, finest[where], _COARSE, repeat)
+        need = _need(largest, limit, exponents, repeat)[part]
+        unit, least = _units(small, bits, exponents, need, finest[part], _COARSE, repeat)
         if not best or least.sum() < best[-1][0]:
             best.append((float(least.sum()), unit, exponents))
     exponents = best[-1][2]

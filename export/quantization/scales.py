@@ -78,7 +78,7 @@ def squared_error(weight: np.ndarray, bits: int, exponent: int, unit: np.ndarray
 
 
 def fitted_units(
-    tables: Sequence[Table], bits: int, finest: np.ndarray, choice: str, shared: bool
+    tables: Sequence[Table], bits: int, finest: np.ndarray, choice: str, shared: bool, where: str = "layer"
 ) -> tuple[np.ndarray, tuple[int, ...]]:
     """A unit for each neuron (or one for all; one for each channel that a convolution ends in), used by all
     projections into a population, and their exponents, with the least squared error in all.
@@ -90,7 +90,9 @@ def fitted_units(
     clippings = _CLIPPINGS if choice == "squared_error" else (1.0,)
     together = _Together(tables, bits, finest, clippings, shared)
     rows = [np.abs(table.values).max(axis=1) for table in tables]
-    choices = [exponents_worth_trying(row, limit, table.rows(finest)) for row, table in zip(rows, tables, strict=True)]
+    choices = [
+        exponents_worth_trying(row, limit, table.rows(finest), where) for row, table in zip(rows, tables, strict=True)
+    ]
     best: list[_Fit] = []  # better ones, the last is the best so far
     for exponents in combinations(choices, best):
         need = np.zeros_like(finest)
@@ -115,14 +117,18 @@ def combinations(choices: Sequence[Sequence[int]], best: Sequence[_Fit]) -> Iter
             yield (*found[:index], exponent, *found[index + 1 :])
 
 
-def exponents_worth_trying(rows: np.ndarray, limit: int, finest: np.ndarray, coarsest: float = 4.0) -> list[int]:
+def exponents_worth_trying(
+    rows: np.ndarray, limit: int, finest: np.ndarray, where: str, coarsest: float = 4.0
+) -> list[int]:
     """Exponents worth a try: from the one at which the largest row needs no coarser unit, downwards."""
     used = rows[rows > 0]
     if used.size == 0:
         return [0]
     top = int(np.ceil(np.log2(float(used.max()) / (limit * float(finest.min())))))
     if top > MAX_EXPONENT:
-        raise QuantizationError(f"weights need an exponent of {top}, limit {MAX_EXPONENT}; lower state_fraction_bits")
+        raise QuantizationError(
+            f"{where}: weights reach {used.max():.6g} and need an exponent of {top}, limit {MAX_EXPONENT}; lower state_fraction_bits"
+        )
     return sorted({max(0, top - i) for i in range(3 + int(np.log2(coarsest)))})
 
 
