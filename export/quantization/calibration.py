@@ -39,8 +39,9 @@ _MAX_CURRENT = 2**30
 """Worst-case current kept within half of the contract's limit (FP-2.7): rounding of weights may raise it."""
 
 
-_NOTICED = 0.1
-"""With 7 and 8 bits, errors of states below this part of their threshold keep scales that are powers of two."""
+_NOTICED = 0.3
+"""With 7 and 8 bits, errors of states below this part of the threshold in every layer keep scales that are powers of
+two."""
 
 _CLEARLY = 4.0
 """So many times smaller (mean squares) must errors be with a scale for each row."""
@@ -73,15 +74,14 @@ def choose_formats(
             )
         found = statistics(network, calibration) if seen is None else seen
         largest = found.largest(network, settings.guard_bits)
+    synapses = [Folded(network, population) for population in network.populations]
+    if settings.state_units is None:
+        parts = zip(given, network.populations, synapses, largest, strict=True)
+        given = [_fraction_bits(p, own, most, settings) if bits is None else bits for bits, p, own, most in parts]
     measured = _Measured(network, settings, calibration)
-    formats = []
-    for index, population in enumerate(network.populations):
-        synapses = Folded(network, population)
-        bits = given[index]
-        if bits is None and settings.state_units is None:
-            bits = _fraction_bits(population, synapses, largest[index], settings)
-        formats.append(_format(population, synapses, bits or 0, measured, index, count))
-    return tuple(formats)
+    measured.listen(synapses, given)
+    parts = zip(network.populations, synapses, given, strict=True)
+    return tuple(_format(p, own, bits or 0, measured, i, count) for i, (p, own, bits) in enumerate(parts))
 
 
 class _Measured:
@@ -90,6 +90,20 @@ class _Measured:
     def __init__(self, network: StepNetwork, settings: QuantizationSettings, calibration: Any) -> None:
         self.network, self.settings, self._calibration = network, settings, calibration
         self._drives: Drives | None = None
+        self.loud = False
+
+    def listen(self, synapses: Sequence[Folded], fraction_bits: Sequence[int | None]) -> None:
+        """Decide whether powers of two make errors that matter in some layer of more than 6 bits (``loud``); then
+        all of them get scales by row, as what one layer does wrong the next one hears."""
+        settings, count = self.settings, len(synapses)
+        if settings.weight_scale != "auto" or settings.state_units is not None:
+            return
+        for index, (population, own) in enumerate(zip(self.network.populations, synapses, strict=True)):
+            bits, fraction = settings.of_layer("weight_bits", index, count), fraction_bits[index]
+            if bits <= FEW_BITS or fraction is None or self.loud:
+                continue
+            error = self.error(population, own)
+            self.loud = error is not None and _noise(population, own, fraction, bits, error) > _NOTICED
 
     def error(self, population: StepPopulation, synapses: Folded) -> StateError | None:
         """Of a population's states; None without calibration inputs, or where another choice is asked for."""
@@ -181,7 +195,7 @@ def _format(
         exponents = _powers_of_two(synapses, tables, bits, unit, settings.scale_choice, where, population.kind)
     else:
         error = measured.error(population, synapses)
-        unit, exponents = _scaled(population, synapses, tables, bits, unit, error, settings)
+        unit, exponents = _scaled(population, synapses, tables, bits, unit, error, settings, measured.loud)
     coefficient_bits = settings.of_layer("coefficient_bits", index, count)
     if settings.keep_leaks:
         coefficient_bits = bits_that_keep_leaks(population, coefficient_bits)
@@ -212,6 +226,7 @@ def _scaled(
     finest: np.ndarray,
     error: StateError | None,
     settings: QuantizationSettings,
+    loud: bool,
 ) -> tuple[np.ndarray, tuple[int, ...]]:
     """Units and exponents where a unit need not be a power of two."""
     where, scale = f"layer {population.name}", settings.weight_scale
@@ -219,11 +234,9 @@ def _scaled(
     noise = None
     if scale == "auto" and bits > FEW_BITS:
         exponents = _powers_of_two(synapses, tables, bits, finest, "squared_error", where, population.kind)
-        if error is None:
+        if error is None or not loud:
             return finest, exponents
         noise = error.of(bits, exponents, [synaptic])[0]
-        if not _matters(noise, error.size):
-            return finest, exponents
     shared = scale == "per_layer"
     if error is None:
         unit, chosen = fitted_units(tables, bits, synaptic, settings.scale_choice, shared, where)
@@ -234,10 +247,14 @@ def _scaled(
     return unit / (synaptic / finest), chosen
 
 
-def _matters(noise: np.ndarray, size: np.ndarray) -> bool:
-    """Whether errors of states, mean squares, are large beside what the states are compared with."""
-    used = size > 0
-    return bool(np.any(noise[~used] > 0) or (used.any() and np.mean(noise[used] / size[used] ** 2) > _NOTICED**2))
+def _noise(population: StepPopulation, synapses: Folded, fraction_bits: int, bits: int, error: StateError) -> float:
+    """Root mean square of the errors of states with powers of two, beside what the states are compared with."""
+    finest = np.full(population.size, 2.0**-fraction_bits)
+    tables = [Table.of(weights) for weights in synapses.weights]
+    where = f"layer {population.name}"
+    exponents = _powers_of_two(synapses, tables, bits, finest, "squared_error", where, population.kind)
+    noise, used = error.of(bits, exponents, [synaptic_unit(population.kind, finest)])[0], error.size > 0
+    return float(np.sqrt(np.mean(noise[used] / error.size[used] ** 2))) if used.any() else 0.0
 
 
 def _labels(names: Sequence[str]) -> list[str]:

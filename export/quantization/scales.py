@@ -127,7 +127,8 @@ def exponents_worth_trying(
     top = int(np.ceil(np.log2(float(used.max()) / (limit * float(finest.min())))))
     if top > MAX_EXPONENT:
         raise QuantizationError(
-            f"{where}: weights reach {used.max():.6g} and need an exponent of {top}, limit {MAX_EXPONENT}; lower state_fraction_bits"
+            f"{where}: weights reach {used.max():.6g} and need an exponent of {top}, limit {MAX_EXPONENT}; lower "
+            "state_fraction_bits"
         )
     return sorted({max(0, top - i) for i in range(3 + int(np.log2(coarsest)))})
 

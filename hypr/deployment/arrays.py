@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -45,6 +47,36 @@ def read_inputs(path: Path) -> Inputs:
         reason = " ".join(str(error).split())[:100]
         raise HyprError(f"{path}: damaged or not an .npz file ({reason}); write it again with np.savez") from None
     return found[""] if keys == [INPUT_KEY] else found
+
+
+class InputFiles(Sequence[np.ndarray]):
+    """Calibration inputs from files, one of which is in memory at a time; items are (B, T, N_in).
+
+    Args:
+        paths: ``.npz`` files with ``input_spikes``, and folders of such.
+
+    Raises:
+        HyprError: a folder without such files; at an item what :func:`read_inputs` raises.
+    """
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self.paths: list[Path] = []
+        for path in paths:
+            found = sorted(path.glob("*.npz")) if path.is_dir() else [path]
+            if not found:
+                raise HyprError(f"{path}: no .npz file in it; save inputs with np.savez(path, {INPUT_KEY}=array)")
+            self.paths += found
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        values = read_inputs(self.paths[index])
+        if isinstance(values, Mapping):
+            return {name: value.transpose(1, 0, 2) for name, value in values.items()}
+        return values.transpose(1, 0, 2)
 
 
 def _checked(path: Path, key: str, inputs: np.ndarray) -> np.ndarray:

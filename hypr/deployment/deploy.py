@@ -17,6 +17,7 @@ import numpy as np
 from export import QuantizationSettings, Reading, quantize, read, to_nir
 from export.bundle.bundle import TARGETS, Bundle, Origin, write_bundle
 from export.interchange.presets import reading_of
+from export.quantization.quantize import FORMAT_KEY
 from export.quantization.staircase import staircase
 from export.verification import engines
 from export.verification.certificate import file_hash
@@ -104,7 +105,7 @@ def import_nir(
     out: Path,
     preset: str | None,
     conventions: Mapping[str, Any],
-    calibration: np.ndarray | None = None,
+    calibration: Any = None,
     *,
     to: Sequence[str] = TARGETS,
     overwrite: bool = False,
@@ -118,7 +119,8 @@ def import_nir(
         preset: framework that wrote it, a key of :data:`export.interchange.presets.PRESETS`; None: what the file itself
             says.
         conventions: fields of :class:`export.Reading`; None keeps the preset's.
-        calibration: inputs (T, B, N_in) from which the range of states is measured.
+        calibration: inputs (T, B, N_in) from which the range of states is measured, or a sequence of such. A file
+            that holds its integer formats needs none, and without settings gives the program it was written from.
         **settings: fields of :class:`export.QuantizationSettings`.
 
     Raises:
@@ -127,11 +129,20 @@ def import_nir(
     given = {key: value for key, value in conventions.items() if value is not None}
     reading = Reading(**given) if preset is None else reading_of(preset, **given)
     graph = read(path)
-    inputs = None if calibration is None else calibration.transpose(1, 0, 2)
+    inputs = calibration.transpose(1, 0, 2) if isinstance(calibration, np.ndarray) else calibration
     program = quantize(graph, calibration=inputs, reading=reading, **settings)
     origin = Origin(notes={"run": path.name, "preset": preset, "file_sha256": file_hash(path)})
     out.absolute().parent.mkdir(parents=True, exist_ok=True)
     return write_bundle(graph, program, out, to, reading=reading, origin=origin, overwrite=overwrite)
+
+
+def holds_formats(path: Path) -> bool:
+    """Whether a NIR file records the integer formats of its layers.
+
+    Raises:
+        ExportError: a damaged file.
+    """
+    return any(FORMAT_KEY in (getattr(node, "metadata", None) or {}) for node in read(path).nodes.values())
 
 
 def bundle_data(bundle: Bundle, split: str = "test", name: str | None = None) -> SequenceDataset:

@@ -155,7 +155,7 @@ def _label(found: SearchResult, item: Candidate) -> str:
 
 
 def _test_accuracy(graph: Any, item: Candidate, test: SequenceDataset) -> float:
-    program = quantize(graph, item.settings)
+    program = quantize(graph, item.settings, log=False)
     return integer_accuracy(program, emulate(program, time_major(test), keep_spikes=False).output, test)
 
 

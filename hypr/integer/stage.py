@@ -11,6 +11,7 @@ import importlib.util
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -128,7 +129,10 @@ class IntegerStage:
         found = findings(program_of(steps, formats), steps, formats)
         refuse_zeros(found, settings.allow_zero)
         speak(found)
-        chosen = {"scale_choice": _LATER_CHOICE.get(settings.scale_choice, settings.scale_choice), "keep_leaks": False}
+        chosen: dict[str, Any] = {
+            "scale_choice": _LATER_CHOICE.get(settings.scale_choice, settings.scale_choice),
+            "keep_leaks": False,
+        }
         if settings.keep_leaks:
             chosen["coefficient_bits"] = tuple(form.coefficient_bits for form in formats)
         if all(form.fraction_bits is not None for form in formats):

@@ -22,8 +22,6 @@ from hardware.program import Program
 from tests.paths import cases_folder
 from tests.random_networks import random_network
 
-EXTREMES = 500
-
 
 def _network(kind: str = "alif", size: int = 8, inputs: int = 8, seed: int = 0, **changes: float) -> StepNetwork:
     rng = np.random.default_rng(seed)
@@ -174,16 +172,17 @@ def _extreme(rng: np.random.Generator) -> tuple[StepNetwork, np.ndarray, dict[st
     if rng.random() < 0.5:
         settings["weight_scale"] = str(rng.choice(["power_of_two", "per_layer", "per_row"]))
     if rng.random() < 0.3:
-        settings["state_fraction_bits"] = int(rng.integers(0, 20))
+        settings["state_fraction_bits"] = int(rng.integers(0, 23))
     if rng.random() < 0.3:
         settings["keep_leaks"] = False
     return steps, inputs, settings
 
 
-def test_500_extreme_networks_lose_nothing_in_silence() -> None:
+@pytest.mark.parametrize("count", [60, pytest.param(500, marks=pytest.mark.slow)])
+def test_extreme_networks_lose_nothing_in_silence(count: int) -> None:
     """No tensor that is all 0, no leak that is gone, no state at its limit without a refusal or a warning by name."""
     seen = dict.fromkeys(("refused", "zero bias", "leak", "saturated", "quiet"), 0)
-    for seed in range(EXTREMES):
+    for seed in range(count):
         rng = np.random.default_rng([20, seed])
         network, inputs, settings = _extreme(rng)
         try:
@@ -193,7 +192,7 @@ def test_500_extreme_networks_lose_nothing_in_silence() -> None:
             seen["refused"] += 1
             continue
         _check_nothing_silent(seed, network, program, inputs, seen)
-    assert all(count >= 5 for count in seen.values()), seen
+    assert all(found >= count // 100 for found in seen.values()), seen
 
 
 def _check_nothing_silent(

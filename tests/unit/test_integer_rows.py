@@ -82,7 +82,7 @@ def test_random_networks_with_units_by_row_agree_in_every_integer() -> None:
 
 
 def test_units_of_another_network_are_refused() -> None:
-    net, stage, _ = prepared("brf", settings=QuantizationSettings(weight_bits=4))
+    _, stage, _ = prepared("brf", settings=QuantizationSettings(weight_bits=4))
     other = network("brf", "brf")
     with pytest.raises(ExportError, match="state_units are those of another network"):
         IntegerStage(other, stage.settings).quantize()
