@@ -80,8 +80,8 @@ def choose_formats(
         given = [_fraction_bits(p, own, most, settings) if bits is None else bits for bits, p, own, most in parts]
     measured = _Measured(network, settings, calibration)
     measured.listen(synapses, given)
-    parts = zip(network.populations, synapses, given, strict=True)
-    return tuple(_format(p, own, bits or 0, measured, i, count) for i, (p, own, bits) in enumerate(parts))
+    each = zip(network.populations, synapses, given, strict=True)
+    return tuple(_format(p, own, bits or 0, measured, i, count) for i, (p, own, bits) in enumerate(each))
 
 
 class _Measured:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -101,6 +101,44 @@ def refuse_zeros(found: Mapping[str, Any], allowed: Sequence[str]) -> None:
                         "the range of inputs, give more weight_bits or state_fraction_bits, or allow it by name: "
                         f"allow_zero='{full}'"
                     )
+
+
+def refuse_zero_tensors(
+    program: Program, network: StepNetwork, formats: Sequence[LayerFormat], allowed: Sequence[str]
+) -> None:
+    """:func:`refuse_zeros` without the other findings."""
+    pairs = zip(network.populations, formats, strict=True)
+    layers = [{"name": p.name, "tensors": _tensors(network, p, program, form)} for p, form in pairs]
+    refuse_zeros({"layers": layers}, allowed)
+
+
+def saturated(program: Program, trace: Trace) -> dict[str, int]:
+    """``state/population`` -> how many values of a trace sit at the limit of 24 bits; those with none are left out."""
+    found = {}
+    for population in program.populations:
+        for state, entry in saturation(population, trace).items():
+            if entry.get("did"):
+                found[f"{state}/{population.name}"] = entry["did"]
+    return found
+
+
+def summed(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Counts of several traces together."""
+    total: dict[str, int] = {}
+    for one in counts:
+        for name, count in one.items():
+            total[name] = total.get(name, 0) + count
+    return total
+
+
+def saturation_lines(counts: Mapping[str, int], values: Mapping[str, int]) -> list[str]:
+    """For people: which states sat at their limit, how often, and what to do."""
+    return [
+        f"layer {name.partition('/')[2]}: state '{name.partition('/')[0]}' sits at the limit of 24 bits in {count} of "
+        f"{values[name]} values ({100 * count / max(1, values[name]):.2g} %); lower state_fraction_bits, or calibrate "
+        "on inputs as long and as dense as these"
+        for name, count in counts.items()
+    ]
 
 
 def recorded_findings(program: Program) -> dict[str, Any] | None:

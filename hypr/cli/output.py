@@ -32,7 +32,7 @@ class _Widths(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | tuple[int, ...]:
         if not isinstance(value, str):
-            return value  # type: ignore[no-any-return]  # converted already
+            return value  # converted already
         try:
             numbers = tuple(int(item) for item in value.split(","))
         except ValueError:

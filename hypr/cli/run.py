@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from hypr.cli.output import json_option, seconds, show, table
+from hypr.cli.output import json_option, note, seconds, show, table
 
 
 @click.command("run")
@@ -34,6 +34,7 @@ def run_verb(bundle: Path, inputs: Path, engine: str, record: str, out: Path, as
       hypr run bundles/ecg inputs.npz --engine float --out float.npz
     """
     from export.bundle.bundle import Bundle
+    from export.quantization.findings import saturated, saturation_lines
     from hypr.deployment.arrays import read_inputs, write_trace
     from hypr.deployment.deploy import run_engine
 
@@ -45,16 +46,20 @@ def run_verb(bundle: Path, inputs: Path, engine: str, record: str, out: Path, as
     elapsed = time.perf_counter() - started
     write_trace(trace, out)
     arrays = trace.arrays()
+    full = {} if engine == "float" else saturated(opened.program, trace)
     answer = {
         "engine": trace.engine,
         "out": out,
         "seconds": elapsed,
         "program_sha256": opened.manifest["program_sha256"],
+        "saturated": full,
         "arrays": {key: {"shape": value.shape, "dtype": str(value.dtype)} for key, value in arrays.items()},
     }
 
     def render() -> None:
         rows = [(key, " x ".join(map(str, value.shape)), str(value.dtype)) for key, value in arrays.items()]
         table(f"{out} from engine {trace.engine} in {seconds(elapsed)}", ("array", "shape", "type"), rows)
+        for line in saturation_lines(full, {key: value.size for key, value in trace.states.items()}):
+            note(f"warning: {line}")
 
     show(answer, as_json, render)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -77,7 +77,7 @@ def verify_verb(
     from export.verification.certificate import certificate, write_certificate
     from export.verification.inputs import of_samples
     from hypr.deployment.arrays import read_inputs
-    from hypr.deployment.deploy import bundle_data, verify_bundle
+    from hypr.deployment.deploy import bundle_data, float_against_integer, verify_bundle
     from hypr.deployment.evaluation import time_major
 
     opened = Bundle.open(bundle)
@@ -99,14 +99,23 @@ def verify_verb(
         )
     checks = opened.checks()
     content = certificate(result, opened.files(), name, checks)
+    content["float_against_integer"] = float_against_integer(opened, of_samples(values, slice(samples)))
+    content["state_sizes"] = {
+        f"{state}/{item.name}": item.size for item in opened.program.populations for state in item.spec.states
+    }
     target = out or bundle / "certificate.json"
     write_certificate(content, target)
-    show({**content, "certificate": target}, as_json, lambda: render(result, checks, name, target))
+    show({**content, "certificate": target}, as_json, lambda: render(result, checks, name, target, content))
     return 0 if content["equal"] else 1
 
 
-def render(result: VerificationResult, checks: dict[str, bool], name: str, target: Path) -> None:
+def render(
+    result: VerificationResult, checks: dict[str, bool], name: str, target: Path, content: dict[str, Any]
+) -> None:
     """The result as a table, the file checks, and the verdict."""
+    from export.quantization.findings import saturation_lines
+    from hypr.deployment.deploy import agreement_lines
+
     rows = [
         (p.ran_as, p.baseline, len(p.samples), p.steps, p.compared, p.differing, seconds(p.seconds))
         for p in result.pairs
@@ -120,6 +129,12 @@ def render(result: VerificationResult, checks: dict[str, bool], name: str, targe
     for row in result.rows():
         if row["first_divergence"]:
             click.echo(f"first difference, {row['engine']} against {row['against']}: {row['first_divergence']}")
+    most = max(result.pairs, key=lambda pair: len(pair.samples))
+    sizes = {state: steps * len(most.samples) * count for state, count in content["state_sizes"].items()}
+    for line in saturation_lines(most.saturated, sizes):
+        note(f"warning: {line}")
+    for line in agreement_lines(content["float_against_integer"]):
+        click.echo(line)
     if result.equal and all(checks.values()):
         click.echo(f"EQUAL: all {sum(pair.compared for pair in result.pairs):,} integers agree")
     else:

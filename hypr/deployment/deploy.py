@@ -16,10 +16,12 @@ import numpy as np
 
 from export import QuantizationSettings, Reading, quantize, read, to_nir
 from export.bundle.bundle import TARGETS, Bundle, Origin, write_bundle
+from export.errors import ExportError
 from export.interchange.presets import reading_of
 from export.quantization.quantize import FORMAT_KEY
 from export.quantization.staircase import staircase
 from export.verification import engines
+from export.verification.agreement import agreement, lines
 from export.verification.certificate import file_hash
 from export.verification.engines import Engine
 from export.verification.verify import Progress, VerificationResult, verify
@@ -39,6 +41,8 @@ TIME_STEP_S = 1e-3
 """Seconds per step that NIR files name, unless told otherwise; the integers do not depend on it."""
 
 CALIBRATION_SAMPLES = 64
+
+AGREEMENT_SEQUENCES = 256
 
 
 @dataclass(frozen=True)
@@ -207,6 +211,28 @@ def verify_bundle(
     """
     chosen = [imported_engine(name) if ":" in name else bundle.engine(name) for name in names]
     return verify(bundle.program, inputs, chosen, progress=progress, **options)
+
+
+def float_against_integer(bundle: Bundle, inputs: Inputs, most: int = AGREEMENT_SEQUENCES) -> dict[str, Any] | None:
+    """How much the integers behave like the float network on the first sequences; None for a bundle without one.
+
+    Returns:
+        See :func:`export.verification.agreement.agreement`.
+    """
+    from export.interchange import float_engine
+    from export.verification.inputs import of_samples
+
+    try:
+        network = bundle.float_network()
+    except ExportError:
+        return None
+    few = of_samples(inputs, slice(most))
+    return agreement(bundle.program, float_engine.run(network, few), emulate(bundle.program, few))
+
+
+def agreement_lines(found: dict[str, Any] | None) -> list[str]:
+    """For people."""
+    return [] if found is None else lines(found)
 
 
 def imported_engine(place: str) -> Engine:
