@@ -1,5 +1,5 @@
-"""The batched emulator: NumPy path (readable, its parts replaceable) and compiled path (:mod:`hardware.kernels`), one
-entry point.
+"""The batched emulator: NumPy path (readable, its parts replaceable) and compiled path (:mod:`hardware.compiled`),
+one entry point.
 
 The NumPy path is the oracle of the compiled one, and is itself checked against :mod:`hardware.reference`.
 """
@@ -12,8 +12,9 @@ from dataclasses import replace
 import numpy as np
 
 from hardware.errors import InputError, RuntimeMissing
-from hardware.inputs import Inputs, check_inputs, check_state, named_inputs
+from hardware.inputs import Inputs, check_state, named_inputs
 from hardware.neurons import STEPS, Step, constants
+from hardware.own import OWN, models_of
 from hardware.populations import Population, Projection
 from hardware.program import Program
 from hardware.synapses import Convolution, Dense
@@ -69,7 +70,7 @@ class Emulator:
         self.program = program
         self.engine = engine
         self._drive = drive
-        available = {**STEPS, **(steps or {})}
+        available = {**STEPS, **{name: neuron.step for name, neuron in OWN.items()}, **(steps or {})}
         self._steps = {item.name: step or available[item.model] for item in program.populations}
         self._constants = {item.name: {**constants(item), "model": item.model} for item in program.populations}
 
@@ -157,16 +158,16 @@ def emulate(
     """
     if backend not in BACKENDS:
         raise InputError(f"unknown backend '{backend}'; backends are {', '.join(BACKENDS)}")
-    if backend != "numpy" and program.is_chain:
+    if backend != "numpy" and not models_of(program):
         try:
-            from hardware import kernels
+            from hardware.compiled import run
         except ImportError as error:
             if backend == "numba":
                 raise RuntimeMissing(
                     f"numba cannot be imported ({error}); pip install numba, or use backend 'numpy'"
                 ) from None
         else:
-            return kernels.run(program, check_inputs(program, inputs), record, initial_state, keep_spikes, threads)
+            return run.run(program, inputs, record, initial_state, keep_spikes, threads)
     trace = Emulator(program).run(inputs, record, initial_state)
     if keep_spikes:
         return trace

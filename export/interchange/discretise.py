@@ -11,9 +11,11 @@ import nir
 import numpy as np
 
 from export.errors import ExportError, GraphError
-from export.interchange.readers import choose, equation_of
+from export.interchange.doubts import doubts
+from export.interchange.readers import choose, equation_of, initial_states
 from export.interchange.reading import Reading
 from export.interchange.source import DECISION_RULES
+from export.interchange.spyx import with_spyx_recurrence
 from export.interchange.steps import StepInput, StepNetwork, StepPopulation, StepProjection, named
 from export.interchange.time_constants import SCHEMES
 from export.interchange.topology import Stage, Topology, topology_of
@@ -23,6 +25,8 @@ from hardware.chain import input_name
 __all__ = ["Reading", "discretise"]
 
 _NAME_LENGTH = 56
+_ROUNDING = 16 * float(np.finfo(np.float32).eps)
+"""Of tau/r, each of which its writer rounded to float32."""
 
 
 def discretise(graph: nir.NIRGraph, reading: Reading | None = None) -> StepNetwork:
@@ -40,20 +44,24 @@ def discretise(graph: nir.NIRGraph, reading: Reading | None = None) -> StepNetwo
     scheme = choose(reading.scheme, metadata.get("scheme"), "euler", "scheme")
     if scheme not in SCHEMES:
         raise GraphError(f"metadata scheme is {scheme!r}; allowed: {', '.join(SCHEMES)}")
-    dt = _time_step(reading.dt, metadata.get("dt"), opened_nodes(graph))
+    graph, repaired = with_spyx_recurrence(graph) if reading.tool == "Spyx" else (graph, ())
+    dt, inferred = _time_step(reading.dt, metadata.get("dt"), opened_nodes(graph))
     topology = topology_of(graph, dt, reading.order or _listed(metadata.get("order")))
     clean = _clean_names(topology)
     _check_layers(reading, topology, clean)
     populations = tuple(_population(stage, clean, dt, scheme, reading) for stage in topology.stages)
     inputs = _inputs(graph, topology, clean, reading, metadata)
     outputs = tuple(dict.fromkeys(clean[name] for name in topology.outputs.values()))
-    projections = named(inputs, populations, _projections(topology, clean), outputs)
+    projections = named(inputs, populations, _projections(topology, clean, reading.lag), outputs)
     by_name = {population.name: population for population in populations}
     decision = _decision(reading, metadata, topology, clean, by_name)
-    return StepNetwork(inputs, populations, projections, outputs, dt, decision, _notes(topology, metadata))
+    notes = (*_notes(topology, metadata), *([inferred] if inferred else []))
+    warnings = (*repaired, *doubts(topology, populations, dt, reading))
+    return StepNetwork(inputs, populations, projections, outputs, dt, decision, notes, warnings)
 
 
-def _time_step(given: float | None, recorded: Any, nodes: Iterable[nir.NIRNode]) -> float | None:
+def _time_step(given: float | None, recorded: Any, nodes: Iterable[nir.NIRNode]) -> tuple[float | None, str | None]:
+    """Seconds per step, and a note where they were inferred."""
     if recorded is not None:
         try:
             recorded = float(recorded)
@@ -63,23 +71,28 @@ def _time_step(given: float | None, recorded: Any, nodes: Iterable[nir.NIRNode])
             raise GraphError(f"metadata dt is {recorded}; it must be a positive number of seconds")
     dt = choose(given, recorded, None, "dt")
     if dt is not None:
-        return float(dt)
+        return float(dt), None
     timed = [node for node in nodes if isinstance(node, (nir.LIF, nir.LI, nir.CubaLIF))]
     if not timed:
-        return None
+        return None, None
+    ask = "give the seconds per step (--dt)"
     steps = np.concatenate([_gain_one_step(node) for node in timed])
-    if steps.max() > steps.min() * (1 + 1e-4) or not np.isfinite(steps).all():
+    taus = np.concatenate([_time_constants(node) for node in timed])
+    if not np.isfinite(steps).all() or steps.max() > steps.min() * (1 + _ROUNDING):
+        raise ExportError(f"the file does not say its time step and tau/r differs between neurons; {ask}")
+    if taus.max() <= taus.min() * (1 + 1e-3):
         raise ExportError(
-            "the file does not say its time step and tau/r differs between neurons; give the seconds per step (--dt)"
+            f"the file does not say its time step, and one time constant for all neurons does not tell it; {ask}"
         )
-    step = float(np.median(steps))
-    step = float(f"{step:.5g}")  # tau and r were rounded to float32 by their writer
-    slowest = max(float(np.max(node.tau_mem if isinstance(node, nir.CubaLIF) else node.tau)) for node in timed)
-    if step >= slowest * (1 - 1e-4):
-        raise ExportError(
-            "the file does not say its time step and r = 1 does not tell it; give the seconds per step (--dt)"
-        )
-    return step
+    step = float(f"{float(np.median(steps)):.5g}")  # tau and r were rounded to float32 by their writer
+    if step >= taus.max() * (1 - 1e-4):
+        raise ExportError(f"the file does not say its time step and r = 1 does not tell it; {ask}")
+    return step, f"dt {step:.6g} s is inferred: with it the gain of every neuron is one (--dt says otherwise)"
+
+
+def _time_constants(node: nir.NIRNode) -> np.ndarray:
+    keys = ("tau_syn", "tau_mem") if isinstance(node, nir.CubaLIF) else ("tau",)
+    return np.concatenate([np.ravel(np.asarray(getattr(node, key), np.float64)) for key in keys])
 
 
 def _gain_one_step(node: nir.NIRNode) -> np.ndarray:
@@ -139,14 +152,19 @@ def _population(
         bias = bias + stage.recurrent_bias
     elif stage.recurrent_bias.any():  # absent at the first step
         late[1] = late.get(1, np.zeros(stage.size)) + stage.recurrent_bias
+    if own.lag and np.any(bias):  # what a layer shows is one step late, its bias included
+        late[own.lag], bias = late.get(own.lag, np.zeros(stage.size)) + bias, np.zeros(stage.size)
     if kind == "cuba_lif":
         parameters["b_syn"], bias = bias, parameters.pop("leak")
-    return StepPopulation(name, kind, bias, parameters, options, late)
+    return StepPopulation(name, kind, bias, parameters, options, late, initial_states(stage, kind, own.start))
 
 
-def _projections(topology: Topology, clean: Mapping[str, str]) -> list[StepProjection]:
+def _projections(topology: Topology, clean: Mapping[str, str], lag: int) -> list[StepProjection]:
+    """Feedback has its step of delay already; a lag is for what goes forward."""
     return [
-        StepProjection("", clean[item.source], clean[stage.name], item.weights, item.delay)
+        StepProjection(
+            "", clean[item.source], clean[stage.name], item.weights, item.delay + (0 if item.feedback else lag)
+        )
         for stage in topology.stages
         for item in stage.connections
     ]

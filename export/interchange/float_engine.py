@@ -16,10 +16,10 @@ import numpy as np
 
 from export.errors import ExportError
 from export.interchange.discretise import discretise
-from export.interchange.float_neurons import STEPS, State
+from export.interchange.float_neurons import State, step_of
 from export.interchange.order import components
 from export.interchange.reading import Reading
-from export.interchange.steps import STATES, StepInput, StepNetwork, StepPopulation, StepProjection
+from export.interchange.steps import StepInput, StepNetwork, StepPopulation, StepProjection, states_of
 from hardware.trace import Trace
 
 Inputs = Any
@@ -92,7 +92,7 @@ def run_chunk(
         group = _Group(steps, names, signals, wanted, state_units or {}, carry)
         states.update(group.run())
         after.update(group.after)
-    spikes = {p.name: signals[p.name].astype(np.uint8) for p in steps.populations if p.spiking}
+    spikes = {p.name: _counts(signals[p.name]) for p in steps.populations if p.spiking}
     out = steps.output
     others = {
         f"u/{name}": signals[name] for name in steps.outputs if name not in spikes and name != out.name
@@ -112,6 +112,11 @@ def _carried(
         past[name] = np.concatenate([earlier, signal[-length:]])[-length:]
     done = next(iter(signals.values())).shape[0]
     return Carry(done + (0 if before is None else before.step), dict(states), past)
+
+
+def _counts(spikes: np.ndarray) -> np.ndarray:
+    """uint8, or int64 where a neuron sends more than 255 spikes in a step."""
+    return spikes.astype(np.uint8 if spikes.max() <= 255 else np.int64)
 
 
 def named_inputs(network: StepNetwork, inputs: Inputs) -> dict[str, np.ndarray]:
@@ -153,7 +158,7 @@ def _check_input(accepted: StepInput, inputs: Any, what: str) -> np.ndarray:
 
 def recorded_states(network: StepNetwork, record: Sequence[str] | str) -> list[str]:
     """``<state>/<layer>`` for every state asked for; ExportError for a name that no layer has."""
-    every = [f"{state}/{item.name}" for item in network.populations for state in STATES[item.kind]]
+    every = [f"{state}/{item.name}" for item in network.populations for state in states_of(item.kind)]
     if record == "all":
         return every
     wanted: list[str] = []
@@ -188,7 +193,7 @@ class _Group:
         self.members = [p for p in network.populations if p.name in names]
         self.signals, self.units = signals, units
         self.steps, self.batch = next(iter(signals.values())).shape[:2]
-        self.kept = {p.name: [s for s in STATES[p.kind] if f"{s}/{p.name}" in wanted] for p in self.members}
+        self.kept = {p.name: [s for s in states_of(p.kind) if f"{s}/{p.name}" in wanted] for p in self.members}
         self.inner = {p.name: [item for item in network.into(p.name) if item.source in names] for p in self.members}
         outer = {p.name: [item for item in network.into(p.name) if item.source not in names] for p in self.members}
         self.current = {p.name: self._heard(p, outer[p.name]) for p in self.members}
@@ -218,7 +223,7 @@ class _Group:
         recorded: dict[str, np.ndarray] = {}
         for p in self.members:
             if self.carry is None:
-                start = {n: np.broadcast_to(p.initial.get(n, 0.0), (self.batch, p.size)) for n in STATES[p.kind]}
+                start = {n: np.broadcast_to(p.initial.get(n, 0.0), (self.batch, p.size)) for n in states_of(p.kind)}
                 state[p.name] = {name: np.array(value, np.float64) for name, value in start.items()}
             else:
                 state[p.name] = dict(self.carry.states[p.name])
@@ -255,7 +260,7 @@ class _Group:
         output = self.signals[p.name]
         before = self._signal(p.name, t - 1) if p.spiking else None
         z = np.zeros((self.batch, p.size)) if before is None else before
-        state, spikes = STEPS[p.kind](p, state, z, total)
+        state, spikes = step_of(p.kind)(p, state, z, total)
         unit = self.units.get(p.name)
         if unit is not None:
             state = {name: np.trunc(value / unit) * unit for name, value in state.items()}

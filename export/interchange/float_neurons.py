@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from export.interchange.steps import StepPopulation
+from hardware.own import OWN
 
 State = dict[str, np.ndarray]
 Step = Callable[[StepPopulation, State, np.ndarray, np.ndarray], tuple[State, np.ndarray]]
@@ -57,14 +58,23 @@ def _fire(layer: StepPopulation, u: np.ndarray, u_before: np.ndarray, z: np.ndar
     theta, v_reset = layer.parameters["theta"], layer.parameters["v_reset"]
     timing = layer.options.get("reset_timing", "same_step")
     if layer.options["reset"] == "none":
-        return u, (u - theta > 0).astype(np.float64)
+        return u, _spikes(layer, u)
     subtract = layer.options["reset"] == "subtract"
     if timing == "next_step":
         u = u - theta * z if subtract else np.where(z > 0, v_reset, u)
-        return u, (u - theta > 0).astype(np.float64)
+        return u, _spikes(layer, u)
     tested = u - theta * (u_before > theta) if timing == "carried_over" else u
-    spike = (tested - theta > 0).astype(np.float64)
+    spike = _spikes(layer, tested)
     return u - theta * spike if subtract else np.where(spike > 0, v_reset, u), spike
+
+
+def _spikes(layer: StepPopulation, u: np.ndarray) -> np.ndarray:
+    """Number of spikes: one above the threshold (or at it), or as many as the membrane holds thresholds."""
+    theta = layer.parameters["theta"]
+    fires = u - theta >= 0 if layer.options.get("spike_at") == "threshold" else u - theta > 0
+    if layer.options.get("spikes") == "multi":
+        return np.where(fires, np.trunc(u / theta), 0.0)
+    return fires.astype(np.float64)
 
 
 def _lif(layer: StepPopulation, s: State, z: np.ndarray, current: np.ndarray) -> tuple[State, np.ndarray]:
@@ -95,3 +105,15 @@ STEPS: Mapping[str, Step] = {
     "cuba_lif": _cuba_lif,
     "li": _li,
 }
+
+
+def step_of(kind: str) -> Step:
+    """The step of a kind, also of a neuron of someone's own."""
+    return STEPS.get(kind) or _own
+
+
+def _own(layer: StepPopulation, s: State, z: np.ndarray, current: np.ndarray) -> tuple[State, np.ndarray]:
+    neuron = OWN[layer.kind]
+    names = neuron.spec.states
+    new, spikes = neuron.real.step(layer.parameters, tuple(s[name] for name in names), z, current)
+    return dict(zip(names, new, strict=True)), spikes

@@ -9,9 +9,10 @@ import nir
 import numpy as np
 
 from export.errors import ExportError
-from export.interchange.nodes import ALIF, BRF, SEAdLIF
+from export.interchange.nodes import ALIF, BRF, OwnNeuron, SEAdLIF
 from export.interchange.steps import StepPopulation
 from export.interchange.time_constants import euler_time_constant, smallest_float_type
+from hardware.own import OWN
 
 
 def neuron_node(layer: StepPopulation, dt: float) -> nir.NIRNode:
@@ -23,11 +24,20 @@ def neuron_node(layer: StepPopulation, dt: float) -> nir.NIRNode:
     where = f"layer {layer.name}"
     if layer.late_bias or any(np.any(value) for value in layer.initial.values()):
         raise ExportError(f"{where}: a bias that starts late, or an initial state, cannot be written as NIR")
+    for key, default in (("spikes", "single"), ("spike_at", "above")):
+        if layer.options.get(key, default) != default:
+            raise ExportError(
+                f"{where}: {key} '{layer.options[key]}' cannot be written as NIR; its nodes do not say it"
+            )
     values = layer.parameters
     kind = smallest_float_type(*values.values())
     if layer.kind in ("brf", "se_adlif", "alif"):
         node: Any = {"brf": BRF, "se_adlif": SEAdLIF, "alif": ALIF}[layer.kind]
         return node(**{key: value.astype(kind) for key, value in values.items()}, **layer.options)
+    if layer.kind in OWN:
+        names = OWN[layer.kind].real.parameters
+        rows = np.stack([values[name].astype(kind) for name in names]) if names else np.zeros((0, layer.size))
+        return OwnNeuron(layer.kind, ",".join(names), rows)
     build = {"lif": _lif, "cuba_lif": _cuba_lif, "li": _li}[layer.kind]
     return build(layer, dt)
 

@@ -16,23 +16,67 @@ from export.errors import ExportError, UnsupportedError
 from export.interchange.reading import Reading
 
 PRESETS: Mapping[str, Reading] = {
-    "nir": Reading(scheme="euler", reset="zero"),
+    "nir": Reading(scheme="euler", reset="zero", start="v_reset", tool="NIR"),
     "snntorch": Reading(
-        dt=1e-4, scheme="euler", reset="subtract", reset_timing="next_step", feed_forward_keeps_input=True
+        dt=1e-4,
+        scheme="euler",
+        reset="subtract",
+        reset_timing="next_step",
+        feed_forward_keeps_input=True,
+        integrator_gain="r",
+        assumed=("reset", "reset_timing"),
+        tool="snnTorch",
     ),
-    "snntorch-2024": Reading(dt=1e-4, scheme="euler", reset="subtract", reset_timing="carried_over"),
-    "norse": Reading(dt=1e-3, scheme="euler", reset="zero", recurrent_bias_at_start=False),
-    "sinabs": Reading(dt=1.0, scheme="exponential_unit_gain", reset="subtract"),
+    "snntorch-2024": Reading(
+        dt=1e-4,
+        scheme="euler",
+        reset="subtract",
+        reset_timing="carried_over",
+        integrator_gain="r",
+        assumed=("reset",),
+        tool="snnTorch",
+    ),
+    "norse": Reading(
+        dt=1e-3,
+        scheme="euler",
+        reset="zero",
+        recurrent_bias_at_start=False,
+        start="v_leak",
+        integrator_gain="r",
+        ask=("synapse_gain",),
+        assumed=("reset",),
+        tool="Norse",
+    ),
+    "sinabs": Reading(
+        dt=1.0, reset="subtract", spike_at="threshold", ask=("scheme", "spikes"), assumed=("reset",), tool="Sinabs"
+    ),
+    "spikingjelly": Reading(dt=1e-4, scheme="euler", reset="zero", start="v_reset", tool="SpikingJelly"),
+    "spyx": Reading(
+        dt=1e-4,
+        scheme="euler_unit_gain",
+        synapse_gain="w_in",
+        reset="subtract",
+        reset_timing="next_step",
+        cuba_reset_timing="same_step",
+        lag=1,
+        tool="Spyx",
+    ),
+    "rockpool": Reading(
+        dt=1e-3,
+        scheme="exponential_unit_gain",
+        synapse_gain="w_in_decayed",
+        reset="subtract",
+        spikes="multi",
+        spike_at="threshold",
+        tool="Rockpool",
+    ),
     "nir-paper-braille": Reading(dt=1e-4, scheme="euler", reset="zero", decision="spike_count"),
 }
-"""Preset -> reading. ``snntorch`` is version 1.0 with its defaults (give ``reset="zero"`` for reset_mechanism="zero");
-``snntorch-2024`` the version of the NIR paper; ``nir`` the equations of NIR taken literally, dt to be given or
-inferred."""
+"""Preset -> reading. ``snntorch`` is version 1.0 with its defaults (give ``reset="zero"`` for reset_mechanism="zero",
+``reset_timing="carried_over"`` for reset_delay=False); ``snntorch-2024`` the version of the NIR paper; ``nir`` the
+equations of NIR taken literally, dt to be given or inferred."""
 
 REFUSED: Mapping[str, str] = {
-    "spyx": "its layers pass spikes on one step late, which a chain that works in the same step cannot express",
-    "rockpool": "its neurons emit several spikes per step, floor(v / theta), and spike at v >= theta; both have no "
-    "clause here",
     "nengo": "its neurons integrate between spikes and spike at fractions of a step; no update per step equals that",
 }
 """Framework -> why its files cannot be converted exactly."""
@@ -58,4 +102,6 @@ def reading_of(preset: str, **changes: Any) -> Reading:
     unknown = [key for key in changes if key not in known]
     if unknown:
         raise ExportError(f"unknown convention '{unknown[0]}'; conventions are {', '.join(known)}")
-    return replace(PRESETS[preset], **{key: value for key, value in changes.items() if value is not None})
+    given = {key: value for key, value in changes.items() if value is not None}
+    base = PRESETS[preset]
+    return replace(base, **{"assumed": tuple(key for key in base.assumed if key not in given), **given})

@@ -14,6 +14,7 @@ from export.interchange.reading import RESETS, Reading
 from export.interchange.source import OPTIONS, check_parameters
 from export.interchange.time_constants import decay_and_gain
 from export.interchange.topology import Stage
+from hardware.own import OWN
 
 Equation = tuple[str, dict[str, np.ndarray], dict[str, str]]
 """Kind, parameters (N,) each, options."""
@@ -36,6 +37,15 @@ def equation_of(stage: Stage, dt: float | None, scheme: str, reading: Reading) -
             "or I"
         )
     return read(neuron)
+
+
+def initial_states(stage: Stage, kind: str, start: str | None) -> dict[str, np.ndarray]:
+    """Where the membrane starts, if not at 0: ``v_leak`` or ``v_reset`` of its node."""
+    key = start if start in ("v_leak", "v_reset") else None
+    value = getattr(stage.node, key, None) if key and stage.integrator is None else None
+    if value is None or not np.any(value):
+        return {}
+    return {"v" if kind == "cuba_lif" else "u": np.broadcast_to(np.ravel(np.asarray(value, np.float64)), (stage.size,))}
 
 
 def choose(given: Any, recorded: Any, default: Any, what: str) -> Any:
@@ -92,6 +102,7 @@ class _Neuron:
 
     def membrane(self, tau_key: str, r_key: str, suffix: str = "") -> tuple[np.ndarray, np.ndarray]:
         """Decay and gain; the exact numbers in the node's metadata where they agree with tau and r to rounding."""
+        self.must_say("scheme")
         tau, r = self.vector(tau_key), self.vector(r_key)
         decay, gain = decay_and_gain(tau, r, self.step(), self.scheme, f"node '{self.stage.name}'")
         # a float32 tau fixes the decay to a few float32 roundings, a float64 one to a few float64 ones
@@ -126,6 +137,8 @@ class _Neuron:
     def integrator_gain(self) -> np.ndarray:
         """``r dt``; within rounding of 1 (r chosen as 1/dt) it is 1."""
         r = self.vector("r")
+        if self.reading.integrator_gain == "r":
+            return r.astype(np.float64)
         gain = r.astype(np.float64) * self.step()
         return np.where(np.abs(gain - 1.0) <= 4 * float(np.finfo(r.dtype).eps), 1.0, gain)
 
@@ -138,10 +151,23 @@ class _Neuron:
         if reset not in RESETS:
             raise GraphError(f"node '{self.stage.name}': metadata reset is '{reset}'; allowed: {', '.join(RESETS)}")
         values = {key: self.vector(name).astype(np.float64) for key, name in _FIRING.items()}
-        return values, {"reset": str(reset), "reset_timing": self._timing(str(reset), values)}
+        return values, {"reset": str(reset), "reset_timing": self._timing(str(reset), values), **self._firing()}
+
+    def _firing(self) -> dict[str, str]:
+        """How many spikes, and where: options that are present where they are not the default."""
+        self.must_say("spikes")
+        given = {"spikes": self.reading.spikes or "single", "spike_at": self.reading.spike_at or "above"}
+        return {key: value for key, value in given.items() if value not in ("single", "above")}
+
+    def must_say(self, convention: str) -> None:
+        """Refuse where the tool has two conventions, its files do not say which, and nobody chose."""
+        if convention in self.reading.ask and getattr(self.reading, convention) is None:
+            raise ExportError(f"node '{self.stage.name}': {ASKED[convention]}")
 
     def _timing(self, reset: str, values: Mapping[str, np.ndarray]) -> str:
         timing = self.reading.reset_timing or "same_step"
+        if isinstance(self.node, nir.CubaLIF) and self.reading.cuba_reset_timing is not None:
+            timing = self.reading.cuba_reset_timing
         if reset == "none":
             return "same_step"
         if timing == "carried_over" and reset == "zero" and np.all(values["theta"] >= values["v_reset"]):
@@ -151,6 +177,17 @@ class _Neuron:
             return "same_step"  # old membrane dropped, input kept: the same spikes
         return timing
 
+
+ASKED = {
+    "spikes": "Sinabs sends several spikes per step (MultiSpike, its default) or one (SingleSpike), and the file does "
+    "not say which; give --spikes multi or --spikes single",
+    "scheme": "Sinabs scales the input by 1 - exp(-1/tau) (norm_input=True, its default) or not, and the file does not "
+    "say which; give --scheme exponential (True) or --scheme exponential_unit_gain (False)",
+    "synapse_gain": "Norse writes LIFCell, which adds its input undivided, as a CubaLIF with w_in 1, as it would one "
+    "that multiplies it by w_in dt/tau_syn; the file does not say which: give --synapse-gain w_in (LIFCell) or "
+    "--synapse-gain w_in_dt",
+}
+"""Convention -> what to say where it must be chosen."""
 
 _FIRING = {"theta": "v_threshold", "v_reset": "v_reset"}
 
@@ -181,6 +218,23 @@ def _extension(neuron: _Neuron) -> Equation:
         if options[key] not in allowed:
             raise GraphError(f"{where}: {key} is '{options[key]}'; allowed: {', '.join(allowed)}")
     return kind, parameters, options
+
+
+def _own(neuron: _Neuron) -> Equation:
+    node = neuron.node
+    if node.kind not in OWN:
+        raise GraphError(
+            f"node '{neuron.stage.name}': '{node.kind}' is a neuron of someone's own; import its module first "
+            "(--with MODULE)"
+        )
+    expected = OWN[node.kind].real.parameters
+    if tuple(node.keys()) != expected or node.values.shape[1] != neuron.size:
+        raise GraphError(
+            f"node '{neuron.stage.name}': parameters are {node.names} of {node.values.shape[1]} neurons; "
+            f"'{node.kind}' has "
+            f"{','.join(expected)}, the layer {neuron.size} neurons"
+        )
+    return node.kind, dict(zip(expected, node.values.astype(np.float64), strict=True)), {}
 
 
 def _li(neuron: _Neuron) -> Equation:
@@ -215,6 +269,11 @@ def _lif(neuron: _Neuron) -> Equation:
 
 def _cuba_lif(neuron: _Neuron) -> Equation:
     decay_syn, gain_syn = neuron.membrane("tau_syn", "w_in", "_syn")
+    weight = neuron.vector("w_in").astype(np.float64)
+    if np.all(weight == 1):
+        neuron.must_say("synapse_gain")
+    if neuron.reading.synapse_gain in ("w_in", "w_in_decayed"):
+        gain_syn = weight * (decay_syn if neuron.reading.synapse_gain == "w_in_decayed" else 1.0)
     decay, gain = neuron.membrane("tau_mem", "r")
     values, options = neuron.firing()
     parameters = {"alpha_syn": decay_syn, "alpha_mem": decay, "syn_gain": gain_syn, "mem_gain": gain}
@@ -227,6 +286,7 @@ _READERS: Mapping[str, Callable[[_Neuron], Equation]] = {
     "BRF": _extension,
     "SEAdLIF": _extension,
     "ALIF": _extension,
+    "OwnNeuron": _own,
     "LI": _li,
     "I": _i,
     "IF": _if,

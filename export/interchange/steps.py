@@ -5,7 +5,8 @@ are those of :mod:`export.interchange.source`, with what a NIR file can say beyo
 
 ``lif``
     ``u = alpha u' + gain I + leak``, spike ``u > theta``; reset by options ``reset`` (``zero``: to v_reset,
-    ``subtract``: theta, ``none``) and ``reset_timing`` (:class:`export.interchange.reading.Reading`).
+    ``subtract``: theta, ``none``) and ``reset_timing`` (:class:`export.interchange.reading.Reading`); there too
+    ``spike_at`` and ``spikes``, present where they are not the default.
 ``cuba_lif``
     ``u = alpha_syn u' + syn_gain (I + b_syn)``; ``v = alpha_mem v' + mem_gain u + b``, reset as lif.
 ``li``
@@ -26,6 +27,7 @@ from export.errors import ExportError
 from export.interchange.source import LayerArrays, NetworkArrays
 from export.interchange.weights import DenseWeights, SparseWeights, Weights
 from hardware.chain import input_name, projection_names
+from hardware.own import OWN
 
 STATES: Mapping[str, tuple[str, ...]] = {
     "brf": ("u", "v", "q"),
@@ -36,6 +38,12 @@ STATES: Mapping[str, tuple[str, ...]] = {
     "li": ("u",),
 }
 """State names of each kind, as in ``hardware.models``."""
+
+
+def states_of(kind: str) -> tuple[str, ...]:
+    """State names of a kind, also of a neuron of someone's own (:mod:`hardware.own`)."""
+    return STATES.get(kind) or OWN[kind].spec.states
+
 
 _LONGEST_NAME = 64
 
@@ -129,6 +137,7 @@ class StepNetwork:
             not read the last one.
         dt: seconds per step; None where nobody said.
         notes: what a reader decided that the file does not say, a line each.
+        warnings: what is probably not meant, a line each, naming the layer and the option.
     """
 
     inputs: tuple[StepInput, ...]
@@ -138,6 +147,7 @@ class StepNetwork:
     dt: float | None = None
     decision: Mapping[str, Any] = field(default_factory=lambda: {"rule": "per_step", "ignore_first": 0})
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @classmethod
     def chain(

@@ -9,7 +9,7 @@ import numpy as np
 
 from export.errors import GraphError, UnsupportedError
 
-SCHEMES = ("euler", "exponential", "exponential_unit_gain")
+SCHEMES = ("euler", "euler_unit_gain", "exponential", "exponential_unit_gain")
 _NEIGHBOURS = 4
 
 
@@ -60,7 +60,7 @@ def decay_and_gain(tau: np.ndarray, r: np.ndarray, dt: float, scheme: str, what:
     """Decay and input gain per step of ``tau dv/dt = -v + r i``, float64.
 
     `scheme` ``euler``: ``1 - dt/tau`` and ``r dt/tau``; ``exponential``: ``exp(-dt/tau)`` and ``r (1 - exp(-dt/tau))``
-    (exact for constant i); ``exponential_unit_gain``: ``exp(-dt/tau)`` and 1.
+    (exact for constant i); ``exponential_unit_gain``: ``exp(-dt/tau)`` and 1; ``euler_unit_gain``: ``1 - dt/tau`` and 1.
     Computed in the type of tau, as other readers do; a gain within rounding of 1 (r chosen as tau/dt) is 1.
 
     Raises:
@@ -69,11 +69,10 @@ def decay_and_gain(tau: np.ndarray, r: np.ndarray, dt: float, scheme: str, what:
     if np.any(tau <= 0):
         i = int(np.argmax(tau <= 0))
         raise GraphError(f"{what}: tau of neuron {i} is {float(tau[i]):.9g}; a time constant must be positive")
-    if scheme != "euler":
+    if scheme.startswith("exponential"):
         decay = np.exp(-dt / tau.astype(np.float64))
-        return decay, np.ones(decay.shape) if scheme == "exponential_unit_gain" else r.astype(np.float64) * (
-            1.0 - decay
-        )
+        unit = scheme == "exponential_unit_gain"
+        return decay, np.ones(decay.shape) if unit else r.astype(np.float64) * (1.0 - decay)
     decay = _euler_decay(tau, dt)
     epsilon = float(np.finfo(tau.dtype).eps)
     decay = np.where(np.abs(decay) <= epsilon, 0.0, decay)
@@ -83,6 +82,8 @@ def decay_and_gain(tau: np.ndarray, r: np.ndarray, dt: float, scheme: str, what:
             f"{what}: dt = {dt:.9g} s is larger than tau = {float(tau[i]):.9g} s of neuron {i}; give the dt of the "
             "network (--dt)"
         )
+    if scheme == "euler_unit_gain":
+        return decay, np.ones(decay.shape)
     wide = tau.astype(np.float64)
     gain = np.where(r == 1, 1.0 - decay, r.astype(np.float64) * (dt / wide))
     return decay, np.where(np.abs(gain - 1.0) <= 4 * max(epsilon, float(np.finfo(r.dtype).eps)), 1.0, gain)

@@ -12,6 +12,7 @@ import onnx
 
 from export.errors import ExportError
 from export.onnx.builder import INT32, UINT8
+from export.onnx.delays import HISTORY, history_tensors, input_tensor
 from export.onnx.forms import FORMS, PREVIOUS
 from hardware.errors import HardwareError
 from hardware.populations import Input
@@ -19,7 +20,6 @@ from hardware.program import Program
 from hardware.program_file import content_hash
 from hardware.trace import output_key
 
-HISTORY = "history/"
 _TIMING = "layer l reads layer l - 1 at the same step, its own spikes one step late; states start at 0"
 _TIMING_OF_GRAPHS = (
     "populations in the order of hypr.trace; a projection of delay d reads what its source had d steps before, 0 "
@@ -94,16 +94,6 @@ class Description:
 def element_of(item: Input) -> int:
     """Element type of an input's tensor."""
     return UINT8 if item.low >= 0 and item.high <= 255 else INT32
-
-
-def input_tensor(name: str, count: int) -> str:
-    """ONNX name of an input: ``x``, or ``x/<name>`` where there are several."""
-    return "x" if count == 1 else f"x/{name}"
-
-
-def history_tensors(history: Mapping[str, int], trace: tuple[str, ...]) -> dict[str, int]:
-    """See :attr:`Description.histories`."""
-    return {name: steps for name, steps in history.items() if steps > 1 or f"spikes/{name}" not in trace}
 
 
 def write(program: Program, trace: tuple[str, ...]) -> dict[str, str]:

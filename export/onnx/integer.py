@@ -12,7 +12,8 @@ import numpy as np
 
 from export.onnx import description, synapses
 from export.onnx.builder import BOOL, INT32, INT64, UINT8, GraphBuilder, Value
-from export.onnx.description import HISTORY, element_of, input_tensor
+from export.onnx.delays import HISTORY, delayed, history_tensors, input_tensor, moved_on
+from export.onnx.description import element_of
 from export.onnx.forms import Recurrence, Tensor
 from export.onnx.neurons import STEPS, Arithmetic, Current
 from hardware.populations import Input, Population, Projection
@@ -62,7 +63,7 @@ def _histories(program: Program, trace: tuple[str, ...]) -> dict[str, Tensor]:
         HISTORY + name: Tensor(
             elements.get(name, UINT8), program.sizes[name], steps, doc=f"last {steps} steps of '{name}', oldest first"
         )
-        for name, steps in description.history_tensors(program.history, trace).items()
+        for name, steps in history_tensors(program.history, trace).items()
     }
 
 
@@ -94,10 +95,7 @@ def _step(
         now.update({f"{state}/{name}": new[state].cast(INT32) for state in states})
         if z is not None:
             values[name] = now[f"spikes/{name}"] = z.cast(UINT8)
-    for name in previous:
-        if name.startswith(HISTORY):
-            source = name.removeprefix(HISTORY)
-            now[name] = _moved_on(graph, previous[name], program.history[source], values[source])
+    now.update(moved_on(graph, previous, program.history, values))
     return now[output_key(program)], now
 
 
@@ -111,9 +109,9 @@ def _current(
     """FP-2.1."""
     synaptic = None
     for projection in program.into(population.name):
-        given = _delayed(graph, program, projection, previous) if projection.delay else values[projection.source]
-        prefix = _prefix(program, projection)
-        part = synapses.drive(graph, prefix, projection, given, *program.ranges[projection.source])
+        source, delay = projection.source, projection.delay
+        given = delayed(graph, previous, program.history, source, delay) if delay else values[source]
+        part = synapses.drive(graph, _prefix(program, projection), projection, given, *program.ranges[source])
         synaptic = part if synaptic is None else synaptic + part
     bias = graph.constant(f"{population.name}:bias", population.bias.astype(np.int64))
     return Current(graph.scalar(0) if synaptic is None else synaptic, bias)
@@ -123,22 +121,3 @@ def _prefix(program: Program, projection: Projection) -> str:
     """Start of the names of a projection's constants; in a chain as version 0.1 named them."""
     kind = projection.name.partition(".")[2]  # of "layer0.input"
     return f"{projection.target}:{kind}" if program.is_chain else f"{projection.name}:synapses"
-
-
-def _delayed(graph: GraphBuilder, program: Program, projection: Projection, previous: Mapping[str, Value]) -> Value:
-    """What the source had ``delay`` steps ago."""
-    source = projection.source
-    if projection.delay == 1 and f"spikes/{source}" in previous:
-        return previous[f"spikes/{source}"]
-    row = program.history[source] - projection.delay
-    return graph.node("Gather", previous[HISTORY + source], graph.index(row), axis=0)
-
-
-def _moved_on(graph: GraphBuilder, before: Value, steps: int, values: Value) -> Value:
-    """A history without its oldest step, with the newest."""
-    axis = graph.constant("int64_axis_0", np.array([0], np.int64))
-    newest = graph.node("Unsqueeze", values, axis)
-    if steps == 1:
-        return newest
-    first, end = (graph.constant(f"int64_vector_{n}", np.array([n], np.int64)) for n in (1, steps))
-    return graph.node("Concat", graph.node("Slice", before, first, end, axis), newest, axis=0)

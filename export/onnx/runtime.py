@@ -17,7 +17,8 @@ import onnxruntime
 from export.errors import ExportError
 from export.onnx import description, forms, start
 from export.onnx.builder import UINT8
-from export.onnx.description import HISTORY, Description
+from export.onnx.delays import HISTORY
+from export.onnx.description import Description
 from export.onnx.model_file import export_onnx, first_line, load, model, write_model
 from hardware.errors import InputError
 from hardware.inputs import Inputs, check_named

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from export.onnx.builder import UINT8
-from export.onnx.description import HISTORY, Description
+from export.onnx.delays import HISTORY
+from export.onnx.description import Description
 from hardware.errors import InputError
 from hardware.trace import NetworkState
 

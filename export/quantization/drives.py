@@ -18,6 +18,7 @@ from export.interchange.weights import DenseWeights, SparseWeights, Weights
 from export.quantization.recordings import first_recording
 from export.quantization.scales import Table, squared_error
 from export.quantization.synapses import quantize_synapses, restored_weights
+from hardware.own import OWN
 
 _VALUES = 2**20
 """So many numbers of a signal are kept for the choice of scales."""
@@ -193,5 +194,7 @@ def _poles(population: StepPopulation) -> list[np.ndarray]:
         s = np.minimum(p["dt"] * p["omega"], 1.0)
         c = np.sqrt(1.0 - s * s) - p["dt"] * p["b_offset"]
         return [np.clip(c, -1.0, 1.0) + 1j * s]
+    if kind in OWN:  # what its states keep is not known here: errors of currents
+        return []
     names = {"cuba_lif": ("alpha_syn", "alpha_mem"), "li": ("kappa",)}.get(kind, ("alpha",))
     return [np.broadcast_to(p[name], (population.size,)) for name in names]

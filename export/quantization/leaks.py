@@ -32,7 +32,7 @@ def decays(population: StepPopulation) -> dict[str, np.ndarray]:
         s = np.minimum(p["dt"] * p["omega"], 1.0)
         c = np.maximum(np.sqrt(1.0 - s * s) - p["dt"] * p["b_offset"], 0.0)
         return {"b_offset": np.broadcast_to(np.hypot(c, s), (population.size,))}
-    return {name: np.broadcast_to(p[name], (population.size,)) for name in _DECAYS[population.kind]}
+    return {name: np.broadcast_to(p[name], (population.size,)) for name in _DECAYS.get(population.kind, {})}
 
 
 def integer_decays(
@@ -45,7 +45,7 @@ def integer_decays(
     if model == "cuba_lif":
         du, dv = (parameters[name].astype(np.float64) for name in ("du", "dv"))
         return {"alpha_syn": 1.0 - (du + 1) / CUBA_ONE, "alpha_mem": 1.0 - dv / CUBA_ONE}
-    return {name: parameters[key] / 2.0 ** shifts["K"] for name, key in _DECAYS[model].items()}
+    return {name: parameters[key] / 2.0 ** shifts["K"] for name, key in _DECAYS.get(model, {}).items()}
 
 
 def lost(real: np.ndarray, whole: np.ndarray) -> np.ndarray:

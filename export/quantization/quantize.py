@@ -21,7 +21,7 @@ from export.quantization.recordings import statistics
 from export.quantization.representable import representable
 from export.quantization.synapses import of_kind, quantize_synapses
 from export.quantization.tensors import (
-    QUANTIZE,
+    coefficients,
     folded_bias,
     folded_weights,
     quantize_bias,
@@ -31,12 +31,17 @@ from export.quantization.tensors import (
 )
 from hardware.chain import Layer, Synapses
 from hardware.errors import HardwareError
+from hardware.inputs import CALIBRATION_STEPS
+from hardware.own import OWN
 from hardware.populations import Decision, Input, Population, Projection
 from hardware.program import Program
 from hardware.synapses import Connections, Convolution
 
 FORMAT_KEY = "integer_format"
 """Metadata key of a neuron node (and item of a Program's ``formats``) that holds a :class:`LayerFormat`."""
+
+OWN_KEY = "own_neurons"
+"""Metadata key of a Program: hashes of the integer steps of neurons that are not in the specification."""
 
 _MULTIPLIER_BITS = 15
 
@@ -76,12 +81,19 @@ def quantize(
     chosen = _settings(settings, changes)
     seen = None if calibration is None else statistics(network, calibration)
     formats = choose_formats(network, chosen, calibration, seen)
-    program = program_of(network, formats, {"settings": chosen.to_json()})
+    program = program_of(network, formats, {"settings": chosen.to_json(), **_calibrated_on(calibration)})
     found = findings(program, network, formats, seen, calibration)
     refuse_zeros(found, chosen.allow_zero)
     if log:
         speak(found)
     return replace(program, metadata={**program.metadata, FINDINGS_KEY: json.dumps(found)})
+
+
+def _calibrated_on(calibration: Any) -> dict[str, str]:
+    """Length of the calibration's sequences, by which engines notice inputs with swapped axes."""
+    array = isinstance(calibration, np.ndarray)
+    shape: tuple[int, ...] = np.shape(calibration) if array else ()
+    return {CALIBRATION_STEPS: str(shape[1])} if len(shape) == 3 else {}
 
 
 def _settings(settings: QuantizationSettings | None, changes: dict[str, Any]) -> QuantizationSettings:
@@ -143,6 +155,9 @@ def _recorded(network: StepNetwork, formats: Sequence[LayerFormat]) -> dict[str,
         recorded["input_scales"] = json.dumps({item.name: item.scale for item in network.inputs})
     if network.dt is not None:
         recorded["dt"] = repr(float(network.dt))
+    own = {p.kind: OWN[p.kind].sha256 for p in network.populations if p.kind in OWN}
+    if own:
+        recorded[OWN_KEY] = json.dumps(own, sort_keys=True)
     if network.notes:
         recorded["notes"] = json.dumps(list(network.notes))
     return recorded
@@ -197,12 +212,15 @@ def _population(population: StepPopulation, form: LayerFormat, shape: tuple[int,
         for state, value in population.initial.items()
         if np.any(value)
     }
+    parameters = coefficients(kind, population.parameters, form.unit, form.shifts, form.coefficient_bits, where)
+    if population.options.get("spike_at") == "threshold":  # u >= TH is u > TH - 1
+        parameters["TH"] = _one_below(parameters["TH"], where)
     return Population(
         name=population.name,
         size=population.size,
         model=kind,
         bias=quantize_bias(bias, form.unit, where),
-        parameters=QUANTIZE[kind](population.parameters, form.unit, form.shifts, form.coefficient_bits, where),
+        parameters=parameters,
         shifts=dict(form.shifts),
         options=_options(population),
         coefficient_bits=form.coefficient_bits,
@@ -247,6 +265,16 @@ def quantize_layer(layer: StepLayer, form: LayerFormat, input_scale: float = 1.0
         options=made.options,
         coefficient_bits=made.coefficient_bits,
     )
+
+
+def _one_below(threshold: np.ndarray, where: str) -> np.ndarray:
+    """Of a neuron that spikes at its threshold. What a spike subtracts is one unit of the state less too."""
+    if np.any(threshold < 1):
+        raise QuantizationError(
+            f"{where}: the threshold of neuron {int(np.argmin(threshold))} is below one unit of its state; raise "
+            "state_fraction_bits"
+        )
+    return threshold - threshold.dtype.type(1)
 
 
 def _options(population: StepPopulation) -> dict[str, str]:

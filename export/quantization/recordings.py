@@ -13,7 +13,7 @@ import numpy as np
 
 from export.errors import QuantizationError
 from export.interchange.float_engine import Carry, Inputs, run_chunk
-from export.interchange.steps import STATES, StepNetwork
+from export.interchange.steps import StepNetwork, states_of
 from export.quantization.tensors import state_factor
 
 MAX_CALIBRATION_SAMPLES = 64
@@ -46,7 +46,7 @@ class Statistics:
         for population in network.populations:
             peaks = [
                 float(np.max(self.peaks[f"{state}/{population.name}"] * factor))
-                for state in STATES[population.kind]
+                for state in states_of(population.kind)
                 for factor in [state_factor(population.kind, population.parameters, state, guard_bits)]
             ]
             found.append(max(peaks))

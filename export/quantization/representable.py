@@ -1,4 +1,5 @@
-"""Difference equations in a form that the integer contract has: exact rewriting, or a refusal with the reason."""
+"""Difference equations in a form that the integer contract has: exact rewriting (initial states of Contract 2 carry what
+a first step does not hear), or a refusal with the reason."""
 
 from __future__ import annotations
 
@@ -32,12 +33,20 @@ def representable(network: StepNetwork, settings: QuantizationSettings) -> StepN
         _check_clauses(population)
         if population.options.get("reset_timing", "same_step") == "next_step":
             population, more[population.name] = _reset_in_same_step(population)
+        if population.kind in ("lif", "cuba_lif"):
+            population = _reset_to_zero(population)
         if population.kind == "cuba_lif":
             population = _membrane_bias(population, settings)
+        elif population.late_bias:
+            population = _bias_from_the_start(population)
         populations.append(population)
     changed = replace(network, populations=tuple(populations))
     projections = _with_self_connections(changed, more) if more else changed.projections
     return replace(changed, projections=_folding_convolutions(replace(changed, projections=projections)))
+
+
+_LATE = {"lif": ("u", "alpha", "gain"), "li": ("u", "kappa", "gain"), "cuba_lif": ("u", "alpha_syn", "syn_gain")}
+"""kind -> the state that hears the current, its decay and its gain."""
 
 
 def _check_clauses(population: StepPopulation) -> None:
@@ -48,17 +57,29 @@ def _check_clauses(population: StepPopulation) -> None:
             "specification has no clause "
             "for that exponential; train with variant='euler'"
         )
-    if population.late_bias:
+    if set(population.late_bias) - {1} or (population.late_bias and population.kind not in _LATE):
         raise UnsupportedError(
-            f"{where}: a recurrent or delayed bias that is absent at the first step has no integer form; read it with "
-            "the bias at the start"
+            f"{where}: a bias that starts behind a delay has no integer form; drop the bias or the delay, or run it in "
+            "float (--float-only)"
         )
     if options.get("reset") == "none":
-        raise UnsupportedError(f"{where}: a neuron without a reset has no integer form; no clause says that")
+        raise UnsupportedError(
+            f"{where}: a neuron without a reset has no integer form; no clause says that: run it in float (--float-only)"
+        )
+    if options.get("spikes") == "multi":
+        raise UnsupportedError(
+            f"{where}: it sends several spikes per step, in integers a spike is 0 or 1 (FP-2.3): run it in float "
+            "(--float-only)"
+        )
+    if options.get("spike_at") == "threshold" and population.kind != "lif":
+        raise UnsupportedError(
+            f"{where}: a '{population.kind}' that spikes at its threshold has no integer form; only lif has: run it in "
+            "float (--float-only)"
+        )
     if options.get("reset_timing", "same_step") == "carried_over":
         raise UnsupportedError(
             f"{where}: a membrane that stays above its threshold after a reset is treated as reset twice; no clause "
-            "says that"
+            "says that: run it in float (--float-only)"
         )
 
 
@@ -69,7 +90,7 @@ def _reset_in_same_step(population: StepPopulation) -> tuple[StepPopulation, np.
     if population.kind != "lif" or population.options["reset"] != "subtract":
         raise UnsupportedError(
             f"{where}: a '{population.options['reset']}' reset of '{population.kind}' at the next step has no integer "
-            "form; only subtraction of lif has"
+            "form; only subtraction of lif has: run it in float (--float-only)"
         )
     if np.any(p["gain"] == 0):
         raise UnsupportedError(f"{where}: a gain of 0 lets nothing in; remove the layer")
@@ -122,23 +143,64 @@ def _join(projections: list[StepProjection], item: StepProjection) -> None:
     projections.append(item)
 
 
+def _reset_to_zero(population: StepPopulation) -> StepPopulation:
+    """A membrane counted from v_reset resets to zero: threshold, start and what flows in at rest move with it."""
+    p, state = population.parameters, "u" if population.kind == "lif" else "v"
+    rest = p["v_reset"]
+    if population.options["reset"] != "zero" or not rest.any():
+        return population
+    start = np.broadcast_to(population.initial.get(state, 0.0), rest.shape) - rest
+    values = {**p, "theta": p["theta"] - rest, "v_reset": np.zeros(population.size)}
+    decay = p["alpha" if population.kind == "lif" else "alpha_mem"]
+    inflow = -(1.0 - decay) * rest
+    moved = replace(population, initial={**population.initial, state: start})
+    if population.kind == "lif":
+        return replace(moved, parameters={**values, "leak": p["leak"] + inflow})
+    return replace(moved, parameters=values, bias=population.bias + inflow)
+
+
+def _bias_from_the_start(population: StepPopulation) -> StepPopulation:
+    """A bias that is absent at the first step is there, and the state starts where that step takes it away again."""
+    state, decay, gain = _LATE[population.kind]
+    p, late = population.parameters, population.late_bias[1]
+    start = population.initial.get(state, 0.0) - _undo(p[gain] * late, p[decay], population.name)
+    bias = population.bias + late
+    return replace(population, bias=bias, late_bias={}, initial={**population.initial, state: start})
+
+
+def _undo(first: np.ndarray, decay: np.ndarray, name: str) -> np.ndarray:
+    """What, decayed once, is `first`."""
+    if np.any((decay == 0) & (first != 0)):
+        raise UnsupportedError(
+            f"layer {name}: a bias that is absent at the first step of a state without memory has no integer form; run "
+            "it in float (--float-only)"
+        )
+    return np.divide(first, decay, out=np.zeros_like(first), where=decay != 0)
+
+
 def _membrane_bias(population: StepPopulation, settings: QuantizationSettings) -> StepPopulation:
     p, where = population.parameters, f"layer {population.name}"
     if population.options["reset"] != "zero":
         raise UnsupportedError(
-            f"{where}: CubaLIF resets to zero in integers (FP-3.5); reset '{population.options['reset']}' has no clause"
+            f"{where}: CubaLIF resets to zero in integers (FP-3.5); reset '{population.options['reset']}' has no clause: "
+            "run it in float (--float-only)"
         )
-    if not p["b_syn"].any():
+    if not p["b_syn"].any() and not population.late_bias:
         return population
-    if settings.synaptic_bias == "refuse":
-        raise UnsupportedError(
-            f"{where}: its bias enters the synaptic current, in integers it enters the membrane (FP-3.5); "
-            "synaptic_bias='steady_state' converts it, "
-            "exact but for the first few synaptic time constants"
-        )
     if np.any(p["alpha_syn"] >= 1):
         raise UnsupportedError(
             f"{where}: a synaptic current that never decays has no steady state for its bias; remove the bias"
         )
-    steady = p["mem_gain"] * p["syn_gain"] * p["b_syn"] / (1.0 - p["alpha_syn"])
-    return replace(population, bias=population.bias + steady, parameters={**p, "b_syn": np.zeros(population.size)})
+    late = population.late_bias.get(1, np.zeros(population.size))
+    current = p["syn_gain"] * (p["b_syn"] + late) / (1.0 - p["alpha_syn"])
+    initial = dict(population.initial)
+    if settings.synaptic_bias != "steady_state":  # the current is counted from its steady state, where it starts below
+        first = current - p["syn_gain"] * p["b_syn"]
+        initial["u"] = initial.get("u", 0.0) - _undo(first, p["alpha_syn"], population.name)
+    return replace(
+        population,
+        bias=population.bias + p["mem_gain"] * current,
+        parameters={**p, "b_syn": np.zeros(population.size)},
+        late_bias={},
+        initial=initial,
+    )

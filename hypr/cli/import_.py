@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from hypr.cli.output import WIDTHS, json_option, note, quantization_lines, show, table
+from hypr.cli.output import WIDTHS, json_option, note, quantization_lines, show, table, with_option
 
 
 @click.command("import")
@@ -41,6 +41,7 @@ from hypr.cli.output import WIDTHS, json_option, note, quantization_lines, show,
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the bundle.")
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that is there already.")
+@with_option
 @json_option
 def import_verb(
     file: Path,
@@ -71,8 +72,8 @@ def import_verb(
 
     asked = click.get_current_context().get_parameter_source("weight_bits") is not click.core.ParameterSource.DEFAULT
     recorded = holds_formats(file)
-    again = asked or state_fraction_bits is not None or bool(calibration)
-    if not calibration and state_fraction_bits is None and (asked or not recorded):
+    again = asked or state_fraction_bits is not None or bool(calibration) or synaptic_bias is not None
+    if not calibration and state_fraction_bits is None and (again or not recorded):
         raise click.UsageError("states need a scale: give --calibration INPUTS.npz or --state-fraction-bits N")
     if recorded:
         note(

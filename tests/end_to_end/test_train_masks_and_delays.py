@@ -10,7 +10,8 @@ import torch
 
 import hypr
 from export.bundle.bundle import Bundle
-from hypr.deployment.deploy import export_run
+from hypr.deployment.deploy import export_run, verify_bundle
+from hypr.deployment.evaluation import time_major
 from hypr.errors import HyprError
 from hypr.integer.stage import IntegerStage
 from hypr.training import build, checkpoint, config, runs
@@ -80,8 +81,7 @@ def test_the_resolved_configuration_names_them(tmp_path):
 
 @pytest.mark.parametrize("rule", ["hypr", "bptt"])
 def test_a_resumed_run_has_the_bits_of_an_uninterrupted_one_and_masked_weights_stay_0(rule, tmp_path):
-    settings = [*SMALL, f"rule.name={rule}"] + (["rule.readout_memory=false"] if rule == "bptt" else [])
-    whole = config.load("digits-brf", [*settings, "optimiser.kind=adamw", "optimiser.weight_decay=0.1"])
+    whole = config.load("digits-brf", [*SMALL, f"rule={rule}", "optimiser.kind=adamw", "optimiser.weight_decay=0.1"])
     train(whole, tmp_path / "whole")
     _interrupted(whole, tmp_path / "cut")
     train(whole, tmp_path / "cut", resume=True)
@@ -141,9 +141,11 @@ SPARSE = [*SMALL, "network.layers.0.width=48", "network.layers.0.density=0.125",
 
 def test_a_float_run_is_exported_with_sparse_projections_and_delays(tmp_path):
     train(config.load("digits-brf", [*SPARSE, "network.layers.0.recurrent_density=0.06"]), tmp_path / "run")
-    exported = export_run(runs.open_run(tmp_path / "run"), tmp_path / "bundle", to=("nir",))
-    program = Bundle.open(tmp_path / "bundle").program
+    exported = export_run(runs.open_run(tmp_path / "run"), tmp_path / "bundle", to=("nir", "onnx"))
+    bundle = Bundle.open(tmp_path / "bundle")
+    program, test = bundle.program, runs.open_run(tmp_path / "run").load_data("test")
     assert program == exported.bundle.program
+    assert verify_bundle(bundle, time_major(test.subset(slice(0, 20))), ("emulator", "onnx", "reference")).equal
     source = program.inputs[0].name
     assert {p.delay for p in program.projections if p.source == source} == set(DELAYS)
     assert {p.synapses.kind for p in program.projections if p.target == "hidden0"} == {"sparse"}

@@ -1,9 +1,8 @@
 """One-step equality: all 2^24 states of one-state models, and millions of random states of the others with borders.
 
-Three forms of each step are compared: NumPy (``hardware.neurons``), compiled (``hardware.kernels_compiled``) and the
-    oracle. The oracle is scalar:
-for all states its formula is written once more on arrays (:func:`oracle_form`), and for a sample of states the oracle
-runs as it stands.
+Three forms of each step are compared: NumPy (``hardware.neurons``), compiled (``hardware.compiled.neurons``) and the
+oracle. The oracle is scalar: for all states its formula is written once more on arrays (:func:`oracle_form`), and for a
+sample of states the oracle runs as it stands.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ import pytest
 
 from hardware import reference
 from hardware.chain import Layer
-from hardware.kernels import parameter_rows
-from hardware.kernels_compiled import MODEL_CODES, step_lanes
+from hardware.compiled.neurons import MODEL_CODES, step_lanes
+from hardware.compiled.tables import parameter_rows
 from hardware.models import MODELS, STATE_MAX
 from hardware.neurons import STEPS, constants
 from hardware.program import Program

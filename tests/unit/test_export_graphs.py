@@ -234,7 +234,7 @@ def test_several_inputs_and_outputs_keep_their_names_and_the_decision_reads_the_
     assert [item.name for item in network.inputs] == ["left", "right"] and network.outputs == ("a", "b")
     assert np.array_equal(run(network, inputs).output, run(network, inputs).spikes["b"])
     asked = Reading(dt=DT, output="first")
-    assert np.array_equal(run(graph, inputs, reading=asked).output, run(graph, inputs).spikes["a"])
+    assert np.array_equal(run(graph, inputs, reading=asked).output, run(network, inputs).spikes["a"])
     program = export.quantize(graph, reading=asked, state_fraction_bits=14)
     assert program.output.name == "a" and quantized_again(program) == program
     with pytest.raises(export.ExportError, match="several inputs"):
@@ -359,7 +359,10 @@ def test_random_graph_in_integers_equals_the_oracle_and_survives_its_file(seed: 
 def test_convolutional_network_runs_as_in_sinabs_and_in_integers(name: str) -> None:
     folder = cases_folder("tools")
     graph, data = export.read(folder / f"{name}.nir"), np.load(folder / f"{name}.npz")
-    inputs, reading = data["input_spikes"].astype(int), reading_of("sinabs")
+    inputs = data["input_spikes"].astype(int)
+    with pytest.raises(export.ExportError, match="--spikes single"):
+        run(graph, inputs, reading=reading_of("sinabs"))
+    reading = reading_of("sinabs", spikes="single")
     assert np.array_equal(run(graph, inputs, reading=reading).output, data["output_spikes"])
     program = export.quantize(graph, reading=reading, calibration=inputs.swapaxes(0, 1))
     found = emulate(program, inputs[:, :1], "all")

@@ -16,6 +16,7 @@ from export import ExportError, quantize, quantized_nir, read, to_nir, write
 from export.interchange import float_engine
 from export.interchange.discretise import discretise
 from export.interchange.source import network_arrays
+from export.onnx.runtime import OnnxNetwork
 from hardware import Program, Sparse, compare, emulate, reference
 from hypr.integer import run as run_in_torch
 from hypr.network import Network
@@ -92,6 +93,7 @@ def test_all_engines_agree_on_the_exported_program(name: str) -> None:
         emulate(program, inputs[:, :1], "all", backend="numpy"),
         emulate(program, inputs[:, :1], "all"),
         run_in_torch(program, inputs[:, :1], "all"),
+        OnnxNetwork.open(program, threads=1).run(inputs[:, :1], "all"),
     ):
         found = compare(expected, trace, program)
         assert found.equal and not found.not_compared, f"{trace.engine}: {found.first_divergence}"

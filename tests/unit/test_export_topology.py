@@ -179,7 +179,17 @@ def test_what_has_no_form_here_is_refused_with_the_reason(case: str) -> None:
 
 
 def test_time_step_is_inferred_only_where_it_is_certain() -> None:
-    assert discretise(_plain()).dt == pytest.approx(1e-3, rel=1e-9)  # r = tau/dt in float64
+    graph = _plain()
+    with pytest.raises(ExportError, match="one time constant"):  # any r would agree with itself
+        discretise(graph)
+    lif = graph.nodes["lif"]
+    lif.tau = np.array([0.01, 0.02, 0.03])
+    lif.r = lif.tau / 1e-3
+    inferred = discretise(graph)
+    assert inferred.dt == pytest.approx(1e-3, rel=1e-9) and any("inferred" in note for note in inferred.notes)
+    lif.r = lif.tau / np.array([1e-3, 1e-3, 1.00001e-3])
+    with pytest.raises(ExportError, match="--dt"):
+        discretise(graph)
     graph = _plain()
     graph.nodes["lif"].r = np.ones(3)
     with pytest.raises(ExportError, match="--dt"):

@@ -131,13 +131,13 @@ def test_the_kernel_does_not_change_the_state_that_it_starts_from() -> None:
 
 
 def test_threads_blocks_and_chunks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    from hardware import kernels
+    from hardware.compiled import blocks, run
 
     program, inputs, _ = case(seed=5, T=40, B=13, models=tuple(MODELS))
     expected = emulate(program, inputs, "all", backend="numpy")
     for lanes, chunk, threads in ((1, 2**24, 1), (16, 1, 2), (64, 5000, 3), (10_000, 2**24, 2)):
-        monkeypatch.setattr(kernels, "LANES", lanes)
-        monkeypatch.setattr(kernels, "CHUNK_BYTES", chunk)
+        monkeypatch.setattr(blocks, "LANES", lanes)
+        monkeypatch.setattr(run, "CHUNK_BYTES", chunk)
         found = compare(expected, emulate(program, inputs, "all", backend="numba", threads=threads), program)
         assert found.equal, found.first_divergence
 
@@ -150,11 +150,11 @@ def test_threads_blocks_and_chunks_do_not_change_the_result(monkeypatch: pytest.
 def test_synapses_by_event_by_product_and_in_groups_are_equal(
     cost: tuple[float, float, float], grouped: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hardware import kernels
+    from hardware.compiled import blocks, tables
 
     for name, value in zip(("EVENT_COST", "PRODUCT_COST", "OUTPUT_COST"), cost, strict=True):
-        monkeypatch.setattr(kernels, name, value)
-    monkeypatch.setattr(kernels, "GROUPED", grouped)
+        monkeypatch.setattr(blocks, name, value)
+    monkeypatch.setattr(tables, "GROUPED", grouped)
     for seed in range(40):
         rng = np.random.default_rng(seed)
         program = random_program(rng, inputs=(1, 80), sizes=(1, 80))
@@ -235,7 +235,7 @@ def test_payloads_at_the_limits_of_the_range_run_exactly() -> None:
 def test_a_long_run_needs_memory_for_its_output_only() -> None:
     program, _, rng = case(T=1, sizes=(32, 32))
     inputs = random_inputs(rng, program, 20_000, 4).astype(np.uint8 if program.input.low >= 0 else np.int32)
-    from hardware.kernels import CHUNK_BYTES
+    from hardware.compiled.run import CHUNK_BYTES
 
     emulate(program, inputs[:2], backend="numba")  # compiled before measuring
     tracemalloc.start()

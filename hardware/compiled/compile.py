@@ -1,0 +1,37 @@
+"""The decorators of the emulator's compiled functions: their options, and a cache that never serves stale code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from numba import config as numba_config
+from numba import extending, njit
+
+from hardware.machine_code import usable_folder
+
+config: Any = numba_config  # numba sets its attributes when it is imported
+intrinsic: Any = extending.intrinsic  # its type would have callers pass the typing context
+
+OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+INLINED: Any = OPTIONS | {"forceinline": True}
+
+_FOLDER = usable_folder(Path(__file__).parent, Path(config.CACHE_DIR) if config.CACHE_DIR else None)
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``numba.njit`` with :data:`OPTIONS`, cached between processes where a folder is writable."""
+    if _FOLDER is None:
+        return njit(**OPTIONS)(function)
+    chosen, config.CACHE_DIR = config.CACHE_DIR, str(_FOLDER)
+    try:
+        return njit(**OPTIONS, cache=True)(function)
+    finally:
+        config.CACHE_DIR = chosen
+
+
+def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``numba.njit`` with :data:`INLINED`, for what is called once an event or once a step: an array goes over as seven
+    arguments."""
+    return njit(**INLINED)(function)

@@ -1,0 +1,138 @@
+"""Steps of the models on lanes, compiled. The readable form is :mod:`hardware.neurons`.
+
+A lane is one neuron of one sample. States are float64, which holds every integer of the contract exactly: a product of
+a 24-bit state and a 17-bit coefficient has at most 41 bits, a coefficient is stored divided by 2^k (exact), and
+``trunc`` rounds toward zero (FP-1.2, FP-1.3). float64 is what vectorises: AVX has no fast 64-bit integer
+multiplication. ``parameters`` is float64 (rows, lanes and perhaps more), rows as listed in :data:`ROWS`; ``states``
+float64 (d, lanes); ``drive`` int32, the synaptic current without bias, of which any 32 bits are valid; ``before`` and
+``after`` are the spikes of step t - 1 and t, uint8.
+"""
+
+# mypy: ignore-errors
+
+from __future__ import annotations
+
+from hardware.compiled.compile import compiled, inlined
+from hardware.compiled.vectors import trunc
+
+MAX = 2.0**23 - 1.0  # written out: a constant of another folder would not be in the key of the cache
+WRAP = 2.0**23
+
+MODEL_CODES = {"brf": 0, "se_adlif": 1, "alif": 2, "lif": 3, "cuba_lif": 4, "li": 5}
+ROWS = {
+    "brf": ("bias", "C/K", "S/K", "D/Kd", "R/KR", "TH", "J", "1/K"),
+    "se_adlif": ("bias", "A/K", "1/g", "Be/K", "At/Ka", "Bt", "TH"),
+    "alif": ("bias", "A/K", "Rho/K", "Ja", "B0"),
+    "lif": ("bias", "A/K", "TH"),
+    "cuba_lif": ("bias", "du", "dv", "vth"),
+    "li": ("bias", "A/K"),
+}
+"""Parameter rows of each model; ``X/k`` is parameter X times 2^-k."""
+
+
+@inlined
+def _sat(x):
+    return min(max(x, -MAX), MAX)
+
+
+@compiled
+def brf(parameters, states, drive, before, after):
+    """FP-3.1."""
+    u, v, q = states[0], states[1], states[2]
+    bias, c, s, dq, r = parameters[0], parameters[1], parameters[2], parameters[3], parameters[4]
+    threshold, jump, unit = parameters[5], parameters[6], parameters[7, 0]
+    for i in range(u.size):
+        u0, v0, q0 = u[i], v[i], q[i]
+        d = max(0.0, c[i] - trunc(q0 * dq[i]) * unit)
+        u1 = _sat(trunc(u0 * d) - trunc(v0 * s[i]) + (drive[i] + bias[i]))
+        v1 = _sat(trunc(u0 * s[i]) + trunc(v0 * d))
+        z = u1 - q0 > threshold[i]
+        u[i] = u1
+        v[i] = v1
+        q[i] = _sat(trunc(q0 * r[i]) + (jump[i] if z else 0.0))
+        after[i] = z
+
+
+@compiled
+def se_adlif(parameters, states, drive, before, after, adapts_before):
+    """FP-3.2; ``adapts_before``: z* is the spike of step t - 1."""
+    u, w = states[0], states[1]
+    bias, a, guard, be, at = parameters[0], parameters[1], parameters[2], parameters[3], parameters[4]
+    bt, threshold = parameters[5], parameters[6]
+    for i in range(u.size):
+        w0 = w[i]
+        u1 = _sat(trunc(u[i] * a[i]) - trunc(w0 * guard[i]) + (drive[i] + bias[i]))
+        z = u1 > threshold[i]
+        u1 = 0.0 if z else u1
+        star = before[i] != 0 if adapts_before else z
+        u[i] = u1
+        w[i] = _sat(trunc(w0 * be[i]) + trunc(u1 * at[i]) + (bt[i] if star else 0.0))
+        after[i] = z
+
+
+@compiled
+def alif(parameters, states, drive, before, after):
+    """FP-3.3."""
+    a, u = states[0], states[1]
+    bias, alpha, rho, ja, b0 = parameters[0], parameters[1], parameters[2], parameters[3], parameters[4]
+    for i in range(u.size):
+        spiked = before[i] != 0
+        a1 = _sat(trunc(a[i] * rho[i]) + (ja[i] if spiked else 0.0))
+        threshold = b0[i] + a1
+        u1 = _sat(trunc(u[i] * alpha[i]) + (drive[i] + bias[i]) - (threshold if spiked else 0.0))
+        a[i] = a1
+        u[i] = u1
+        after[i] = u1 > threshold
+
+
+@compiled
+def lif(parameters, states, drive, before, after, subtracts):
+    """FP-3.4; ``subtracts``: reset by subtraction."""
+    u = states[0]
+    bias, a, threshold = parameters[0], parameters[1], parameters[2]
+    for i in range(u.size):
+        u1 = _sat(trunc(u[i] * a[i]) + (drive[i] + bias[i]))
+        z = u1 > threshold[i]
+        reset = u1 - threshold[i] if subtracts else 0.0  # u1 > threshold >= 0: the difference is a valid state
+        u[i] = reset if z else u1
+        after[i] = z
+
+
+@compiled
+def cuba_lif(parameters, states, drive, before, after):
+    """FP-3.5; rows du, dv, vth hold (4096 - (du + 1)) / 4096, (4096 - dv) / 4096 and vth * 64."""
+    u, v = states[0], states[1]
+    bias, du, dv, threshold = parameters[0], parameters[1], parameters[2], parameters[3]
+    for i in range(u.size):
+        x = trunc(u[i] * du[i]) + drive[i] * 64.0
+        u1 = x - 2.0 * WRAP if x > WRAP else (x + 2.0 * WRAP if x <= -WRAP else x)
+        v1 = _sat(trunc(v[i] * dv[i]) + u1 + bias[i])
+        z = v1 > threshold[i]
+        u[i] = u1
+        v[i] = 0.0 if z else v1
+        after[i] = z
+
+
+@compiled
+def li(parameters, states, drive):
+    """FP-3.6."""
+    u = states[0]
+    bias, a = parameters[0], parameters[1]
+    for i in range(u.size):
+        u[i] = _sat(trunc(u[i] * a[i]) + (drive[i] + bias[i]))
+
+
+@compiled
+def step_lanes(model, option, parameters, states, drive, before, after):
+    if model == 0:
+        brf(parameters, states, drive, before, after)
+    elif model == 1:
+        se_adlif(parameters, states, drive, before, after, option)
+    elif model == 2:
+        alif(parameters, states, drive, before, after)
+    elif model == 3:
+        lif(parameters, states, drive, before, after, option)
+    elif model == 4:
+        cuba_lif(parameters, states, drive, before, after)
+    else:
+        li(parameters, states, drive)
