@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from export.errors import ExportError
+from export.quantization.findings import recorded_findings
 from export.verification.certificate import file_hash
 from hardware.program import SPEC_VERSIONS, Program
 from hardware.program_file import content_hash
@@ -55,6 +56,7 @@ def write_manifest(part: Path, program: Program, reading: Reading | None, origin
         "seed": origin.seed,
         "metrics": dict(origin.metrics),
         "notes": dict(origin.notes),
+        "quantization": recorded_findings(program),
         "versions": _versions(),
     }
     try:

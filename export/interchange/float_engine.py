@@ -8,6 +8,7 @@ not feed back into each other run one after the other over all steps; those that
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import nir
@@ -23,6 +24,22 @@ from hardware.trace import Trace
 
 Inputs = Any
 """(T, B, N_in), or a mapping of such arrays by the name of the input."""
+
+
+@dataclass(frozen=True)
+class Carry:
+    """Where a run in chunks of steps stands.
+
+    Attributes:
+        step: steps done.
+        states: of each population, by name.
+        past: of each input and population its last steps, as many as the longest delay and at least one, (H, B, N),
+            oldest first.
+    """
+
+    step: int
+    states: Mapping[str, State]
+    past: Mapping[str, np.ndarray]
 
 
 def run(
@@ -50,19 +67,51 @@ def run(
         ExportError: inputs of the wrong shape or out of range; an unknown state name; a state that overflows.
     """
     steps = network if isinstance(network, StepNetwork) else discretise(network, reading)
+    return run_chunk(steps, inputs, record, None, state_units)[0]
+
+
+def run_chunk(
+    steps: StepNetwork,
+    inputs: Inputs,
+    record: Sequence[str] | str = (),
+    carry: Carry | None = None,
+    state_units: Mapping[str, np.ndarray] | None = None,
+) -> tuple[Trace, Carry]:
+    """The next steps of a run, and where it stands after them; what a run in one piece gives, up to the rounding of
+    sums.
+
+    Args:
+        carry: of the chunk before; None: a new start. The rest as for :func:`run`.
+    """
     values = named_inputs(steps, inputs)
     wanted = recorded_states(steps, record)
     signals = {item.name: values[item.name].astype(np.float64) * item.scale for item in steps.inputs}
     states: dict[str, np.ndarray] = {}
-    for group in _groups(steps):
-        states.update(_Group(steps, group, signals, wanted, state_units or {}).run())
+    after: dict[str, State] = {}
+    for names in _groups(steps):
+        group = _Group(steps, names, signals, wanted, state_units or {}, carry)
+        states.update(group.run())
+        after.update(group.after)
     spikes = {p.name: _counts(signals[p.name]) for p in steps.populations if p.spiking}
     out = steps.output
     others = {
         f"u/{name}": signals[name] for name in steps.outputs if name not in spikes and name != out.name
     }  # as hardware.trace
     output = spikes[out.name] if out.spiking else signals[out.name]
-    return Trace(engine="float", output=output, spikes=spikes, states={**others, **states})
+    trace = Trace(engine="float", output=output, spikes=spikes, states={**others, **states})
+    return trace, _carried(steps, signals, after, carry)
+
+
+def _carried(
+    network: StepNetwork, signals: Mapping[str, np.ndarray], states: Mapping[str, State], before: Carry | None
+) -> Carry:
+    length = max([1, *(item.delay for item in network.projections)])
+    past = {}
+    for name, signal in signals.items():
+        earlier = np.zeros((length, *signal.shape[1:])) if before is None else before.past[name]
+        past[name] = np.concatenate([earlier, signal[-length:]])[-length:]
+    done = next(iter(signals.values())).shape[0]
+    return Carry(done + (0 if before is None else before.step), dict(states), past)
 
 
 def _counts(spikes: np.ndarray) -> np.ndarray:
@@ -138,7 +187,9 @@ class _Group:
         signals: dict[str, np.ndarray],
         wanted: Sequence[str],
         units: Mapping[str, np.ndarray],
+        carry: Carry | None,
     ) -> None:
+        self.carry, self.after = carry, dict[str, State]()
         self.members = [p for p in network.populations if p.name in names]
         self.signals, self.units = signals, units
         self.steps, self.batch = next(iter(signals.values())).shape[:2]
@@ -157,6 +208,11 @@ class _Group:
             if item.delay:
                 late = np.zeros_like(found)
                 late[item.delay :] = found[: max(0, self.steps - item.delay)]
+                if self.carry is not None:
+                    before = self.carry.past[item.source]
+                    rows = before[len(before) - item.delay :][: self.steps]
+                    first = item.weights.apply(rows.reshape(len(rows) * self.batch, -1))
+                    late[: item.delay] = first.reshape(len(rows), self.batch, population.size)
                 found = late
             total = found if total is None else total + found
         return np.zeros((self.steps, self.batch, population.size)) if total is None else total
@@ -166,10 +222,11 @@ class _Group:
         state: dict[str, State] = {}
         recorded: dict[str, np.ndarray] = {}
         for p in self.members:
-            start = {
-                name: np.broadcast_to(p.initial.get(name, 0.0), (self.batch, p.size)) for name in states_of(p.kind)
-            }
-            state[p.name] = {name: np.array(value, np.float64) for name, value in start.items()}
+            if self.carry is None:
+                start = {n: np.broadcast_to(p.initial.get(n, 0.0), (self.batch, p.size)) for n in states_of(p.kind)}
+                state[p.name] = {name: np.array(value, np.float64) for name, value in start.items()}
+            else:
+                state[p.name] = dict(self.carry.states[p.name])
             self.signals[p.name] = np.zeros((self.steps, self.batch, p.size))
             recorded.update({f"{name}/{p.name}": np.empty_like(self.signals[p.name]) for name in self.kept[p.name]})
         for t in range(self.steps):
@@ -179,20 +236,30 @@ class _Group:
                     recorded[f"{name}/{p.name}"][t] = found[name]
         for p in self.members:
             self._check_finite(p, state[p.name])
+        self.after = state
         return recorded
+
+    def _signal(self, name: str, t: int) -> np.ndarray | None:
+        """(B, N) of an input or population at a step of this chunk, or before it; None before the first one."""
+        if t >= 0:
+            return self.signals[name][t]
+        return None if self.carry is None else self.carry.past[name][t]
 
     def _step(self, p: StepPopulation, state: State, t: int) -> State:
         total = self.current[p.name][t]
         if p.kind != "cuba_lif":
             total = total + p.bias
         for item in self.inner[p.name]:
-            if t >= item.delay:
-                total = total + item.weights.apply(self.signals[item.source][t - item.delay])
+            heard = self._signal(item.source, t - item.delay)
+            if heard is not None:
+                total = total + item.weights.apply(heard)
+        done = 0 if self.carry is None else self.carry.step
         for start, late in p.late_bias.items():
-            if t >= start:
+            if done + t >= start:
                 total = total + late
         output = self.signals[p.name]
-        z = output[t - 1] if t and p.spiking else np.zeros((self.batch, p.size))
+        before = self._signal(p.name, t - 1) if p.spiking else None
+        z = np.zeros((self.batch, p.size)) if before is None else before
         state, spikes = step_of(p.kind)(p, state, z, total)
         unit = self.units.get(p.name)
         if unit is not None:
@@ -204,7 +271,8 @@ class _Group:
         final = [value for value in state.values() if not np.isfinite(value).all()]
         if final:
             neuron = int(np.argwhere(~np.isfinite(final[0]))[0][1])
+            steps = self.steps + (0 if self.carry is None else self.carry.step)
             raise ExportError(
-                f"layer {population.name}: neuron {neuron} overflows within {self.steps} steps; the float network is "
+                f"layer {population.name}: neuron {neuron} overflows within {steps} steps; the float network is "
                 "unstable: check its weights"
             )

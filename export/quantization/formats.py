@@ -13,8 +13,13 @@ from export.errors import QuantizationError
 from hardware.models import MAX_SHIFT, model_spec
 from hardware.populations import MAX_EXPONENT
 
-WEIGHT_SCALES = ("power_of_two", "per_layer", "per_row")
-SCALE_CHOICES = ("squared_error", "maximum")
+WEIGHT_SCALES = ("auto", "power_of_two", "per_layer", "per_row")
+SCALE_CHOICES = ("state_error", "squared_error", "maximum")
+FEW_BITS = 6
+"""Up to so many bits of weights, ``auto`` means a scale for each row."""
+
+OF_VERSION_01 = {"weight_scale": "power_of_two", "scale_choice": "squared_error", "keep_leaks": False}
+"""What settings mean that a recorded file does not have."""
 SYNAPTIC_BIASES = ("refuse", "steady_state")
 SYNAPSE_KINDS = ("dense", "sparse", "convolution")
 
@@ -28,26 +33,34 @@ class QuantizationSettings:
         coefficient_bits: fraction bits of decays and rotations, 8 to 16.
         state_fraction_bits: fraction bits of states, 0 to 22; None: the most that the calibration run's states allow.
         weight_scale: ``power_of_two``: one state unit 2^-F per layer; ``per_layer``: one unit of any size per layer;
-            ``per_row``: a unit per neuron. Units are folded into thresholds and coefficients at no run-time cost;
-            per_row pays off at 4 to 6 bits.
-        scale_choice: scale of the weights with the least ``squared_error`` (may clip a few large ones), or by the
-            ``maximum``.
+            ``per_row``: a unit per neuron; ``auto``: per_row for layers of at most 6 bits, and for others where
+            power_of_two makes errors of states on the calibration inputs that matter. Units are folded into thresholds
+            and coefficients at no run-time cost.
+        scale_choice: scale of the weights with the least ``state_error`` on the calibration inputs (without any:
+            squared_error), with the least ``squared_error`` of the weights themselves, or by the ``maximum``.
         headroom_bits: state range kept free above the largest calibrated value, 0 to 8.
         max_fraction_bits: upper end of the automatic choice, 0 to 22.
         guard_bits: extra fraction bits of SE-adLIF's w, 0 to 12 (fewer than 4 lose the adaptation).
         synaptic_bias: a CubaLIF whose bias enters the synaptic current: ``refuse``, or ``steady_state``: its limit
             value enters the membrane (not exact during the first few synaptic time constants).
+        keep_leaks: more coefficient bits for a layer in which a decay would round to 1.
+        state_units: value of one state unit of each neuron of each layer, in place of state_fraction_bits and
+            weight_scale: units that were chosen before, for weights that have changed since.
+        allow_zero: tensors, ``layer.tensor``, of which all values may round to 0; other ones are refused.
     """
 
     weight_bits: int | tuple[int, ...] = 8
     coefficient_bits: int | tuple[int, ...] = 12
     state_fraction_bits: int | tuple[int, ...] | None = None
-    weight_scale: str = "power_of_two"
-    scale_choice: str = "squared_error"
+    weight_scale: str = "auto"
+    scale_choice: str = "state_error"
     headroom_bits: int = 2
     max_fraction_bits: int = 18
     guard_bits: int = 4
     synaptic_bias: str = "refuse"
+    keep_leaks: bool = True
+    state_units: tuple[tuple[float, ...], ...] | None = None
+    allow_zero: str | tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for key, low, high in (("weight_bits", 2, 8), ("coefficient_bits", 8, 16), ("state_fraction_bits", 0, 22)):
@@ -64,6 +77,20 @@ class QuantizationSettings:
         for key, values in allowed.items():
             if getattr(self, key) not in values:
                 raise QuantizationError(f"{key} is '{getattr(self, key)}'; allowed: {', '.join(values)}")
+        names = (self.allow_zero,) if isinstance(self.allow_zero, str) else self.allow_zero
+        object.__setattr__(self, "allow_zero", tuple(map(str, names)))
+        if self.state_units is not None:
+            object.__setattr__(self, "state_units", tuple(tuple(map(float, row)) for row in self.state_units))
+            if not all(np.isfinite(value) and value > 0 for row in self.state_units for value in row):
+                raise QuantizationError("state_units must be positive numbers, one for each neuron of each layer")
+
+    def units_of(self, index: int, layers: int, size: int, where: str) -> np.ndarray | None:
+        """Given state units of a layer, (N,); QuantizationError where they are those of another network."""
+        if self.state_units is None:
+            return None
+        if len(self.state_units) != layers or len(self.state_units[index]) != size:
+            raise QuantizationError(f"{where}: state_units are those of another network; leave them out")
+        return np.asarray(self.state_units[index], np.float64)
 
     def of_layer(self, key: str, index: int, layers: int) -> Any:
         """The value of a bit width for layer `index` of `layers`; QuantizationError where a list has another length."""
@@ -81,9 +108,13 @@ class QuantizationSettings:
 
     @classmethod
     def from_json(cls, text: str) -> QuantizationSettings:
-        """Settings recorded in a Program; QuantizationError where they are damaged."""
+        """Settings recorded in a Program; those it does not have mean what version 0.1 did.
+
+        Raises:
+            QuantizationError: they are damaged.
+        """
         try:
-            return cls(**json.loads(text))
+            return cls(**{**OF_VERSION_01, **json.loads(text)})
         except QuantizationError:
             raise
         except (ValueError, TypeError) as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,9 @@ from export.interchange.discretise import Reading, discretise
 from export.interchange.steps import StepLayer, StepNetwork, StepPopulation, StepProjection
 from export.interchange.weights import DenseWeights
 from export.quantization.calibration import choose_formats
+from export.quantization.findings import FINDINGS_KEY, findings, refuse_zeros, speak
 from export.quantization.formats import LayerFormat, QuantizationSettings, SynapseFormat
+from export.quantization.recordings import statistics
 from export.quantization.representable import representable
 from export.quantization.synapses import of_kind, quantize_synapses
 from export.quantization.tensors import (
@@ -50,6 +52,7 @@ def quantize(
     *,
     calibration: Any = None,
     reading: Reading | None = None,
+    log: bool = True,
     **changes: Any,
 ) -> Program:
     """Integer program of a network.
@@ -62,9 +65,12 @@ def quantize(
         calibration: inputs as in training, (B, T, N_in), numbers or anything NumPy can read, or a mapping of such by
             the name of the input; from them the range of states is measured.
         reading: conventions for a graph from elsewhere.
+        log: write warnings about losses to the log ``export``; they stand in the Program's metadata in any case
+            (:func:`export.quantization.findings.recorded_findings`).
 
     Raises:
-        ExportError: what cannot be converted, with layer, neuron, value, limit and fix.
+        ExportError: what cannot be converted, or a tensor that is not 0 and would become 0, with layer,
+            neuron, value, limit and fix.
     """
     network = prepare(graph, reading, settings, changes)
     recorded = None
@@ -73,13 +79,20 @@ def quantize(
     if recorded is not None:
         return program_of(network, recorded)
     chosen = _settings(settings, changes)
-    formats = choose_formats(network, chosen, calibration)
-    return program_of(network, formats, {"settings": chosen.to_json(), **_calibrated_on(calibration)})
+    seen = None if calibration is None else statistics(network, calibration)
+    formats = choose_formats(network, chosen, calibration, seen)
+    program = program_of(network, formats, {"settings": chosen.to_json(), **_calibrated_on(calibration)})
+    found = findings(program, network, formats, seen, calibration)
+    refuse_zeros(found, chosen.allow_zero)
+    if log:
+        speak(found)
+    return replace(program, metadata={**program.metadata, FINDINGS_KEY: json.dumps(found)})
 
 
 def _calibrated_on(calibration: Any) -> dict[str, str]:
     """Length of the calibration's sequences, by which engines notice inputs with swapped axes."""
-    shape: tuple[int, ...] = () if calibration is None or isinstance(calibration, Mapping) else np.shape(calibration)
+    array = isinstance(calibration, np.ndarray)
+    shape: tuple[int, ...] = np.shape(calibration) if array else ()
     return {CALIBRATION_STEPS: str(shape[1])} if len(shape) == 3 else {}
 
 

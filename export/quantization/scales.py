@@ -78,7 +78,7 @@ def squared_error(weight: np.ndarray, bits: int, exponent: int, unit: np.ndarray
 
 
 def fitted_units(
-    tables: Sequence[Table], bits: int, finest: np.ndarray, choice: str, shared: bool
+    tables: Sequence[Table], bits: int, finest: np.ndarray, choice: str, shared: bool, where: str = "layer"
 ) -> tuple[np.ndarray, tuple[int, ...]]:
     """A unit for each neuron (or one for all; one for each channel that a convolution ends in), used by all
     projections into a population, and their exponents, with the least squared error in all.
@@ -90,9 +90,11 @@ def fitted_units(
     clippings = _CLIPPINGS if choice == "squared_error" else (1.0,)
     together = _Together(tables, bits, finest, clippings, shared)
     rows = [np.abs(table.values).max(axis=1) for table in tables]
-    choices = [_exponents(row, limit, table.rows(finest)) for row, table in zip(rows, tables, strict=True)]
+    choices = [
+        exponents_worth_trying(row, limit, table.rows(finest), where) for row, table in zip(rows, tables, strict=True)
+    ]
     best: list[_Fit] = []  # better ones, the last is the best so far
-    for exponents in _combinations(choices, best):
+    for exponents in combinations(choices, best):
         need = np.zeros_like(finest)
         for table, row, exponent in zip(tables, rows, exponents, strict=True):
             need = np.maximum(need, table.neurons(row / (limit * 2.0**exponent)))
@@ -102,7 +104,7 @@ def fitted_units(
     return best[-1][1], best[-1][2]
 
 
-def _combinations(choices: Sequence[Sequence[int]], best: Sequence[_Fit]) -> Iterator[tuple[int, ...]]:
+def combinations(choices: Sequence[Sequence[int]], best: Sequence[_Fit]) -> Iterator[tuple[int, ...]]:
     """All combinations where there are few projections; else one projection after the other, the others at their best
     so far."""
     if len(choices) <= _TRIED_TOGETHER:
@@ -115,15 +117,27 @@ def _combinations(choices: Sequence[Sequence[int]], best: Sequence[_Fit]) -> Ite
             yield (*found[:index], exponent, *found[index + 1 :])
 
 
-def _exponents(rows: np.ndarray, limit: int, finest: np.ndarray) -> list[int]:
+def exponents_worth_trying(
+    rows: np.ndarray, limit: int, finest: np.ndarray, where: str, coarsest: float = 4.0
+) -> list[int]:
     """Exponents worth a try: from the one at which the largest row needs no coarser unit, downwards."""
     used = rows[rows > 0]
     if used.size == 0:
         return [0]
     top = int(np.ceil(np.log2(float(used.max()) / (limit * float(finest.min())))))
     if top > MAX_EXPONENT:
-        raise QuantizationError(f"weights need an exponent of {top}, limit {MAX_EXPONENT}; lower state_fraction_bits")
-    return sorted({max(0, top - i) for i in range(5)})
+        raise QuantizationError(
+            f"{where}: weights reach {used.max():.6g} and need an exponent of {top}, limit {MAX_EXPONENT}; lower "
+            "state_fraction_bits"
+        )
+    return sorted({max(0, top - i) for i in range(3 + int(np.log2(coarsest)))})
+
+
+def groups_of(tables: Sequence[Table], size: int, shared: bool) -> int:
+    """How many neurons in a row must have one unit: all where it is shared, those of a channel behind a convolution."""
+    repeats = {table.repeat for table in tables if table.repeat > 1}
+    nested = all(a % b == 0 for a in repeats for b in repeats if a >= b)
+    return size if shared or not nested else max(repeats, default=1)
 
 
 class _Together:
@@ -133,9 +147,7 @@ class _Together:
         self, tables: Sequence[Table], bits: int, finest: np.ndarray, clippings: Sequence[float], shared: bool
     ) -> None:
         self.tables, self.bits, self.finest, self.clippings = tables, bits, finest, clippings
-        repeats = {table.repeat for table in tables if table.repeat > 1}
-        nested = all(a % b == 0 for a in repeats for b in repeats if a >= b)
-        self.repeat = finest.size if shared or not nested else max(repeats, default=1)
+        self.repeat = groups_of(tables, finest.size, shared)
 
     def joined(self, neurons: np.ndarray, how: Callable[..., np.ndarray]) -> np.ndarray:
         """One value for each group, at each neuron."""

@@ -19,10 +19,11 @@ from export.interchange.discretise import Reading, discretise
 from export.interchange.float_engine import run
 from export.interchange.steps import StepNetwork
 from export.quantization.calibration import choose_formats, few_samples
+from export.quantization.findings import refuse_zero_tensors
 from export.quantization.formats import QuantizationSettings
 from export.quantization.memory import Memory, memory
 from export.quantization.quantize import prepare, program_of
-from export.quantization.staircase import accuracy_of, checked_data
+from export.quantization.staircase import checked_data, right_by_sequence
 from hardware.emulator import emulate
 
 SCALES = ("power_of_two", "per_row")
@@ -44,11 +45,18 @@ class Candidate:
         settings: with a width for each layer, so that they give the same Program again without calibration.
         accuracy: fraction of right decisions on the data of the search.
         memory: what the format costs.
+        standard_error: of the mean loss against the float network, from the losses of single sequences (paired).
     """
 
     settings: QuantizationSettings
     accuracy: float
     memory: Memory
+    standard_error: float = 0.0
+
+    @property
+    def sure(self) -> float:
+        """The accuracy less one standard error of the loss."""
+        return self.accuracy - self.standard_error
 
 
 @dataclass(frozen=True)
@@ -57,7 +65,7 @@ class SearchResult:
 
     Attributes:
         float_accuracy: of the float network on the same data.
-        max_loss: how far below it a format may lie, a fraction.
+        max_loss: how far below it a format may lie, a fraction, its mean loss and one standard error of it together.
         candidates: all formats that were tried, in that order.
         initial: the format of the settings that the search began with, or None where the network does not fit it.
         chosen: the cheapest within the loss, or None where there is none.
@@ -106,7 +114,8 @@ def search(
             part, not of the test part.
         calibration: inputs (n, T, N_in) of the training part; the finest state units and the widths of states follow
             from the first 64.
-        max_loss: accepted loss against the float network's accuracy, a fraction (0.003 is 0.3 points).
+        max_loss: accepted loss against the float network's accuracy, a fraction (0.003 is 0.3 points); the mean loss
+            plus one standard error (paired, over sequences) must keep within it.
         settings: what is not searched for (``headroom_bits``, ``guard_bits``, ...), and the format tried first.
         report: called before each format.
 
@@ -118,9 +127,12 @@ def search(
     base = settings or QuantizationSettings()
     original = graph if isinstance(graph, StepNetwork) else discretise(graph, reading)
     values, wanted, counts = checked_data(original, inputs, labels, mask)
-    float_accuracy = accuracy_of(run(original, values).output, original.decision, wanted, counts)
+    right, of = right_by_sequence(run(original, values).output, original.decision, wanted, counts)
+    float_accuracy = float(right.sum() / of.sum()) if of.any() else 0.0
+    if base.scale_choice == "state_error":  # settings that are found must give their Program without inputs
+        base = replace(base, scale_choice="squared_error")
     network = prepare(original, None, base, {})
-    trial = _Trial(network, values, wanted, counts, calibration, report or (lambda done, what: None))
+    trial = _Trial(network, values, wanted, counts, right, calibration, report or (lambda done, what: None))
     least = float_accuracy - max_loss
     finest = _finest(network, base, calibration)
     initial = trial.accuracy_and_cost(finest)
@@ -131,10 +143,10 @@ def search(
             trial.accuracy_and_cost(
                 replace(finest, weight_scale=scale, weight_bits=weights, coefficient_bits=coefficients)
             )
-    starts = sorted((c for c in trial.found if c.accuracy >= least), key=lambda c: c.memory.total)[:STARTS]
+    starts = sorted((c for c in trial.found if c.sure >= least), key=lambda c: c.memory.total)[:STARTS]
     for start in starts:
         _descend(trial, start, least)
-    within = [c for c in trial.found if c.accuracy >= least]
+    within = [c for c in trial.found if c.sure >= least]
     chosen = min(within, key=lambda c: (c.memory.total, -c.accuracy)) if within else None
     return SearchResult(float_accuracy, max_loss, tuple(trial.found), initial, chosen)
 
@@ -148,13 +160,14 @@ class _Trial:
         values: Any,
         labels: np.ndarray,
         counts: np.ndarray,
+        right: np.ndarray,
         calibration: Any,
         report: Report,
     ) -> None:
         self.found: list[Candidate] = []
         self._known: dict[str, Candidate | None] = {}
         self._network, self._values, self._labels, self._counts = network, values, labels, counts
-        self._report = report
+        self._report, self._right = report, right
         few = few_samples(calibration)
         self._few: Any = (
             {name: _integers(value) for name, value in few.items()} if isinstance(few, dict) else _integers(few)
@@ -172,14 +185,29 @@ class _Trial:
 
     def _try(self, settings: QuantizationSettings) -> Candidate | None:
         try:
-            program = program_of(self._network, choose_formats(self._network, settings))
+            formats = choose_formats(self._network, settings)
+            program = program_of(self._network, formats)
+            refuse_zero_tensors(program, self._network, formats, settings.allow_zero)
         except QuantizationError:
             return None
         output = emulate(program, self._values, keep_spikes=False).output
-        accuracy = accuracy_of(output, self._network.decision, self._labels, self._counts, program.decision.multiplier)
+        right, of = right_by_sequence(
+            output, self._network.decision, self._labels, self._counts, program.decision.multiplier
+        )
+        accuracy = float(right.sum() / of.sum()) if of.any() else 0.0
         states = emulate(program, self._few, "all", keep_spikes=False).states
         peaks = {name: max(int(value.max()), -int(value.min())) for name, value in states.items()}
-        return Candidate(settings, accuracy, memory(program, peaks, settings.headroom_bits))
+        return Candidate(
+            settings, accuracy, memory(program, peaks, settings.headroom_bits), _paired_error(self._right - right, of)
+        )
+
+
+def _paired_error(losses: np.ndarray, of: np.ndarray) -> float:
+    """Standard error of the mean loss of decisions, from the losses of each sequence."""
+    if losses.size < 2 or not of.any():
+        return 0.0
+    apart = losses - of * (losses.sum() / of.sum())
+    return float(np.sqrt(losses.size / (losses.size - 1) * np.sum(apart**2)) / of.sum())
 
 
 def _integers(values: np.ndarray) -> np.ndarray:
@@ -197,7 +225,7 @@ def _descend(trial: _Trial, start: Candidate, least: float) -> None:
             for step in (4, 2, 1):
                 while (settings := _fewer(best.settings, key, layer, step)) is not None:
                     candidate = trial.accuracy_and_cost(settings)
-                    if candidate is None or candidate.accuracy < least or candidate.memory.total >= best.memory.total:
+                    if candidate is None or candidate.sure < least or candidate.memory.total >= best.memory.total:
                         break
                     best, improved = candidate, True
 

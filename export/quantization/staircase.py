@@ -94,6 +94,14 @@ def accuracy_of(
     Args:
         output: (T, B, N_out). labels: (T, B) or (B,). counts: bool (T, B), steps that count.
     """
+    right, of = right_by_sequence(output, decision, labels, counts, multiplier)
+    return float(right.sum() / of.sum()) if of.any() else 0.0
+
+
+def right_by_sequence(
+    output: np.ndarray, decision: Any, labels: np.ndarray, counts: np.ndarray, multiplier: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Right decisions of each sequence, and decisions in all, (B,) each; arguments as for :func:`accuracy_of`."""
     scores = output.astype(np.float64)  # sums of 24-bit integers times 16-bit multipliers stay exact below 2^53
     counts = counts.copy()
     counts[: decision["ignore_first"]] = False
@@ -101,9 +109,10 @@ def accuracy_of(
         scores = scores * multiplier
     if decision["rule"] == "per_step":
         right = scores.argmax(axis=-1) == (labels if labels.ndim == 2 else labels[None, :])
-        return float(right[counts].mean()) if counts.any() else 0.0
+        return (right & counts).sum(axis=0), counts.sum(axis=0)
     total = (scores * counts[..., None]).sum(axis=0)
-    return float(np.mean(total.argmax(axis=-1) == labels))
+    right = total.argmax(axis=-1) == labels
+    return right.astype(np.int64), np.ones(right.shape, np.int64)
 
 
 def _with_weights_of(network: StepNetwork, restored: StepNetwork) -> StepNetwork:

@@ -134,6 +134,7 @@ def _comparison(pair: PairResult) -> dict[str, Any]:
         "integers_compared": pair.compared,
         "integers_differing": pair.differing,
         "spikes": pair.spikes,
+        "saturated": dict(pair.saturated),
         "seconds": round(pair.seconds, 3),
         "against_seconds": round(pair.baseline_seconds, 3),
         "first_divergence": None

@@ -20,6 +20,7 @@ from multiprocessing.reduction import ForkingPickler
 import numpy as np
 
 from export.errors import ExportError
+from export.quantization.findings import saturated, summed
 from export.verification import engines as engine_registry
 from export.verification.engines import Engine, Runner
 from export.verification.inputs import as_engines_take_them, inputs_hash, inputs_shape, inputs_shapes, of_samples
@@ -51,6 +52,7 @@ class PairResult:
         seconds: time the engine took. baseline_seconds: time the baseline took on the same samples.
         first_divergence: the earliest difference (by step, then population), or None.
         spikes: how many spikes the baseline fired on these samples: in a silent network, equality says little.
+        saturated: ``state/population`` -> values of the baseline at the limit of 24 bits.
         ran_as: what the engine says of itself (which backend or kind of connection it used).
     """
 
@@ -65,6 +67,7 @@ class PairResult:
     first_divergence: Divergence | None
     spikes: int
     ran_as: str
+    saturated: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def equal(self) -> bool:
@@ -338,6 +341,7 @@ def _run_task(program: Program, inputs: Inputs, base: Engine, task: _Task, teach
                 first_divergence=first,
                 spikes=sum(int(np.count_nonzero(value)) for value in expected.spikes.values()),
                 ran_as=actual.engine,
+                saturated=saturated(program, expected),
             )
         )
     return pairs
@@ -387,6 +391,7 @@ def _merge(program: Program, parts: Sequence[PairResult]) -> PairResult:
         compared=sum(part.compared for part in parts),
         differing=sum(part.differing for part in parts),
         spikes=sum(part.spikes for part in parts),
+        saturated=summed(part.saturated for part in parts),
         seconds=sum(part.seconds for part in parts),
         baseline_seconds=sum(part.baseline_seconds for part in parts),
         first_divergence=min(

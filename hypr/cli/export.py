@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hypr.cli.output import json_option, note, percent, progress, show, table, with_option
+from hypr.cli.output import WIDTHS, json_option, note, percent, progress, quantization_lines, show, table, with_option
 
 if TYPE_CHECKING:
     from hypr.deployment.deploy import Exported
@@ -43,19 +43,25 @@ _DEFAULT = click.core.ParameterSource.DEFAULT
     show_default=True,
     help="Weights: best on validation, or last.",
 )
-@click.option("--weight-bits", type=int, default=8, show_default=True, help="Bits of a synaptic weight, 2 to 8.")
+@click.option(
+    "--weight-bits",
+    type=WIDTHS,
+    default="8",
+    show_default=True,
+    help="Bits of a synaptic weight, 2 to 8; 8,4,8 for each layer.",
+)
 @click.option(
     "--coefficient-bits",
-    type=int,
-    default=12,
+    type=WIDTHS,
+    default="12",
     show_default=True,
-    help="Fraction bits of decays and rotations, 8 to 16.",
+    help="Fraction bits of decays and rotations, 8 to 16; 12,14 for each layer. More where a leak would vanish.",
 )
 @click.option(
     "--weight-scale",
-    default="power_of_two",
+    default="auto",
     show_default=True,
-    help="power_of_two, or per_row (worth it at 4 to 6 bits).",
+    help="auto, power_of_two, per_layer or per_row; auto is per_row up to 6 bits, and above where it matters.",
 )
 @click.option(
     "--dt",
@@ -83,8 +89,8 @@ def export_verb(
     out: Path,
     to: str,
     which: str,
-    weight_bits: int,
-    coefficient_bits: int,
+    weight_bits: int | tuple[int, ...],
+    coefficient_bits: int | tuple[int, ...],
     weight_scale: str,
     dt: float,
     search: bool,
@@ -137,6 +143,7 @@ def export_verb(
         "trained_on_integers": on_integers,
         "integer_test_accuracy": done.integer_accuracy,
         "ranges": ranges,
+        "quantization": manifest.get("quantization"),
         "warnings": done.warnings,
         **network_of(manifest),
         "files": manifest["files"],
@@ -208,6 +215,8 @@ def _render(answer: dict[str, Any], trade: TradeOff | None) -> None:
             note(trade.warning)
     rows = [(name, entry["bytes"], entry["sha256"][:16]) for name, entry in answer["files"].items()]
     table(f"Bundle {answer['bundle']}", ("file", "bytes", "sha256"), rows, right=(1,))
+    for line in quantization_lines(answer["quantization"]):
+        click.echo(line)
     click.echo(describe_ranges(answer["ranges"]))
     real, whole = answer["float_test_accuracy"], answer["integer_test_accuracy"]
     if answer["trained_on_integers"]:

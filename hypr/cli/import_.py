@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from hypr.cli.output import json_option, note, show, table, with_option
+from hypr.cli.output import WIDTHS, json_option, note, quantization_lines, show, table, with_option
 
 
 @click.command("import")
@@ -21,8 +21,19 @@ from hypr.cli.output import json_option, note, show, table, with_option
 @click.option("--order", help="Neurons A,B,... in the order of a step, where a cycle of the graph leaves two orders.")
 @click.option("--output", help="Output node or neuron that the decision reads; default: the last by name.")
 @click.option("--decision", help="per_step, sum or spike_count.")
-@click.option("--weight-bits", type=int, default=8, show_default=True, help="Bits of a synaptic weight, 2 to 8.")
-@click.option("--calibration", type=click.Path(path_type=Path), help="An .npz file with input_spikes, to scale states.")
+@click.option(
+    "--weight-bits",
+    type=WIDTHS,
+    default="8",
+    show_default=True,
+    help="Bits of a synaptic weight, 2 to 8; 8,4,8 for each layer.",
+)
+@click.option(
+    "--calibration",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="An .npz file with input_spikes, or a folder of such, to scale states; may be given several times.",
+)
 @click.option("--state-fraction-bits", type=int, help="Fraction bits of states, 0 to 22, instead of --calibration.")
 @click.option(
     "--synaptic-bias",
@@ -35,8 +46,8 @@ from hypr.cli.output import json_option, note, show, table, with_option
 def import_verb(
     file: Path,
     preset: str | None,
-    weight_bits: int,
-    calibration: Path | None,
+    weight_bits: int | tuple[int, ...],
+    calibration: tuple[Path, ...],
     state_fraction_bits: int | None,
     synaptic_bias: str | None,
     out: Path,
@@ -56,17 +67,27 @@ def import_verb(
       hypr import net.nir --preset norse --dt 0.001 --state-fraction-bits 12 --out bundles/net
     """
     from export.bundle.manifest import network_of
-    from hypr.deployment.arrays import read_inputs
-    from hypr.deployment.deploy import import_nir
+    from hypr.deployment.arrays import InputFiles
+    from hypr.deployment.deploy import holds_formats, import_nir
 
-    if calibration is None and state_fraction_bits is None:
+    asked = click.get_current_context().get_parameter_source("weight_bits") is not click.core.ParameterSource.DEFAULT
+    recorded = holds_formats(file)
+    again = asked or state_fraction_bits is not None or bool(calibration) or synaptic_bias is not None
+    if not calibration and state_fraction_bits is None and (again or not recorded):
         raise click.UsageError("states need a scale: give --calibration INPUTS.npz or --state-fraction-bits N")
-    settings: dict[str, Any] = {"weight_bits": weight_bits, "state_fraction_bits": state_fraction_bits}
+    if recorded:
+        note(
+            f"{file} holds integer formats; "
+            + ("the options given make another program of it" if again else "they give the program it was written from")
+        )
+    settings: dict[str, Any] = {}
+    if again or not recorded:
+        settings = {"weight_bits": weight_bits, "state_fraction_bits": state_fraction_bits}
     if synaptic_bias is not None:
         settings["synaptic_bias"] = synaptic_bias
     if order is not None:
         conventions["order"] = tuple(name.strip() for name in order.split(",") if name.strip())
-    values = None if calibration is None else read_inputs(calibration)
+    values = InputFiles(calibration) if calibration else None
     bundle = import_nir(file, out, preset, conventions, values, overwrite=overwrite, **settings)
     manifest = bundle.manifest
     notes = json.loads(bundle.program.metadata.get("notes", "[]"))
@@ -77,6 +98,7 @@ def import_verb(
         "reading": manifest.get("reading"),
         "decision": manifest["decision"],
         "notes": notes,
+        "quantization": manifest.get("quantization"),
         "files": manifest["files"],
     }
 
@@ -84,6 +106,8 @@ def import_verb(
         ((kind, items),) = network_of(manifest).items()
         rows = [(item["name"], item["model"], item["size"]) for item in items]
         table(f"Bundle {out}", (kind.removesuffix("s"), "model", "neurons"), rows, right=(2,))
+        for line in quantization_lines(manifest.get("quantization")):
+            click.echo(line)
         for line in notes:
             note(line)
         note(f"next: hypr verify {out} --inputs FILE.npz")

@@ -30,6 +30,33 @@ def json_option(function: Command) -> Command:
     )
 
 
+class _Widths(click.ParamType):
+    """A number, or one for each layer, separated by commas."""
+
+    name = "N[,N...]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | tuple[int, ...]:
+        if not isinstance(value, str):
+            return value  # converted already
+        try:
+            numbers = tuple(int(item) for item in value.split(","))
+        except ValueError:
+            self.fail(f"{value!r} is no whole number, nor several separated by commas", param, ctx)
+        return numbers[0] if len(numbers) == 1 else numbers
+
+
+WIDTHS = _Widths()
+
+
+def quantization_lines(found: Mapping[str, Any] | None) -> list[str]:
+    """What a quantization cost, a line for each layer; warnings went to stderr before."""
+    if found is None:
+        return []
+    from export.quantization.findings import summary
+
+    return [f"quantization: {line}" for line in summary(found)]
+
+
 def with_option(function: Command) -> Command:
     """The option ``--with``: code of the user's own, imported before anything else."""
     return click.option(

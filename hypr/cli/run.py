@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from hypr.cli.output import json_option, seconds, show, show_outcome, table, with_option
+from hypr.cli.output import json_option, note, seconds, show, show_outcome, table, with_option
 
 
 @click.command("run")
@@ -52,6 +52,7 @@ def run_verb(
       hypr run bundles/ecg inputs.npz --engine float --out float.npz
     """
     from export.bundle.bundle import Bundle
+    from export.quantization.findings import saturated, saturation_lines
     from hypr.deployment import outcome
     from hypr.deployment.arrays import read_sequences, sequences_of, write_trace
     from hypr.deployment.deploy import run_engine
@@ -76,6 +77,7 @@ def run_verb(
         found = outcome.of_integers(opened.program, trace.output, data)
     write_trace(trace, out, found.predicted)
     arrays = trace.arrays()
+    full = {} if engine == "float" else saturated(opened.program, trace)
     answer = {
         "engine": trace.engine,
         "out": out,
@@ -83,12 +85,15 @@ def run_verb(
         "accuracy": found.accuracy,
         "confusion": None if found.confusion is None else found.confusion.tolist(),
         "program_sha256": opened.manifest["program_sha256"],
+        "saturated": full,
         "arrays": {key: {"shape": value.shape, "dtype": str(value.dtype)} for key, value in arrays.items()},
     }
 
     def render() -> None:
         rows = [(key, " x ".join(map(str, value.shape)), str(value.dtype)) for key, value in arrays.items()]
         table(f"{out} from engine {trace.engine} in {seconds(elapsed)}", ("array", "shape", "type"), rows)
+        for line in saturation_lines(full, {key: value.size for key, value in trace.states.items()}):
+            note(f"warning: {line}")
 
         show_outcome(found)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -84,7 +84,7 @@ def verify_verb(
     from export.verification.certificate import certificate, write_certificate
     from hardware.own import describe
     from hypr.deployment.arrays import read_sequences
-    from hypr.deployment.deploy import verify_bundle
+    from hypr.deployment.deploy import float_against_integer, verify_bundle
     from hypr.deployment.outcome import of_program
 
     opened = Bundle.open(bundle)
@@ -105,10 +105,14 @@ def verify_verb(
     content = certificate(result, opened.files(), data.name, checks) | {
         "outcome": outcome.to_dict(),
         "own_neurons": describe(opened.program),
+        "float_against_integer": float_against_integer(opened, data.values),
+        "state_sizes": {
+            f"{state}/{item.name}": item.size for item in opened.program.populations for state in item.spec.states
+        },
     }
     target = out or bundle / "certificate.json"
     write_certificate(content, target)
-    show({**content, "certificate": target}, as_json, lambda: render(result, checks, data.name, target))
+    show({**content, "certificate": target}, as_json, lambda: render(result, checks, data.name, target, content))
     if not as_json:
         show_outcome(outcome)
     return 0 if content["equal"] else 1
@@ -126,8 +130,13 @@ def _test_part(bundle: Bundle, name: str | None, samples: int | None) -> Sequenc
     return sequences_of(data if samples is None else data.subset(slice(0, samples)))
 
 
-def render(result: VerificationResult, checks: dict[str, bool], name: str, target: Path) -> None:
+def render(
+    result: VerificationResult, checks: dict[str, bool], name: str, target: Path, content: dict[str, Any]
+) -> None:
     """The result as a table, the file checks, and the verdict."""
+    from export.quantization.findings import saturation_lines
+    from hypr.deployment.deploy import agreement_lines
+
     rows = [
         (p.ran_as, p.baseline, len(p.samples), p.steps, p.compared, p.differing, seconds(p.seconds))
         for p in result.pairs
@@ -141,6 +150,12 @@ def render(result: VerificationResult, checks: dict[str, bool], name: str, targe
     for row in result.rows():
         if row["first_divergence"]:
             click.echo(f"first difference, {row['engine']} against {row['against']}: {row['first_divergence']}")
+    most = max(result.pairs, key=lambda pair: len(pair.samples))
+    sizes = {state: steps * len(most.samples) * count for state, count in content["state_sizes"].items()}
+    for line in saturation_lines(most.saturated, sizes):
+        note(f"warning: {line}")
+    for line in agreement_lines(content["float_against_integer"]):
+        click.echo(line)
     if result.equal and all(checks.values()):
         click.echo(f"EQUAL: all {sum(pair.compared for pair in result.pairs):,} integers agree")
     else:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -131,6 +133,36 @@ def read_sequences(path: Path, part: str = "test") -> Sequences:
     labels = _labels(path, arrays["labels"], shape) if "labels" in arrays else None
     mask = _mask(path, arrays["mask"], shape) if "mask" in arrays else None
     return Sequences(found[""] if keys == [INPUT_KEY] else found, labels, mask, str(path))
+
+
+class InputFiles(Sequence[np.ndarray]):
+    """Calibration inputs from files, one of which is in memory at a time; items are (B, T, N_in).
+
+    Args:
+        paths: ``.npz`` files with ``input_spikes``, and folders of such.
+
+    Raises:
+        HyprError: a folder without such files; at an item what :func:`read_sequences` raises.
+    """
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self.paths: list[Path] = []
+        for path in paths:
+            found = sorted(path.glob("*.npz")) if path.is_dir() else [path]
+            if not found:
+                raise HyprError(f"{path}: no .npz file in it; save inputs with np.savez(path, {INPUT_KEY}=array)")
+            self.paths += found
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        values = read_sequences(self.paths[index]).values
+        if isinstance(values, Mapping):
+            return {name: value.transpose(1, 0, 2) for name, value in values.items()}
+        return values.transpose(1, 0, 2)
 
 
 def _checked(path: Path, key: str, inputs: np.ndarray) -> np.ndarray:

@@ -6,7 +6,6 @@ What the command line, the demo and the notebook share.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,12 @@ from typing import Any
 
 from export import QuantizationSettings, Reading, quantize, read, to_nir
 from export.bundle.bundle import TARGETS, Bundle, Origin, write_bundle
+from export.errors import ExportError
 from export.interchange.presets import reading_of
+from export.quantization.quantize import FORMAT_KEY
 from export.quantization.staircase import staircase
 from export.verification import engines
+from export.verification.agreement import agreement, lines
 from export.verification.certificate import file_hash
 from export.verification.engines import Engine
 from export.verification.inputs import of_each
@@ -29,7 +31,7 @@ from hardware.ranges import UNBOUNDED, analyse
 from hardware.trace import Trace
 from hypr import extensions
 from hypr.data import SequenceDataset
-from hypr.deployment.arrays import sequences_of
+from hypr.deployment.arrays import InputFiles, sequences_of
 from hypr.deployment.evaluation import integer_accuracy, outputs_of
 from hypr.deployment.outcome import of_program
 from hypr.deployment.sources import bundle_data, describe
@@ -39,6 +41,8 @@ TIME_STEP_S = 1e-3
 """Seconds per step that NIR files name, unless told otherwise; the integers do not depend on it."""
 
 CALIBRATION_SAMPLES = 64
+
+AGREEMENT_SEQUENCES = 256
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,7 @@ def import_nir(
     out: Path,
     preset: str | None,
     conventions: Mapping[str, Any],
-    calibration: Inputs | None = None,
+    calibration: Any = None,
     *,
     to: Sequence[str] = TARGETS,
     overwrite: bool = False,
@@ -121,7 +125,8 @@ def import_nir(
         preset: framework that wrote it, a key of :data:`export.interchange.presets.PRESETS`; None: what the file itself
             says.
         conventions: fields of :class:`export.Reading`; None keeps the preset's.
-        calibration: inputs (T, B, N_in) from which the range of states is measured; with several inputs by name.
+        calibration: inputs (T, B, N_in) from which the range of states is measured, or a sequence of such. A file
+            that holds its integer formats needs none, and without settings gives the program it was written from.
         **settings: fields of :class:`export.QuantizationSettings`.
 
     Raises:
@@ -130,11 +135,22 @@ def import_nir(
     given = {key: value for key, value in conventions.items() if value is not None}
     reading = Reading(**given) if preset is None else reading_of(preset, **given)
     graph = read(path)
-    inputs = None if calibration is None else of_each(calibration, lambda value: value.transpose(1, 0, 2))
+    inputs = calibration
+    if calibration is not None and not isinstance(calibration, InputFiles):
+        inputs = of_each(calibration, lambda value: value.transpose(1, 0, 2))
     program = quantize(graph, calibration=inputs, reading=reading, **settings)
     origin = Origin(notes={"run": path.name, "preset": preset, "file_sha256": file_hash(path)})
     out.absolute().parent.mkdir(parents=True, exist_ok=True)
     return write_bundle(graph, program, out, to, reading=reading, origin=origin, overwrite=overwrite)
+
+
+def holds_formats(path: Path) -> bool:
+    """Whether a NIR file records the integer formats of its layers.
+
+    Raises:
+        ExportError: a damaged file.
+    """
+    return any(FORMAT_KEY in (getattr(node, "metadata", None) or {}) for node in read(path).nodes.values())
 
 
 def run_engine(bundle: Bundle, engine: str, inputs: Inputs, record: Sequence[str] | str = ()) -> Trace:
@@ -170,6 +186,28 @@ def verify_bundle(
     """
     chosen = [named_engine(bundle, name) for name in names]
     return verify(bundle.program, inputs, chosen, progress=progress, **options)
+
+
+def float_against_integer(bundle: Bundle, inputs: Inputs, most: int = AGREEMENT_SEQUENCES) -> dict[str, Any] | None:
+    """How much the integers behave like the float network on the first sequences; None for a bundle without one.
+
+    Returns:
+        See :func:`export.verification.agreement.agreement`.
+    """
+    from export.interchange import float_engine
+    from export.verification.inputs import of_samples
+
+    try:
+        network = bundle.float_network()
+    except ExportError:
+        return None
+    few = of_samples(inputs, slice(most))
+    return agreement(bundle.program, float_engine.run(network, few), emulate(bundle.program, few))
+
+
+def agreement_lines(found: dict[str, Any] | None) -> list[str]:
+    """For people."""
+    return [] if found is None else lines(found)
 
 
 def named_engine(bundle: Bundle, name: str) -> Engine:
@@ -223,7 +261,7 @@ def _finite(bound: int) -> int | None:
 def staircase_of(bundle: Bundle, test: SequenceDataset) -> list[tuple[str, float]]:
     """(what was made integer, accuracy on ``test`` as a fraction), from float to the Program of the bundle."""
     program = bundle.program
-    settings = QuantizationSettings(**json.loads(program.metadata["settings"]))
+    settings = QuantizationSettings.from_json(program.metadata["settings"])
     calibration = bundle_data(bundle, "train").dense(slice(0, CALIBRATION_SAMPLES))
     found = staircase(bundle.float_network(), test.dense(), test.labels, test.mask, settings, calibration)
     first = program.populations[0]

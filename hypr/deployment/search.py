@@ -110,7 +110,12 @@ class TradeOff:
             "float": {"validation_accuracy": self.found.float_accuracy, "test_accuracy": self.float_test_accuracy},
             "rows": [row.to_dict() for row in self.rows],
             "all": [
-                {"bits": item.memory.total, "validation_accuracy": item.accuracy, "settings": asdict(item.settings)}
+                {
+                    "bits": item.memory.total,
+                    "validation_accuracy": item.accuracy,
+                    "standard_error": item.standard_error,
+                    "settings": asdict(item.settings),
+                }
                 for item in self.found.candidates
             ],
         }
@@ -156,7 +161,7 @@ def _label(found: SearchResult, item: Candidate) -> str:
 
 
 def _test_accuracy(graph: Any, item: Candidate, test: SequenceDataset) -> float:
-    program = quantize(graph, item.settings)
+    program = quantize(graph, item.settings, log=False)
     return integer_accuracy(program, outputs_of(program, test), test)
 
 
@@ -207,6 +212,17 @@ def picture(trade: TradeOff) -> Figure:
                 size = 160 if marker == "*" else 36
                 name = f"{label}: {item.memory.total / 1000:.1f} kbit, {100 * item.accuracy:.2f} %"
                 axes.scatter(*_points([item]), s=size, color=colour, marker=marker, zorder=3, label=name)
+        tested = [(row.candidate.memory.total / 1000, 100 * row.test_accuracy) for row in trade.rows]
+        if tested:
+            axes.scatter(
+                [x for x, _ in tested],
+                [y for _, y in tested],
+                s=14,
+                color=ACCENT,
+                marker="x",
+                lw=0.9,
+                label="the same on the test part",
+            )
         axes.set(
             title=f"integer formats on the validation part ({trade.sequences} sequences)",
             xlabel="memory of synapses, parameters and states (kbit)",

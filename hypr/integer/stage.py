@@ -11,6 +11,7 @@ import importlib.util
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,8 +21,10 @@ from export import to_nir
 from export.interchange.steps import StepNetwork
 from export.quantization.calibration import choose_formats
 from export.quantization.dequantize import integer_steps
-from export.quantization.formats import LayerFormat, QuantizationSettings
+from export.quantization.findings import findings, refuse_zeros, speak
+from export.quantization.formats import FEW_BITS, LayerFormat, QuantizationSettings
 from export.quantization.quantize import prepare, program_of
+from export.quantization.recordings import MAX_CALIBRATION_SAMPLES
 from hardware.emulator import emulate
 from hardware.models import STATE_MAX
 from hardware.own import models_of
@@ -35,6 +38,9 @@ from hypr.network import LayerState, Network
 from hypr.neurons import Neuron
 
 Engine = Callable[[Program, np.ndarray, NetworkState], Trace]
+_LATER_CHOICE = {"state_error": "squared_error"}
+"""How exponents follow the weights in training, where no calibration inputs are at hand."""
+
 _TIME_STEP_S = 1e-3  # named in the NIR graph on the way; the integers do not depend on it
 
 
@@ -60,25 +66,22 @@ class IntegerStage:
 
     Args:
         network: the network in training; its float weights stay the ones that are updated.
-        settings: integer formats. State fraction bits that are left open are chosen once, here, from the calibration
-            inputs, so that training and export agree about them for good; see :attr:`settings`.
+        settings: integer formats. State fraction bits that are left open, and with scales by row or by layer the state
+            units, are chosen once, here, from the calibration inputs, so that training and export agree about them for
+            good; see :attr:`settings`. ``auto`` means scales by row for at most 6 bits, else powers of two. Exponents
+            follow the weights at every update.
         calibration: (n, T, N_in) integer inputs; needed where state fraction bits are open.
 
     Raises:
-        ExportError: what has no integer form (the exponential BRF, for example), with the reason.
-        HyprError: a scale that is no power of two.
+        ExportError: what has no integer form (the exponential BRF, for example), with the reason; a tensor that would
+            be 0 altogether.
     """
 
     def __init__(self, network: Network, settings: QuantizationSettings, calibration: np.ndarray | None = None) -> None:
-        if settings.weight_scale != "power_of_two":
-            raise HyprError(
-                f"quantization: weight_scale is '{settings.weight_scale}'; training on integers needs 'power_of_two'"
-            )
         self.network = network
         self.settings = settings
-        if _is_open(settings):
-            formats = choose_formats(self._steps(settings), settings, calibration)
-            self.settings = replace(settings, state_fraction_bits=tuple(int(f.fraction_bits or 0) for f in formats))
+        if not _is_chosen(settings):
+            self.settings = self._chosen(settings, calibration)
         self.last: IntegerNetwork | None = None
 
     def of(self, network: Network) -> IntegerStage:
@@ -116,6 +119,28 @@ class IntegerStage:
             stack.callback(setattr, self.network, "stage", None)
             yield integers
 
+    def _chosen(self, settings: QuantizationSettings, calibration: np.ndarray | None) -> QuantizationSettings:
+        """Settings in which nothing is left to measure."""
+        bits = settings.weight_bits if isinstance(settings.weight_bits, tuple) else (settings.weight_bits,)
+        if settings.weight_scale == "auto" and min(bits) > FEW_BITS:
+            settings = replace(settings, weight_scale="power_of_two")
+        steps = self._steps(settings)
+        few = None if calibration is None else calibration[:MAX_CALIBRATION_SAMPLES]
+        formats = choose_formats(steps, settings, few)
+        found = findings(program_of(steps, formats), steps, formats)
+        refuse_zeros(found, settings.allow_zero)
+        speak(found)
+        chosen: dict[str, Any] = {
+            "scale_choice": _LATER_CHOICE.get(settings.scale_choice, settings.scale_choice),
+            "keep_leaks": False,
+        }
+        if settings.keep_leaks:
+            chosen["coefficient_bits"] = tuple(form.coefficient_bits for form in formats)
+        if all(form.fraction_bits is not None for form in formats):
+            fractions = tuple(int(form.fraction_bits or 0) for form in formats)
+            return replace(settings, state_fraction_bits=fractions, weight_scale="power_of_two", **chosen)
+        return replace(settings, state_units=tuple(tuple(form.unit.tolist()) for form in formats), **chosen)
+
     def _steps(self, settings: QuantizationSettings) -> StepNetwork:
         return prepare(to_nir(self.network, dt=_TIME_STEP_S), None, settings, {})
 
@@ -151,9 +176,12 @@ def _prompt(program: Program) -> Program:
     return replace(program, projections=projections)
 
 
-def _is_open(settings: QuantizationSettings) -> bool:
+def _is_chosen(settings: QuantizationSettings) -> bool:
+    """Whether units are given; with scales that are powers of two, fraction bits say the same."""
     bits = settings.state_fraction_bits
-    return bits is None or (isinstance(bits, tuple) and None in bits)
+    if settings.state_units is not None:
+        return True
+    return settings.weight_scale == "power_of_two" and bits is not None and not settings.keep_leaks
 
 
 def _whole_inputs(pre: Tensor, scale: float) -> np.ndarray:

@@ -126,10 +126,10 @@ def build_stage(config: QuantizationConfig, network: Network, dataset: SequenceD
     Raises:
         ExportError: a neuron without integer form, or a format out of range.
     """
-    from export.quantization.formats import QuantizationSettings
+    from export.quantization.formats import OF_VERSION_01, QuantizationSettings
     from hypr.integer.stage import IntegerStage
 
-    values: dict[str, Any] = config.model_dump()
+    values: dict[str, Any] = {**OF_VERSION_01, **config.model_dump()}
     values.update({key: tuple(value) for key, value in values.items() if isinstance(value, list)})
     return IntegerStage(network, QuantizationSettings(**values), dataset.dense(slice(0, 64)))
 

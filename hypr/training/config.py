@@ -225,6 +225,8 @@ class QuantizationConfig(_Section):
             allow on the first training sequences. Start from a trained network (``training.initial``) then.
         headroom_bits: state range kept free above the largest value of that measurement, 0 to 8.
         guard_bits: extra fraction bits of SE-adLIF's w, 0 to 12.
+        weight_scale: ``power_of_two``, ``per_layer``, ``per_row`` (better at 2 to 6 bits) or ``auto`` (per_row for at
+            most 6 bits); units of rows are chosen once, on the first training sequences.
     """
 
     weight_bits: int | list[int] = 8
@@ -232,6 +234,7 @@ class QuantizationConfig(_Section):
     state_fraction_bits: int | list[int] | None = None
     headroom_bits: int = Field(default=2, ge=0, le=8)
     guard_bits: int = Field(default=4, ge=0, le=12)
+    weight_scale: Literal["power_of_two", "per_layer", "per_row", "auto"] = "power_of_two"
 
 
 class Config(_Section):

@@ -228,10 +228,10 @@ def read_settings(path: Path) -> QuantizationSettings:
     Raises:
         HyprError: where the file is damaged or holds anything else.
     """
-    from export.quantization.formats import QuantizationSettings
+    from export.quantization.formats import OF_VERSION_01, QuantizationSettings
 
     try:
-        return QuantizationSettings(**read_json(path))
+        return QuantizationSettings(**{**OF_VERSION_01, **read_json(path)})
     except (TypeError, ValueError) as error:
         raise HyprError(
             f"{path}: holds no integer formats ({' '.join(str(error).split())[:100]}); train again"

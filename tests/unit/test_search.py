@@ -97,7 +97,7 @@ def test_values_that_are_all_zero_cost_nothing_and_signs_cost_one_bit() -> None:
 def test_chosen_format_is_the_cheapest_within_the_loss_and_gives_what_was_measured(kind: str, loss: float) -> None:
     steps, inputs, labels, found = case(kind, loss)
     assert found.float_accuracy == 1.0  # the labels are its own decisions
-    within = [c for c in found.candidates if c.accuracy >= 1.0 - loss]
+    within = [c for c in found.candidates if c.accuracy - c.standard_error >= 1.0 - loss]
     assert found.chosen is not None and found.initial is not None
     assert found.chosen.memory.total == min(c.memory.total for c in within)
     assert found.chosen.memory.total < 0.8 * found.initial.memory.total
@@ -133,7 +133,7 @@ def test_no_single_bit_can_be_saved_from_the_chosen_format() -> None:
         settings = _fewer(chosen.settings, key, layer, 1)
         if settings is not None:
             tried = [c for c in found.candidates if c.settings == settings]
-            assert all(c.accuracy < 0.98 or c.memory.total >= chosen.memory.total for c in tried)
+            assert all(c.sure < 0.98 or c.memory.total >= chosen.memory.total for c in tried)
             if not tried:  # only what has no integers is left out
                 with pytest.raises(ExportError):
                     export.quantize(steps, settings)
