@@ -71,7 +71,7 @@ def import_verb(
     from hypr.deployment.deploy import holds_formats, import_nir
 
     asked = click.get_current_context().get_parameter_source("weight_bits") is not click.core.ParameterSource.DEFAULT
-    recorded = holds_formats(file)
+    recorded = file.is_file() and holds_formats(file)
     again = asked or state_fraction_bits is not None or bool(calibration) or synaptic_bias is not None
     if not calibration and state_fraction_bits is None and (again or not recorded):
         raise click.UsageError("states need a scale: give --calibration INPUTS.npz or --state-fraction-bits N")

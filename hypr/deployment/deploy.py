@@ -15,6 +15,7 @@ from export import QuantizationSettings, Reading, quantize, read, to_nir
 from export.bundle.bundle import TARGETS, Bundle, Origin, write_bundle
 from export.errors import ExportError
 from export.interchange.presets import reading_of
+from export.quantization.formats import OF_VERSION_01
 from export.quantization.quantize import FORMAT_KEY
 from export.quantization.staircase import staircase
 from export.verification import engines
@@ -81,7 +82,8 @@ def export_run(
         to: targets, of ``nir``, ``onnx``, ``lava``.
         dt_s: seconds per step for the NIR files.
         overwrite: replace a bundle that is there.
-        **settings: fields of :class:`export.QuantizationSettings`, for example ``weight_bits=4``. Without any, a run
+        **settings: fields of :class:`export.QuantizationSettings`, for example ``weight_bits=4``. A run of version 0.1
+            gets that version's choices unless weight_scale is "auto". Without any, a run
             that trained on integers is exported with the formats of its training, and gives the integers of its last
             forward pass.
 
@@ -93,6 +95,8 @@ def export_run(
     if run.settings is not None and not settings:
         program = quantize(graph, run.settings)
     else:
+        if settings.get("weight_scale") != "auto" and "scale_choice" not in run.environment:
+            settings = {**OF_VERSION_01, **settings}
         program = quantize(graph, calibration=training.dense(slice(0, CALIBRATION_SAMPLES)), **settings)
     integer = integer_accuracy(program, outputs_of(program, test), test)
     trained = (run.result or {}).get(run.which, {}).get("test")

@@ -198,6 +198,7 @@ def environment(
         "seed": settings.training.seed,
         "data": {split: dataset.sha256 for split, dataset in datasets.items()},
         "data_source": source_of(settings.data.name, folder),
+        "scale_choice": "state_error",  # by which its export chooses formats; files of version 0.1 lack it
         "command": shlex.join(sys.argv),
     }
 
