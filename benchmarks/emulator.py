@@ -13,7 +13,7 @@ import argparse
 import functools
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ def ecg_shaped() -> tuple[Program, np.ndarray]:
         {},
         readout.coefficient_bits,
     )
-    program = Program.chain((hidden, last), InputFormat(4))
+    program = Program.chain((replace(hidden, name="hidden0"), last), InputFormat(4))
     return program, (rng.random((STEPS, SEQUENCES, 4)) < 0.05).astype(np.uint8)
 
 

@@ -42,10 +42,13 @@ NEURONS: dict[str, Callable[[int, int], Neuron]] = {
 RULES: dict[str, Callable[[hypr.Network, int | None], Rule]] = {
     "hypr": lambda net, window: HYPR(net, window=window),
     "hypr-window": lambda net, window: HYPRWindow(net, window=window),
+    "hypr-window-plain": lambda net, window: HYPRWindow(
+        net, window=window, boundary_spike=False, readout_memory=False, own_spike=False
+    ),
     "bptt": lambda net, window: BPTT(net),
     "eprop": lambda net, window: EProp(net),
 }
-WINDOWED = ("hypr", "hypr-window")
+WINDOWED = ("hypr", "hypr-window", "hypr-window-plain")
 PEER = "peer "
 
 

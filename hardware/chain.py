@@ -11,7 +11,7 @@ import numpy as np
 
 from hardware.checks import check_int, frozen
 from hardware.errors import ProgramError
-from hardware.models import MODELS, ModelSpec
+from hardware.models import MODELS, OWN_MODELS, ModelSpec, model_spec
 from hardware.populations import MAX_EXPONENT, Input, Population, Projection
 from hardware.synapses import Dense
 
@@ -65,14 +65,15 @@ class Layer:
         object.__setattr__(self, "bias", frozen(self.bias))
         object.__setattr__(self, "parameters", {name: frozen(value) for name, value in dict(self.parameters).items()})
         object.__setattr__(self, "shifts", dict(self.shifts))
-        known = MODELS[self.model].options if self.model in MODELS else {}
+        spec = model_spec(self.model)
+        known = {} if spec is None else spec.options
         object.__setattr__(
             self, "options", {**{name: values[0] for name, values in known.items()}, **dict(self.options)}
         )
 
     @property
     def spec(self) -> ModelSpec:
-        return MODELS[self.model]
+        return MODELS.get(self.model) or OWN_MODELS[self.model]
 
     @property
     def size(self) -> int:
@@ -206,7 +207,7 @@ def _synapses(projection: Projection) -> Synapses:
 def _check_layer(layer: Layer, fan_in: int, last: bool) -> None:
     """What only a chain can get wrong, in a chain's words; the rest is checked by populations and projections."""
     where = f"layer '{layer.name}'"
-    if layer.model in MODELS and not layer.spec.spiking:
+    if model_spec(layer.model) is not None and not layer.spec.spiking:
         if not last:
             raise ProgramError(
                 f"{where}: model '{layer.model}' does not spike and can only be the last layer; move it to the end"

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from hardware.chain import Layer
 from hardware.errors import InputError
 from hardware.neurons import CLAUSES
+from hardware.populations import Population
 from hardware.program import Program
 from hardware.trace import Trace, output_key
 
@@ -22,6 +24,11 @@ UPDATE_ORDER: Mapping[str, tuple[str, ...]] = {
 }
 """Order in which one step settles its results; a spike comes before the state that it resets, so that the cause is
 named and not its effect."""
+
+
+def update_order(population: Layer | Population) -> tuple[str, ...]:
+    """The same for any neuron; of one that is not in the specification the spikes come last."""
+    return UPDATE_ORDER.get(population.model) or (*population.spec.states, "spikes")
 
 
 @dataclass(frozen=True)
@@ -152,7 +159,7 @@ def _common_keys(a: Trace, b: Trace, program: Program | None) -> list[str]:
 
 def _keys_in_order(program: Program) -> Iterator[str]:
     for population in program.populations:
-        for state in UPDATE_ORDER[population.model]:
+        for state in update_order(population):
             yield f"{state}/{population.name}"
 
 
@@ -187,5 +194,9 @@ def _divergence(
         state=state,
         value_a=int(arrays_a[key][step, sample, neuron]),
         value_b=int(arrays_b[key][step, sample, neuron]),
-        clause=CLAUSES[program.population(layer).model] if program else "",
+        clause=_clause(program.population(layer)) if program else "",
     )
+
+
+def _clause(population: Population) -> str:
+    return CLAUSES.get(population.model) or f"integer step of '{population.model}'"

@@ -14,6 +14,7 @@ import numpy as np
 from hardware.errors import InputError, RuntimeMissing
 from hardware.inputs import Inputs, check_state, named_inputs
 from hardware.neurons import STEPS, Step, constants
+from hardware.own import OWN, models_of
 from hardware.populations import Population, Projection
 from hardware.program import Program
 from hardware.synapses import Convolution, Dense
@@ -69,7 +70,7 @@ class Emulator:
         self.program = program
         self.engine = engine
         self._drive = drive
-        available = {**STEPS, **(steps or {})}
+        available = {**STEPS, **{name: neuron.step for name, neuron in OWN.items()}, **(steps or {})}
         self._steps = {item.name: step or available[item.model] for item in program.populations}
         self._constants = {item.name: {**constants(item), "model": item.model} for item in program.populations}
 
@@ -157,7 +158,7 @@ def emulate(
     """
     if backend not in BACKENDS:
         raise InputError(f"unknown backend '{backend}'; backends are {', '.join(BACKENDS)}")
-    if backend != "numpy":
+    if backend != "numpy" and not models_of(program):
         try:
             from hardware.compiled import run
         except ImportError as error:

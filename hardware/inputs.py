@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -11,6 +12,9 @@ from hardware.models import STATE_MAX
 from hardware.populations import Input
 from hardware.program import Program
 from hardware.trace import NetworkState
+
+CALIBRATION_STEPS = "calibration_steps"
+"""Metadata key of a Program: length of the sequences that its states were scaled on."""
 
 Inputs = np.ndarray | Mapping[str, np.ndarray]
 """Integers or bool (T, B, N), or such an array for each input by name."""
@@ -25,6 +29,8 @@ def named_inputs(program: Program, inputs: Inputs) -> dict[str, np.ndarray]:
     Raises:
         InputError: names the shape, type or value that does not fit.
     """
+    if not isinstance(inputs, Mapping):
+        _notice_swapped_axes(program, np.shape(inputs))
     return check_named(program.inputs, inputs)
 
 
@@ -51,6 +57,17 @@ def check_named(accepted: Sequence[Input], inputs: Inputs) -> dict[str, np.ndarr
         listed = ", ".join(f"{name} {array.shape}" for name, array in found.items())
         raise InputError(f"inputs must share steps and batch, got {listed}")
     return found
+
+
+def _notice_swapped_axes(program: Program, shape: tuple[int, ...]) -> None:
+    """Warn where the second axis, not the first, is as long as the sequences that the program was calibrated on."""
+    known = program.metadata.get(CALIBRATION_STEPS, "")
+    if known.isdecimal() and len(shape) == 3 and shape[0] != int(known) == shape[1]:
+        warnings.warn(
+            f"inputs {shape} are taken as {shape[0]} steps of {shape[1]} samples, but this program was calibrated on "
+            f"sequences of {known} steps: are the axes swapped? Give (steps, samples, channels)",
+            stacklevel=4,
+        )
 
 
 def check_inputs(program: Program, inputs: Inputs) -> np.ndarray:

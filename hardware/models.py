@@ -128,3 +128,11 @@ MODELS: Mapping[str, ModelSpec] = {
         ),
     )
 }
+
+OWN_MODELS: dict[str, ModelSpec] = {}
+"""Neurons of users' own (:mod:`hardware.own`); engines that do not know them refuse them."""
+
+
+def model_spec(name: str) -> ModelSpec | None:
+    """The model of that name, of the specification or a user's own."""
+    return MODELS.get(name) or OWN_MODELS.get(name)

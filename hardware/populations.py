@@ -9,7 +9,7 @@ import numpy as np
 
 from hardware.checks import check_array, check_int, check_name, check_names, frozen, size_and_shape
 from hardware.errors import ProgramError
-from hardware.models import MAX_SHIFT, MODELS, STATE_MAX, ModelSpec
+from hardware.models import MAX_SHIFT, MODELS, OWN_MODELS, STATE_MAX, ModelSpec, model_spec
 from hardware.synapses import Connections, Convolution, Dense, Sparse
 
 MAX_EXPONENT = 23
@@ -85,8 +85,12 @@ class Population:
         check_name(self.name, "population")
         where = f"population '{self.name}'"
         size, shape = size_and_shape(self.size, self.shape, where)
-        if self.model not in MODELS:
-            raise ProgramError(f"{where}: unknown model {self.model!r}; models are {', '.join(MODELS)}")
+        if model_spec(self.model) is None:
+            raise ProgramError(
+                f"{where}: unknown model {self.model!r}; models are {', '.join([*MODELS, *OWN_MODELS])}; import the "
+                "module "
+                "of a neuron of your own first (--with MODULE)"
+            )
         initial = {name: frozen(value) for name, value in dict(self.initial).items()}
         for name, value in (
             ("size", size),
@@ -102,7 +106,7 @@ class Population:
 
     @property
     def spec(self) -> ModelSpec:
-        return MODELS[self.model]
+        return MODELS.get(self.model) or OWN_MODELS[self.model]
 
     def start(self, state: str) -> np.ndarray:
         """int32 (N,): the state before the first step (FP-2.6)."""

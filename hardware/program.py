@@ -78,6 +78,11 @@ class Program:
         outputs = (populations[-1].name,)
         return cls((source,), populations, projections, outputs, decision or Decision(), metadata or {})
 
+    def __repr__(self) -> str:
+        names = ", ".join(f"{item.name} {item.size}" for item in self.inputs)
+        items = ", ".join(f"{item.name} {item.model} {item.size}" for item in self.populations)
+        return f"Program({names} -> {items}; {len(self.projections)} projections, sha256 {self.content_hash[:16]})"
+
     def __eq__(self, other: object) -> bool:
         """Two programs are equal when their integers are (metadata does not count)."""
         return isinstance(other, Program) and self.content_hash == other.content_hash

@@ -96,7 +96,7 @@ def analyse(program: Program, trace: Trace | None = None) -> RangeReport:
     sums: list[SumRange] = []
     for population in program.populations:
         drive = drive_interval(population, program.into(population.name), program.ranges)
-        for name, (least, most, limit) in _BOUNDS[population.model](population, drive).items():
+        for name, (least, most, limit) in _BOUNDS.get(population.model, _unknown)(population, drive).items():
             observed = _observed(trace, f"{name}/{population.name}")
             states.append(StateRange(population.name, name, least, most, limit, observed))
         sums.append(_sum_range(program, population))
@@ -163,6 +163,12 @@ def _start(population: Population, state: str) -> np.ndarray:
 
 
 Bounds = Mapping[str, tuple[np.ndarray, np.ndarray, int]]
+
+
+def _unknown(population: Population, drive: Interval) -> Bounds:
+    """Of a neuron that is not in the specification nothing can be proved."""
+    none = np.full(population.size, UNBOUNDED)
+    return dict.fromkeys(population.spec.states, (-none, none, STATE_MAX))
 
 
 def _li(population: Population, drive: Interval) -> Bounds:

@@ -11,6 +11,7 @@ import numpy as np
 
 from hardware.chain import Layer
 from hardware.inputs import Inputs, check_state, named_inputs
+from hardware.own import scalar_step
 from hardware.populations import Population, Projection
 from hardware.program import Program
 from hardware.synapses import Connections, Convolution, Dense, Sparse
@@ -167,8 +168,9 @@ def population_step(
     for neuron in range(population.size):
         drive = sum(synaptic_sum(item.synapses, neuron, pre) * 2**item.exponent for item, pre in arriving)
         constants = neuron_constants(population, neuron)
-        state, z = STEPS[population.model](constants, states[neuron], z_before[neuron], drive)
-        new_states.append(state)
+        step = STEPS.get(population.model) or scalar_step(population.model)
+        state, z = step(constants, states[neuron], z_before[neuron], drive)
+        new_states.append(list(state))
         spikes.append(z)
     return new_states, spikes
 

@@ -50,6 +50,10 @@ class Trace:
     states: Mapping[str, np.ndarray] = field(default_factory=dict)
     final_state: NetworkState | None = None
 
+    def __repr__(self) -> str:
+        shapes = ", ".join(f"{name} {value.dtype}{value.shape}" for name, value in self.arrays().items())
+        return f"Trace(engine={self.engine!r}, {shapes})"
+
     def arrays(self) -> dict[str, np.ndarray]:
         """All arrays under the keys of ``OUT.npz``: ``output``, ``spikes/<population>``, ``<state>/<population>``."""
         named = {"output": self.output}

@@ -1,6 +1,15 @@
 """HYPR: train recurrent spiking networks with hybrid propagation, and deploy what was trained.
 
-Names are imported when first used, so that the command line starts without torch.
+Networks    Network; layers BRF, SEAdLIF, ALIF, LIF, CubaLIF, LI; your own: Neuron, Range
+Start       fit_activity_: fresh weights with which every layer fires (LayerActivity)
+Rules       HYPR, HYPRWindow, BPTT, EProp: rule.backward(x, y, mask) fills .grad
+Data        hypr.data: from_arrays, from_events, from_tonic, load, catalogue
+Files       save, load
+Deployment  deploy: bundle, verification and report in one call (Deployed)
+Errors      HyprError
+
+help(hypr.Network), help(hypr.HYPR) and so on tell the rest; the command line is ``hypr --help``. Names are imported
+when first used, so that the command line starts without torch.
 """
 
 from __future__ import annotations
@@ -24,9 +33,14 @@ _HOME = {
     "HYPR": "hypr.learning.windows",
     "HYPRWindow": "hypr.learning.windows",
     "HyprError": "hypr.errors",
+    "fit_activity_": "hypr.learning.activity",
+    "save": "hypr.training.files",
+    "load": "hypr.training.files",
+    "deploy": "hypr.deployment.direct",
+    "Deployed": "hypr.deployment.direct",
+    "LayerActivity": "hypr.learning.activity",
 }
 
-__all__ = sorted(_HOME)
 __version__ = "0.1.0"
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hypr.errors import HyprError
+from hypr.extensions import hint
 from hypr.kernels import dispatch
 from hypr.kernels.types import LayerTrajectory
 from hypr.neurons import KINDS, Neuron
@@ -268,7 +269,11 @@ def end_state(trajectories: Sequence[LayerTrajectory]) -> list[LayerState]:
 def _build(index: int, entry: dict[str, Any], generator: torch.Generator | None) -> Neuron:
     kind = entry.pop("kind", None)
     if kind not in KINDS:
-        raise HyprError(f"network structure: layer {index} has kind {kind!r}; known are {', '.join(KINDS)}")
+        known = ", ".join(name for name in KINDS if name)
+        raise HyprError(
+            f"network structure: layer {index} has kind {kind!r}; known are {known}; "
+            f"import the module that defines it first{hint('hypr.neurons', str(kind)) or ' (--with MODULE)'}"
+        )
     try:
         for name, sources in (("mask", "n_in"), ("recurrent_mask", "n")):
             if entry.pop(name, False):

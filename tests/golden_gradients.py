@@ -147,7 +147,7 @@ class Case:
             ranges: dict[str, Any] = {name: hp[name] for name in ("tau_u_range", "tau_w_range", "a_range", "b_range")}
             return SEAdLIF(**sizes, theta=hp["thr"], rho=hp["adapt_coeff"], adaptation_spike="previous", **ranges)
         if kind == "ALIF":
-            return ALIF(**sizes, beta=hp["beta"], b0=hp["b_j0"])
+            return ALIF(**sizes, beta=hp["beta"], b0=hp["b_j0"], surrogate="slayer_narrow")
         raise HyprError(f"neuron class {kind!r} is unknown; known are BRF, AdLIF, ALIF")
 
     def _readout(self) -> LI:

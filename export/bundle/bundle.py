@@ -9,6 +9,7 @@ whenever it is opened. Files that are added later (certificate, reports) are not
 from __future__ import annotations
 
 import functools
+import json
 import os
 import shutil
 import tempfile
@@ -18,10 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from export.bundle.manifest import MANIFEST, Origin, check_file, read_manifest, write_manifest
-from export.errors import ExportError
+from export.errors import ExportError, UnsupportedError
 from export.verification.engines import Engine, Record, Values, get
 from hardware.inputs import Inputs
 from hardware.lava.assignment import BIASES, CHIP, with_chip_biases
+from hardware.own import hashes as hashes_of_own
+from hardware.own import models_of
 from hardware.program import Program
 from hardware.program_file import content_hash, load, save
 from hardware.trace import Trace
@@ -107,6 +110,8 @@ class Bundle:
         NIR files are quantized again: the float network in the formats that the Program records, the quantized one in
         its own.
         """
+        from export.quantization.quantize import OWN_KEY
+
         expected = content_hash(self.program)
         hashes: dict[str, Callable[[], str]] = {
             FLOAT_NIR: self._hash_of_float_network,
@@ -115,7 +120,14 @@ class Bundle:
             STEP: lambda: _onnx_hash(self.file(STEP)),
             f"{LAVA}/{PROGRAM}": lambda: content_hash(load(self.file(f"{LAVA}/{PROGRAM}"))),
         }
-        return {f"{name} is this program": found() == expected for name, found in hashes.items() if self.has(name)}
+        recorded = json.loads(self.program.metadata.get(OWN_KEY, "{}"))
+        own = {
+            f"the integer step of '{name}' is the one that the export recorded": recorded.get(name) == now
+            for name, now in hashes_of_own(self.program).items()
+        }
+        return own | {
+            f"{name} is this program": found() == expected for name, found in hashes.items() if self.has(name)
+        }
 
     def _hash_of_float_network(self) -> str:
         from export.quantization.dequantize import requantize
@@ -186,6 +198,7 @@ def write_bundle(
     Raises:
         ExportError: unknown target, folder in the way, a network that a target cannot hold.
     """
+    refuse_own(program, to)
     unknown = [target for target in to if target not in TARGETS]
     if unknown:
         raise ExportError(f"unknown export target '{unknown[0]}'; targets are {', '.join(TARGETS)}")
@@ -207,6 +220,22 @@ def write_bundle(
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return Bundle.open(out)
+
+
+def refuse_own(program: Program, to: Sequence[str]) -> None:
+    """Only NIR holds neurons that are not in the specification.
+
+    Raises:
+        UnsupportedError: another target is asked for.
+    """
+    for name in models_of(program):
+        for target in to:
+            if target in ("onnx", "lava"):
+                raise UnsupportedError(
+                    f"neuron '{name}' has an integer step of its own, which {target} cannot hold (the step is Python "
+                    "code); "
+                    "export with --to nir"
+                )
 
 
 def _onnx_hash(path: Path) -> str:
@@ -256,11 +285,12 @@ def _fill(
 
 def _write_nir(part: Path, graph: nir.NIRGraph | None, program: Program, quantized: nir.NIRGraph | None) -> None:
     from export.interchange import graph as nir_files
-    from export.quantization.dequantize import quantized_nir
+    from export.quantization.dequantize import has_reals, quantized_nir
 
     if graph is not None:
         nir_files.write(graph, part / FLOAT_NIR)
-    if quantized is None and "formats" in program.metadata:  # others were not quantized here and have no scales
+    # others were not quantized here and have no scales
+    if quantized is None and "formats" in program.metadata and has_reals(program):
         quantized = quantized_nir(program, graph)
     if quantized is not None:
         nir_files.write(quantized, part / QUANTIZED_NIR)

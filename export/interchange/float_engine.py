@@ -15,10 +15,10 @@ import numpy as np
 
 from export.errors import ExportError
 from export.interchange.discretise import discretise
-from export.interchange.float_neurons import STEPS, State
+from export.interchange.float_neurons import State, step_of
 from export.interchange.order import components
 from export.interchange.reading import Reading
-from export.interchange.steps import STATES, StepInput, StepNetwork, StepPopulation, StepProjection
+from export.interchange.steps import StepInput, StepNetwork, StepPopulation, StepProjection, states_of
 from hardware.trace import Trace
 
 Inputs = Any
@@ -109,7 +109,7 @@ def _check_input(accepted: StepInput, inputs: Any, what: str) -> np.ndarray:
 
 def recorded_states(network: StepNetwork, record: Sequence[str] | str) -> list[str]:
     """``<state>/<layer>`` for every state asked for; ExportError for a name that no layer has."""
-    every = [f"{state}/{item.name}" for item in network.populations for state in STATES[item.kind]]
+    every = [f"{state}/{item.name}" for item in network.populations for state in states_of(item.kind)]
     if record == "all":
         return every
     wanted: list[str] = []
@@ -142,7 +142,7 @@ class _Group:
         self.members = [p for p in network.populations if p.name in names]
         self.signals, self.units = signals, units
         self.steps, self.batch = next(iter(signals.values())).shape[:2]
-        self.kept = {p.name: [s for s in STATES[p.kind] if f"{s}/{p.name}" in wanted] for p in self.members}
+        self.kept = {p.name: [s for s in states_of(p.kind) if f"{s}/{p.name}" in wanted] for p in self.members}
         self.inner = {p.name: [item for item in network.into(p.name) if item.source in names] for p in self.members}
         outer = {p.name: [item for item in network.into(p.name) if item.source not in names] for p in self.members}
         self.current = {p.name: self._heard(p, outer[p.name]) for p in self.members}
@@ -166,7 +166,9 @@ class _Group:
         state: dict[str, State] = {}
         recorded: dict[str, np.ndarray] = {}
         for p in self.members:
-            start = {name: np.broadcast_to(p.initial.get(name, 0.0), (self.batch, p.size)) for name in STATES[p.kind]}
+            start = {
+                name: np.broadcast_to(p.initial.get(name, 0.0), (self.batch, p.size)) for name in states_of(p.kind)
+            }
             state[p.name] = {name: np.array(value, np.float64) for name, value in start.items()}
             self.signals[p.name] = np.zeros((self.steps, self.batch, p.size))
             recorded.update({f"{name}/{p.name}": np.empty_like(self.signals[p.name]) for name in self.kept[p.name]})
@@ -191,7 +193,7 @@ class _Group:
                 total = total + late
         output = self.signals[p.name]
         z = output[t - 1] if t and p.spiking else np.zeros((self.batch, p.size))
-        state, spikes = STEPS[p.kind](p, state, z, total)
+        state, spikes = step_of(p.kind)(p, state, z, total)
         unit = self.units.get(p.name)
         if unit is not None:
             state = {name: np.trunc(value / unit) * unit for name, value in state.items()}

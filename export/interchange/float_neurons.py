@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from export.interchange.steps import StepPopulation
+from hardware.own import OWN
 
 State = dict[str, np.ndarray]
 Step = Callable[[StepPopulation, State, np.ndarray, np.ndarray], tuple[State, np.ndarray]]
@@ -104,3 +105,15 @@ STEPS: Mapping[str, Step] = {
     "cuba_lif": _cuba_lif,
     "li": _li,
 }
+
+
+def step_of(kind: str) -> Step:
+    """The step of a kind, also of a neuron of someone's own."""
+    return STEPS.get(kind) or _own
+
+
+def _own(layer: StepPopulation, s: State, z: np.ndarray, current: np.ndarray) -> tuple[State, np.ndarray]:
+    neuron = OWN[layer.kind]
+    names = neuron.spec.states
+    new, spikes = neuron.real.step(layer.parameters, tuple(s[name] for name in names), z, current)
+    return dict(zip(names, new, strict=True)), spikes

@@ -9,9 +9,10 @@ import nir
 import numpy as np
 
 from export.errors import ExportError
-from export.interchange.nodes import ALIF, BRF, SEAdLIF
+from export.interchange.nodes import ALIF, BRF, OwnNeuron, SEAdLIF
 from export.interchange.steps import StepPopulation
 from export.interchange.time_constants import euler_time_constant, smallest_float_type
+from hardware.own import OWN
 
 
 def neuron_node(layer: StepPopulation, dt: float) -> nir.NIRNode:
@@ -31,6 +32,10 @@ def neuron_node(layer: StepPopulation, dt: float) -> nir.NIRNode:
     if layer.kind in ("brf", "se_adlif", "alif"):
         node: Any = {"brf": BRF, "se_adlif": SEAdLIF, "alif": ALIF}[layer.kind]
         return node(**{key: value.astype(kind) for key, value in values.items()}, **layer.options)
+    if layer.kind in OWN:
+        names = OWN[layer.kind].real.parameters
+        rows = np.stack([values[name].astype(kind) for name in names]) if names else np.zeros((0, layer.size))
+        return OwnNeuron(layer.kind, ",".join(names), rows)
     build = {"lif": _lif, "cuba_lif": _cuba_lif, "li": _li}[layer.kind]
     return build(layer, dt)
 

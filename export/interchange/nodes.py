@@ -140,7 +140,52 @@ class ALIF(_Neuron):
     b0: np.ndarray
 
 
-EXTENSION_NODES: tuple[type[nir.NIRNode], ...] = (BRF, SEAdLIF, ALIF)
+@dataclass(eq=False)
+class OwnNeuron(nir.NIRNode):
+    """A neuron of someone's own (:mod:`hardware.own`): its name and parameters. The dynamics are in its module, which
+    whoever reads the file must import first.
+
+    Attributes:
+        kind: its name.
+        names: of its parameters, separated by commas.
+        values: (parameters, N), a row each.
+    """
+
+    kind: str
+    names: str
+    values: np.ndarray
+
+    def __post_init__(self) -> None:
+        self.kind, self.names = _as_text(self.kind), _as_text(self.names)
+        self.values = np.asarray(self.values)
+        if self.values.ndim != 2 or len(self.values) != len(self.keys()):
+            raise GraphError(
+                f"OwnNeuron '{self.kind}': values have shape {self.values.shape}; expected a row for each of "
+                f"{self.names}"
+            )
+        shape = np.array(self.values.shape[1:])
+        self.input_type, self.output_type = {"input": shape}, {"output": shape}
+
+    def keys(self) -> list[str]:
+        """Names of the parameters."""
+        return [name for name in self.names.split(",") if name]
+
+    @classmethod
+    def from_dict(cls, kwargs: dict[str, Any]) -> nir.NIRNode:
+        given = {key: value for key, value in kwargs.items() if key != "type"}
+        unknown = sorted(set(given) - {"kind", "names", "values", "metadata"})
+        missing = sorted({"kind", "names", "values"} - set(given))
+        if unknown or missing:
+            problem = f"unknown item '{unknown[0]}'" if unknown else f"item '{missing[0]}' is missing"
+            raise GraphError(f"OwnNeuron: {problem}; items are kind, names, values")
+        return cls(**given)
+
+
+def _as_text(value: Any) -> str:
+    return value.decode("utf8", "replace") if isinstance(value, bytes) else str(value)
+
+
+EXTENSION_NODES: tuple[type[nir.NIRNode], ...] = (BRF, SEAdLIF, ALIF, OwnNeuron)
 
 
 def register() -> None:

@@ -14,6 +14,7 @@ from export.interchange.reading import RESETS, Reading
 from export.interchange.source import OPTIONS, check_parameters
 from export.interchange.time_constants import decay_and_gain
 from export.interchange.topology import Stage
+from hardware.own import OWN
 
 Equation = tuple[str, dict[str, np.ndarray], dict[str, str]]
 """Kind, parameters (N,) each, options."""
@@ -219,6 +220,23 @@ def _extension(neuron: _Neuron) -> Equation:
     return kind, parameters, options
 
 
+def _own(neuron: _Neuron) -> Equation:
+    node = neuron.node
+    if node.kind not in OWN:
+        raise GraphError(
+            f"node '{neuron.stage.name}': '{node.kind}' is a neuron of someone's own; import its module first "
+            "(--with MODULE)"
+        )
+    expected = OWN[node.kind].real.parameters
+    if tuple(node.keys()) != expected or node.values.shape[1] != neuron.size:
+        raise GraphError(
+            f"node '{neuron.stage.name}': parameters are {node.names} of {node.values.shape[1]} neurons; "
+            f"'{node.kind}' has "
+            f"{','.join(expected)}, the layer {neuron.size} neurons"
+        )
+    return node.kind, dict(zip(expected, node.values.astype(np.float64), strict=True)), {}
+
+
 def _li(neuron: _Neuron) -> Equation:
     decay, gain = neuron.membrane("tau", "r")
     leak = neuron.leak(decay)
@@ -268,6 +286,7 @@ _READERS: Mapping[str, Callable[[_Neuron], Equation]] = {
     "BRF": _extension,
     "SEAdLIF": _extension,
     "ALIF": _extension,
+    "OwnNeuron": _own,
     "LI": _li,
     "I": _i,
     "IF": _if,

@@ -47,6 +47,7 @@ from typing import Any
 import numpy as np
 
 from export.errors import ExportError
+from hardware.own import OWN
 from hardware.populations import MAX_DELAY
 
 PARAMETERS: Mapping[str, tuple[str, ...]] = {
@@ -181,8 +182,12 @@ def _layer(source: Any, name: str, n_in: int | None) -> LayerArrays:
         f"layer {name}",
     )
     kind = str(source.get("kind"))
-    if kind not in PARAMETERS:
-        raise ExportError(f"layer {name}: unknown kind '{kind}'; known kinds are {', '.join(PARAMETERS)}")
+    if kind not in PARAMETERS and kind not in OWN:
+        raise ExportError(
+            f"layer {name}: neuron '{kind}' has no integer step; known kinds are {', '.join([*PARAMETERS, *OWN])}; "
+            "give its "
+            "class integer_step and quantize (help(hypr.Neuron))"
+        )
     weight = finite_array(source.get("weight"), f"layer {name}: weight")
     if weight.ndim != 2 or 0 in weight.shape:
         raise ExportError(f"layer {name}: weight has shape {weight.shape}; expected (neurons, inputs), both at least 1")
@@ -197,12 +202,13 @@ def _layer(source: Any, name: str, n_in: int | None) -> LayerArrays:
         if recurrent.shape != (n, n):
             raise ExportError(f"layer {name}: recurrent_weight has shape {recurrent.shape}; expected {(n, n)}")
     given = source.get("parameters", {})
-    _exact_keys(given, PARAMETERS[kind], f"layer {name}: parameters of '{kind}'")
-    parameters = {key: _per_neuron(given[key], n, f"layer {name}: {key}") for key in PARAMETERS[kind]}
+    expected = PARAMETERS[kind] if kind in PARAMETERS else OWN[kind].real.parameters
+    _exact_keys(given, expected, f"layer {name}: parameters of '{kind}'")
+    parameters = {key: _per_neuron(given[key], n, f"layer {name}: {key}") for key in expected}
     check_parameters(kind, parameters, f"layer {name}")
     options = dict(source.get("options", {}))
-    _exact_keys(options, tuple(OPTIONS[kind]), f"layer {name}: options of '{kind}'")
-    for key, allowed in OPTIONS[kind].items():
+    _exact_keys(options, tuple(OPTIONS.get(kind, ())), f"layer {name}: options of '{kind}'")
+    for key, allowed in OPTIONS.get(kind, {}).items():
         if options[key] not in allowed:
             raise ExportError(f"layer {name}: option {key} is '{options[key]}'; allowed: {', '.join(allowed)}")
     masks = [
@@ -235,7 +241,7 @@ def check_parameters(kind: str, parameters: Mapping[str, np.ndarray], where: str
     Raises:
         ExportError: names the layer, the neuron, the limit and the value.
     """
-    for key in _DECAY_OF_KIND[kind]:
+    for key in _DECAY_OF_KIND.get(kind, ()):
         _in_range(parameters[key], 0.0, 1.0, f"{where}: {key}", "a decay factor lies in [0, 1]")
     if kind == "brf":
         _in_range(parameters["dt"], 1e-12, 1e6, f"{where}: dt", "the integration step must be positive")

@@ -27,6 +27,7 @@ from export.errors import ExportError
 from export.interchange.source import LayerArrays, NetworkArrays
 from export.interchange.weights import DenseWeights, SparseWeights, Weights
 from hardware.chain import input_name, projection_names
+from hardware.own import OWN
 
 STATES: Mapping[str, tuple[str, ...]] = {
     "brf": ("u", "v", "q"),
@@ -37,6 +38,12 @@ STATES: Mapping[str, tuple[str, ...]] = {
     "li": ("u",),
 }
 """State names of each kind, as in ``hardware.models``."""
+
+
+def states_of(kind: str) -> tuple[str, ...]:
+    """State names of a kind, also of a neuron of someone's own (:mod:`hardware.own`)."""
+    return STATES.get(kind) or OWN[kind].spec.states
+
 
 _LONGEST_NAME = 64
 

@@ -12,7 +12,7 @@ import numpy as np
 from export.errors import GraphError, UnsupportedError
 from export.interchange.linear import LINEAR, Shape
 
-NEURONS = ("LIF", "CubaLIF", "LI", "IF", "I", "CubaLI", "BRF", "SEAdLIF", "ALIF", "Threshold")
+NEURONS = ("LIF", "CubaLIF", "LI", "IF", "I", "CubaLI", "BRF", "SEAdLIF", "ALIF", "OwnNeuron", "Threshold")
 SILENT = ("LI", "I", "CubaLI")
 """Neurons that send no spikes."""
 

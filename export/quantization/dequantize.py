@@ -13,7 +13,7 @@ from typing import Any
 import nir
 import numpy as np
 
-from export.errors import QuantizationError
+from export.errors import QuantizationError, UnsupportedError
 from export.interchange.discretise import Reading
 from export.interchange.graph import steps_to_nir
 from export.interchange.steps import StepInput, StepLayer, StepNetwork, StepPopulation, StepProjection
@@ -22,6 +22,7 @@ from export.quantization.quantize import FORMAT_KEY, prepare, program_of, quanti
 from export.quantization.synapses import restored_weights
 from export.quantization.tensors import CUBA_ONE, CUBA_SHIFT, state_factor, synaptic_unit
 from hardware.chain import Layer
+from hardware.own import OWN, models_of
 from hardware.populations import Population
 from hardware.program import Program
 
@@ -128,7 +129,7 @@ def quantized_nir(program: Program, graph: nir.NIRGraph | None = None) -> nir.NI
 def dequantize_population(population: Population, form: LayerFormat) -> tuple[StepPopulation, np.ndarray]:
     """Pure: the difference equation that a population's integers stand for, and what its synaptic sum is multiplied
     with, (N,)."""
-    parameters, factor = _PARAMETERS[population.model](population, form)
+    parameters, factor = _reals(population, form)
     guard = int(form.shifts.get("g", 0))
     initial = {
         state: value * form.unit / state_factor(population.model, parameters, state, guard)
@@ -148,13 +149,34 @@ def dequantize_population(population: Population, form: LayerFormat) -> tuple[St
 def dequantize_layer(layer: Layer, form: LayerFormat, input_scale: float = 1.0) -> StepLayer:
     """Pure: the difference equation that the integers of a chain's layer stand for."""
     unit = synaptic_unit(layer.model, form.unit)
-    parameters, factor = _PARAMETERS[layer.model](layer, form)
+    parameters, factor = _reals(layer, form)
     weight = layer.input.weight * 2.0**layer.input.exponent * unit[:, None] / factor[:, None] / input_scale
     recurrent = None
     if layer.recurrent is not None:
         recurrent = layer.recurrent.weight * 2.0**layer.recurrent.exponent * unit[:, None] / factor[:, None]
     bias = layer.bias * form.unit / factor
     return StepLayer(layer.name, layer.model, weight, recurrent, bias, parameters, _options(layer))
+
+
+def has_reals(program: Program) -> bool:
+    """Whether every neuron's integers can be turned back into reals; one of someone's own may lack ``dequantize``."""
+    return all(OWN[name].real.dequantize is not None for name in models_of(program))
+
+
+def _reals(layer: Layer | Population, form: LayerFormat) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Parameters of the difference equation, and what the synaptic sum is multiplied with."""
+    if layer.model not in OWN:
+        return _PARAMETERS[layer.model](layer, form)
+    real = OWN[layer.model].real
+    if real.dequantize is None:
+        raise UnsupportedError(
+            f"layer {layer.name}: neuron '{layer.model}' has no dequantize, so its integers do not say which reals "
+            "they "
+            "stand for; give its class one"
+        )
+    found = real.dequantize(layer.parameters, form.unit, layer.shifts)
+    parameters = {name: np.full(layer.size, np.asarray(found[name], np.float64)) for name in real.parameters}
+    return parameters, np.broadcast_to(np.asarray(real.gain(parameters), np.float64), (layer.size,))
 
 
 def _options(layer: Layer | Population) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from export.errors import QuantizationError
-from hardware.models import MAX_SHIFT, MODELS
+from hardware.models import MAX_SHIFT, model_spec
 from hardware.populations import MAX_EXPONENT
 
 WEIGHT_SCALES = ("power_of_two", "per_layer", "per_row")
@@ -167,12 +167,17 @@ class LayerFormat:
             raise QuantizationError(
                 f"{where}: recorded state units must be {size} positive numbers; quantize again with settings"
             )
-        if set(shifts) != set(MODELS[model].shifts):
+        if set(shifts) != set(_shifts_of(model)):
             raise QuantizationError(
-                f"{where}: recorded shifts are {sorted(shifts)}, model '{model}' has {sorted(MODELS[model].shifts)}; "
+                f"{where}: recorded shifts are {sorted(shifts)}, model '{model}' has {sorted(_shifts_of(model))}; "
                 "quantize again"
             )
         return found
+
+
+def _shifts_of(model: str) -> tuple[str, ...]:
+    spec = model_spec(model)
+    return () if spec is None else spec.shifts
 
 
 def _recorded_synapses(data: Mapping[str, Any], where: str) -> tuple[SynapseFormat, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from export.quantization.formats import LayerFormat, QuantizationSettings, Synap
 from export.quantization.representable import representable
 from export.quantization.synapses import of_kind, quantize_synapses
 from export.quantization.tensors import (
-    QUANTIZE,
+    coefficients,
     folded_bias,
     folded_weights,
     quantize_bias,
@@ -29,12 +29,17 @@ from export.quantization.tensors import (
 )
 from hardware.chain import Layer, Synapses
 from hardware.errors import HardwareError
+from hardware.inputs import CALIBRATION_STEPS
+from hardware.own import OWN
 from hardware.populations import Decision, Input, Population, Projection
 from hardware.program import Program
 from hardware.synapses import Connections, Convolution
 
 FORMAT_KEY = "integer_format"
 """Metadata key of a neuron node (and item of a Program's ``formats``) that holds a :class:`LayerFormat`."""
+
+OWN_KEY = "own_neurons"
+"""Metadata key of a Program: hashes of the integer steps of neurons that are not in the specification."""
 
 _MULTIPLIER_BITS = 15
 
@@ -69,7 +74,13 @@ def quantize(
         return program_of(network, recorded)
     chosen = _settings(settings, changes)
     formats = choose_formats(network, chosen, calibration)
-    return program_of(network, formats, {"settings": chosen.to_json()})
+    return program_of(network, formats, {"settings": chosen.to_json(), **_calibrated_on(calibration)})
+
+
+def _calibrated_on(calibration: Any) -> dict[str, str]:
+    """Length of the calibration's sequences, by which engines notice inputs with swapped axes."""
+    shape: tuple[int, ...] = () if calibration is None or isinstance(calibration, Mapping) else np.shape(calibration)
+    return {CALIBRATION_STEPS: str(shape[1])} if len(shape) == 3 else {}
 
 
 def _settings(settings: QuantizationSettings | None, changes: dict[str, Any]) -> QuantizationSettings:
@@ -131,6 +142,9 @@ def _recorded(network: StepNetwork, formats: Sequence[LayerFormat]) -> dict[str,
         recorded["input_scales"] = json.dumps({item.name: item.scale for item in network.inputs})
     if network.dt is not None:
         recorded["dt"] = repr(float(network.dt))
+    own = {p.kind: OWN[p.kind].sha256 for p in network.populations if p.kind in OWN}
+    if own:
+        recorded[OWN_KEY] = json.dumps(own, sort_keys=True)
     if network.notes:
         recorded["notes"] = json.dumps(list(network.notes))
     return recorded
@@ -185,7 +199,7 @@ def _population(population: StepPopulation, form: LayerFormat, shape: tuple[int,
         for state, value in population.initial.items()
         if np.any(value)
     }
-    parameters = QUANTIZE[kind](population.parameters, form.unit, form.shifts, form.coefficient_bits, where)
+    parameters = coefficients(kind, population.parameters, form.unit, form.shifts, form.coefficient_bits, where)
     if population.options.get("spike_at") == "threshold":  # u >= TH is u > TH - 1
         parameters["TH"] = _one_below(parameters["TH"], where)
     return Population(

@@ -14,6 +14,7 @@ from export.errors import QuantizationError, UnsupportedError
 from export.interchange.weights import Weights
 from hardware.fixed_point import round_parameter
 from hardware.models import MAX_COEFFICIENT_BITS, MAX_SHIFT, STATE_MAX
+from hardware.own import OWN
 
 CUBA_SHIFT = 6
 """Lava's LIF shifts synaptic currents left by 6 before it adds them (FP-3.5)."""
@@ -44,6 +45,8 @@ def input_factor(kind: str, parameters: Mapping[str, np.ndarray]) -> np.ndarray:
         return parameters["dt"]
     if kind in ("se_adlif", "alif"):
         return np.asarray(1.0 - parameters["alpha"])
+    if kind in OWN:
+        return np.asarray(OWN[kind].real.gain(parameters), np.float64)
     if kind == "cuba_lif":
         return np.asarray(parameters["syn_gain"] * parameters["mem_gain"])
     return parameters["gain"]
@@ -232,6 +235,31 @@ QUANTIZE = {
 """kind -> coefficients: ``(parameters, unit, shifts, coefficient_bits, where) -> {name: int32 (N,)}``."""
 
 
+def coefficients(
+    kind: str,
+    parameters: Mapping[str, np.ndarray],
+    unit: np.ndarray,
+    shifts: Mapping[str, int],
+    bits: int,
+    where: str = "layer",
+) -> dict[str, np.ndarray]:
+    """Integer coefficients of a kind, int32 (N,) each; also of a neuron of someone's own."""
+    if kind not in OWN:
+        return QUANTIZE[kind](parameters, unit, shifts, bits, where)
+    found = OWN[kind].real.quantize(parameters, unit, shifts)
+    specs = OWN[kind].spec.parameters
+    if set(found) != set(specs):
+        raise QuantizationError(
+            f"{where}: quantize of '{kind}' returned {', '.join(found) or 'nothing'}; its integer_parameters are "
+            f"{', '.join(specs)}"
+        )
+    limit = {name: 2**bits if spec.high is None else spec.high for name, spec in specs.items()}
+    return {
+        name: _integers(np.asarray(found[name], np.float64), spec.low, limit[name], f"{where}: {name}", spec.meaning)
+        for name, spec in specs.items()
+    }
+
+
 def spike_increment(kind: str, parameters: Mapping[str, np.ndarray], guard_bits: int) -> float:
     """Largest amount that one spike adds to an adaptation state (J, Bt, Ja), in units of the first state."""
     p = parameters
@@ -246,6 +274,8 @@ def coefficient_shifts(
     kind: str, parameters: Mapping[str, np.ndarray], unit: np.ndarray, bits: int, guard_bits: int, where: str = "layer"
 ) -> dict[str, int]:
     """Shifts with which the coefficients of a layer fill `bits` bits."""
+    if kind in OWN:
+        return dict.fromkeys(OWN[kind].spec.shifts, bits)
     if kind == "cuba_lif":
         return {}
     if kind == "brf":

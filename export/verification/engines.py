@@ -18,10 +18,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from export.errors import ExportError
+from export.errors import ExportError, UnsupportedError
 from export.verification.inputs import of_each
 from hardware.errors import RuntimeMissing
 from hardware.inputs import Inputs
+from hardware.own import models_of
 from hardware.program import Program
 from hardware.trace import NetworkState, Trace
 
@@ -191,7 +192,16 @@ def _as_one_step(trace: Trace) -> Values:
     return {name: value[0] for name, value in trace.arrays().items()}
 
 
+def _without_own(program: Program, engine: str) -> None:
+    for name in models_of(program):
+        raise UnsupportedError(
+            f"engine '{engine}' does not know neuron '{name}', whose integer step is Python code; run emulator or "
+            "reference"
+        )
+
+
 def _onnx(program: Program, inputs: Inputs, record: Record) -> Trace:
+    _without_own(program, "onnx")
     from export.onnx import runtime
 
     return runtime.run(program, inputs, record, threads=1)  # a second thread gains nothing on operands this small
@@ -204,6 +214,7 @@ def _onnx_step(program: Program, inputs: Inputs, previous: Values) -> Values:
 
 
 def _lava(program: Program, inputs: Any, record: Record) -> Trace:
+    _without_own(program, "lava")
     from hardware.lava import runtime
 
     return runtime.run(program, inputs, record)

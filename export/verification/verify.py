@@ -24,7 +24,7 @@ from export.verification import engines as engine_registry
 from export.verification.engines import Engine, Runner
 from export.verification.inputs import as_engines_take_them, inputs_hash, inputs_shape, inputs_shapes, of_samples
 from export.verification.steps import run_forced
-from hardware.compare import UPDATE_ORDER, Divergence, compare
+from hardware.compare import Divergence, compare, update_order
 from hardware.inputs import Inputs
 from hardware.program import Program
 from hardware.program_file import content_hash
@@ -378,7 +378,7 @@ def _merge(program: Program, parts: Sequence[PairResult]) -> PairResult:
     place = {
         (item.name, state): (index, rank)
         for index, item in enumerate(program.populations)
-        for rank, state in enumerate((*UPDATE_ORDER[item.model], "output"))
+        for rank, state in enumerate((*update_order(item), "output"))
     }
     divergences = [part.first_divergence for part in parts if part.first_divergence is not None]
     return dataclasses.replace(

@@ -35,4 +35,4 @@ def components(
     before = reaches.sum(axis=0)  # strictly more where one component comes after another
     first = together.argmax(axis=1)
     order = sorted(set(first.tolist()), key=lambda index: (before[index], index))
-    return tuple(tuple(populations[i] for i in np.flatnonzero(together[index])) for index in order)
+    return tuple(tuple(populations[i] for i in np.flatnonzero(together[index]).tolist()) for index in order)

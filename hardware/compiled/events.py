@@ -27,7 +27,6 @@ from hardware.compiled.vectors import (
     at,
     bits_above,
     first_bits,
-    integers_at,
     sum1,
     sum2,
     sum3,
@@ -136,47 +135,45 @@ def add_sparse(drive, samples, size, values, offset, count, starts, lanes, weigh
 
 
 @inlined
-def _stamp(drive, start, x, kernel, first, down, row, across, column):
+def _stamp(drive, start, x, kernel, first, stamps, entry):
     """The kernel of one source channel, x times, at the targets of one place of the picture."""
-    for a in range(row + 1, row + 1 + 2 * at(down, row), 2):
-        for b in range(column + 1, column + 1 + 3 * at(across, column), 3):
-            to = start + at(down, a) + at(across, b)
-            tap = first + at(down, a + 1) + at(across, b + 1)
-            length = np.intp(at(across, b + 2))
-            if x == 1:
-                whole = length & -WIDTH
-                for j in range(0, whole, WIDTH):
-                    add_vector(drive, to + j, kernel, tap + j)
-                if length - whole >= HALF:
-                    add_half(drive, to + whole, kernel, tap + whole)
-                    whole += HALF
-                for j in range(whole, length):
-                    add_at(drive, to + j, at(kernel, tap + j))
-            else:
-                _multiplied(drive, to, length, x, kernel, tap)
+    for k in range(entry + 1, entry + 1 + 3 * at(stamps, entry), 3):
+        to, tap, length = start + at(stamps, k), first + at(stamps, k + 1), np.intp(at(stamps, k + 2))
+        if x == 1:
+            whole = length & -WIDTH
+            for j in range(0, whole, WIDTH):
+                add_vector(drive, to + j, kernel, tap + j)
+            if length - whole >= HALF:
+                add_half(drive, to + whole, kernel, tap + whole)
+                whole += HALF
+            for j in range(whole, length):
+                add_at(drive, to + j, at(kernel, tap + j))
+        else:
+            _multiplied(drive, to, length, x, kernel, tap)
 
 
 @compiled
-def add_convolution(drive, samples, size, values, offset, visit):
+def add_convolution(
+    drive, samples, size, values, offset, planes, area, stamps, columns, kernel, taps, group_inputs, channels
+):
     """``drive += W x`` for a convolution: every spike stamps the kernel of its channel onto its targets (FP-2.5).
 
     Lanes are in the order (place, channel), so that the weights of one tap to all channels are neighbours, in the
-    drive and in the kernel: int32 (source channel, tap, target channel of the group). ``down`` has for each row of the
-    source the number of target rows that see it, and for each of them where its lanes begin and where the kernel's row
-    begins. ``across`` has for each column the number of runs of neighbours, and for each run where its lanes begin,
-    where its weights begin, and its length. Both know stride, padding and dilation.
+    drive and in the kernel.
+
+    Args:
+        planes, area: channels of the source, places of each.
+        stamps: flat, (area, columns): for each place of the source the number of runs of neighbours among its targets,
+            and for each run where its lanes begin, where its weights begin, and its length. It knows stride, padding
+            and dilation.
+        kernel: flat, (planes, taps, channels).
+        group_inputs, channels: source and target channels of a group.
     """
-    kernel = integers_at(visit.weight, visit.fan_in * visit.taps * visit.group_outputs)
-    down = integers_at(visit.down, visit.area // visit.width * visit.down_columns)
-    across = integers_at(visit.across, visit.width * visit.across_columns)
-    area, width, channels = visit.area, visit.width, visit.group_outputs
-    planes = visit.fan_in // area
     start = 0
     for _ in range(samples):
         for plane in range(planes):
-            target = start + plane // visit.group_inputs * channels
-            weights = plane * visit.taps * channels
-            row, next_row = 0, width
+            target = start + plane // group_inputs * channels
+            weights = plane * taps * channels
             for first in range(0, area, WORD):
                 mask = first_bits(area - first)
                 if values.itemsize == 1:
@@ -185,12 +182,7 @@ def add_convolution(drive, samples, size, values, offset, visit):
                     place = first + np.intp(trailing_zeros(mask))
                     mask &= mask - np.uint64(1)
                     x = np.int32(at(values, offset + place))
-                    if values.itemsize != 1 and x == 0:
-                        continue
-                    while place >= next_row:
-                        row += visit.down_columns
-                        next_row += width
-                    column = (place - next_row + width) * visit.across_columns
-                    _stamp(drive, target, x, kernel, weights, down, row, across, column)
+                    if values.itemsize == 1 or x != 0:
+                        _stamp(drive, target, x, kernel, weights, stamps, place * columns)
             offset += area
         start += size

@@ -62,10 +62,14 @@ def _arrive(visit, drive, add, step, batch, sample, samples, size):
         else:
             add_sparse(drive, samples, size, narrow, offset, count, starts, lanes, weight)
     elif visit.kind == CONVOLUTION:
+        planes = count // visit.area
+        stamps = integers_at(visit.stamps, visit.area * visit.columns)
+        kernel = integers_at(visit.weight, planes * visit.taps * visit.channels)
+        parts = (planes, visit.area, stamps, visit.columns, kernel, visit.taps, visit.group_inputs, visit.channels)
         if visit.wide:
-            add_convolution(drive, samples, size, wide, offset, visit)
+            add_convolution(drive, samples, size, wide, offset, *parts)
         else:
-            add_convolution(drive, samples, size, narrow, offset, visit)
+            add_convolution(drive, samples, size, narrow, offset, *parts)
 
 
 @inlined

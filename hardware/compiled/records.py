@@ -52,18 +52,14 @@ VISIT = np.dtype(
             "fan_in2",
             "weight",  # int32: DENSE (fan_in, columns), GROUPS (table_rows, columns), else flat
             "table_rows",
-            "columns",
+            "columns",  # of the table, of dense weights, or of stamps
             "starts",  # SPARSE: int32 (fan_in + 1,), where a source's synapses begin
             "lanes",  # SPARSE: int32, the lane of each synapse
-            "down",  # CONVOLUTION: int32 (height, down_columns), see events.add_convolution
-            "across",  # int32 (width, across_columns)
-            "down_columns",
-            "across_columns",
-            "width",
-            "area",  # height * width
-            "group_inputs",  # source channels of a group
-            "group_outputs",  # target channels of a group
-            "taps",  # kH * kW
+            "stamps",  # CONVOLUTION: int32 (area, columns), see events.add_convolution, as for the next four
+            "area",
+            "taps",
+            "group_inputs",
+            "channels",
         )
     ]
 )

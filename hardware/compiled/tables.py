@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from hardware.compiled.components import components
+from hardware.compiled.memory import aligned
 from hardware.compiled.neurons import MODEL_CODES, ROWS
-from hardware.compiled.records import CONVOLUTION, DENSE, GROUPS, SPARSE
+from hardware.compiled.records import DENSE, GROUPS, SPARSE
+from hardware.compiled.stamps import stamp_tables
 from hardware.compiled.vectors import WIDTH, WORD
 from hardware.neurons import constants
 from hardware.populations import Population, Projection
@@ -25,20 +27,8 @@ GROUPED = WORD
 PRODUCT_NUMBERS = 2**19
 """Floats that a matrix product takes and gives at once: bounds its memory beside the result."""
 
-LINE = 64
-"""Bytes."""
-
 KEPT_SYNAPSES = 2**23
 """Tables of programs with at most so many stored synapses are kept as long as the program, for the next chunk."""
-
-
-def aligned(array: np.ndarray) -> np.ndarray:
-    """A copy that begins where a line of the cache begins, so that no whole vector lies across two."""
-    memory = np.empty(array.nbytes + LINE, np.uint8)
-    skipped = -memory.ctypes.data % LINE
-    copy = memory[skipped : skipped + array.nbytes].view(array.dtype).reshape(array.shape)
-    copy[...] = array
-    return copy
 
 
 @dataclass(frozen=True)
@@ -200,7 +190,7 @@ def _visit(projection: Projection, order: np.ndarray, inner: bool, largest: int)
         columns = {"columns": _padded(order.size)}
         return DenseVisit((projection,), inner, {"kind": DENSE, **fan_in, **columns}, (), order, largest)
     if isinstance(synapses, Convolution) and np.array_equal(order, _by_place(order.size, synapses.out_shape[0])):
-        record, arrays = _stamps(synapses, projection.exponent)
+        record, arrays = stamp_tables(synapses, projection.exponent)
     else:
         record, arrays = _by_source(synapses, projection.exponent, order)
     return Visit((projection,), inner, {**fan_in, **record}, arrays)
@@ -226,66 +216,6 @@ def _by_source(
         "weight": shifted.ctypes.data,
     }
     return record, (starts, lanes, shifted)
-
-
-def _stamps(synapses: Convolution, exponent: int) -> tuple[dict[str, int], tuple[np.ndarray, ...]]:
-    """What :func:`hardware.compiled.events.add_convolution` reads."""
-    outputs, per_group, height, width = synapses.kernel.shape
-    channels = outputs // synapses.groups
-    columns = sorted(range(width), key=lambda tap: (tap * synapses.dilation[1] % synapses.stride[1], -tap))
-    kernel = synapses.kernel[..., columns].reshape(synapses.groups, channels, per_group, height * width)
-    shifted = aligned(np.ascontiguousarray(kernel.transpose(0, 2, 3, 1), dtype=np.int32) << exponent)
-    row = synapses.out_shape[2] * outputs, width * channels
-    down = _table([[(y * row[0], tap * row[1]) for y, tap in seen] for seen in _seen(synapses, 0, range(height))], 2)
-    across = _table([_runs(seen, outputs, channels) for seen in _seen(synapses, 1, columns)], 3)
-    record = {
-        "kind": CONVOLUTION,
-        "weight": shifted.ctypes.data,
-        "down": down.ctypes.data,
-        "across": across.ctypes.data,
-        "down_columns": down.shape[1],
-        "across_columns": across.shape[1],
-        "width": synapses.in_shape[2],
-        "area": synapses.in_shape[1] * synapses.in_shape[2],
-        "group_inputs": per_group,
-        "group_outputs": channels,
-        "taps": height * width,
-    }
-    return record, (shifted, down, across)
-
-
-def _seen(synapses: Convolution, axis: int, taps: Sequence[int]) -> list[list[tuple[int, int]]]:
-    """For each place of one axis of the source the targets that see it, rising, each with the position in ``taps`` of
-    the tap through which it does."""
-    length, stride = synapses.in_shape[1 + axis], synapses.stride[axis]
-    found: list[list[tuple[int, int]]] = [[] for _ in range(length)]
-    for target in range(synapses.out_shape[1 + axis]):
-        for position, tap in enumerate(taps):
-            place = target * stride - synapses.padding[axis] + tap * synapses.dilation[axis]
-            if 0 <= place < length:
-                found[place].append((target, position))
-    return found
-
-
-def _runs(seen: list[tuple[int, int]], outputs: int, channels: int) -> list[tuple[int, int, int]]:
-    """(first lane, first weight, length) of targets that are neighbours as their weights are: columns of the kernel
-    stand in the order in which this is so for any stride, as long as there is one group and no dilation."""
-    runs: list[tuple[int, int, int]] = []
-    for target, position in seen:
-        lane, weight = target * outputs, position * channels
-        if runs and (lane, weight) == (runs[-1][0] + runs[-1][2], runs[-1][1] + runs[-1][2]):
-            runs[-1] = (runs[-1][0], runs[-1][1], runs[-1][2] + channels)
-        else:
-            runs.append((lane, weight, channels))
-    return runs
-
-
-def _table(rows: Sequence[Sequence[tuple[int, ...]]], width: int) -> np.ndarray:
-    """int32 (rows, 1 + width * longest): how many tuples, then the tuples."""
-    table = np.zeros((len(rows), 1 + width * max(map(len, rows))), np.int32)
-    for line, entries in zip(table, rows, strict=True):
-        line[: 1 + width * len(entries)] = [len(entries), *(number for entry in entries for number in entry)]
-    return table
 
 
 def _weight(projection: Projection) -> np.ndarray:

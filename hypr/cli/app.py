@@ -19,6 +19,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "doctor": ("hypr.cli.doctor", "What is installed, and which engines run here."),
     "data": ("hypr.cli.data", "Data sets: list them, fetch them, say where they are."),
     "train": ("hypr.cli.train", "Train a network from a recipe."),
+    "compare": ("hypr.cli.compare", "Finished runs side by side: means, standard errors, paired differences."),
     "export": ("hypr.cli.export", "Quantize a trained run and write it as NIR, ONNX and Lava."),
     "import": ("hypr.cli.import_", "Turn a NIR file from another framework into a bundle."),
     "run": ("hypr.cli.run", "Run an exported network on one engine."),
@@ -80,6 +81,9 @@ def run(arguments: Sequence[str]) -> int:
         return code if isinstance(code, int) else OK
     except click.exceptions.Exit as stop:
         return stop.exit_code
+    except click.exceptions.NoArgsIsHelpError as asked:  # a verb, or hypr itself, without anything: its help
+        click.echo(asked.ctx.get_help() if asked.ctx else "")
+        return OK
     except (click.Abort, KeyboardInterrupt):
         return _fail("interrupted", INTERRUPTED, arguments)
     except click.UsageError as error:

@@ -14,7 +14,7 @@ import click
 
 from hypr.cli.output import json_option
 
-SUITES = {name: f"benchmarks.{name}" for name in ("training", "emulator", "memory", "gpu")}
+SUITES = {name: f"benchmarks.{name}" for name in ("training", "emulator", "graphs", "memory", "gpu")}
 WITHOUT_JSON = ("gpu",)  # prints a table, and writes a file with --out
 
 
@@ -29,8 +29,9 @@ def bench_verb(
 ) -> int:
     """Run a benchmark SUITE side by side and print ratios; OPTIONS go to the suite.
 
-    Suites: training (rules, neurons, other frameworks), emulator (all integer engines), memory (against the length of
-    the sequence), gpu (training steps on a GPU host).
+    Suites: training (rules, neurons, other frameworks), emulator (all integer engines), graphs (sparse and
+    convolutional synapses against dense ones), memory (against the length of the sequence), gpu (training steps on a
+    GPU host).
 
     \b
     Examples:
@@ -38,6 +39,7 @@ def bench_verb(
       hypr bench training --neurons brf,alif --rules hypr,bptt --windows 0,130
       hypr bench training --peers --repeats 5
       hypr bench emulator --bundle bundles/ecg --plot engines.png
+      hypr bench graphs --networks picture --json graphs.json
       hypr bench memory --rules hypr,bptt --steps 1000,16000 --plot memory.png
       hypr bench training --help
     """

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hypr.cli.output import json_option, note, percent, progress, show, table
+from hypr.cli.output import json_option, note, percent, progress, show, table, with_option
 
 if TYPE_CHECKING:
+    from hypr.deployment.deploy import Exported
     from hypr.deployment.search import TradeOff
     from hypr.training.runs import Run
 
@@ -18,7 +19,21 @@ _DEFAULT = click.core.ParameterSource.DEFAULT
 
 
 @click.command("export")
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=click.Path(path_type=Path), metavar="RUN|NET.safetensors")
+@click.option(
+    "--data",
+    "data_name",
+    metavar="FILE.npz|MODULE:FUNCTION",
+    help="Where the data of the run are now; code that only the run names must be repeated here.",
+)
+@click.option(
+    "--calibration",
+    type=click.Path(path_type=Path),
+    help="With NET.safetensors: an .npz file of inputs to scale states.",
+)
+@click.option(
+    "--test", "test_file", type=click.Path(path_type=Path), help="With NET.safetensors: an .npz file with labels."
+)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the bundle.")
 @click.option("--to", default="nir,onnx,lava", show_default=True, help="Targets, separated by commas.")
 @click.option(
@@ -58,9 +73,13 @@ _DEFAULT = click.core.ParameterSource.DEFAULT
     help="With --search: points of accuracy that the integers may lose against the float network.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that is there already.")
+@with_option
 @json_option
 def export_verb(
     run: Path,
+    data_name: str | None,
+    calibration: Path | None,
+    test_file: Path | None,
     out: Path,
     to: str,
     which: str,
@@ -73,7 +92,7 @@ def export_verb(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Quantize the network of folder RUN and write a bundle.
+    """Quantize the network of folder RUN, or of a file that hypr.save wrote, and write a bundle.
 
     A bundle holds NIR, ONNX and Lava files, the integer program, and a manifest with hashes.
 
@@ -83,27 +102,42 @@ def export_verb(
       hypr export runs/ecg --weight-bits 4 --weight-scale per_row --out bundles/ecg4
       hypr export runs/ecg --search --max-loss 0.3 --out bundles/ecg-small
       hypr export runs/ecg --to nir --which last --out bundles/ecg-nir
+      hypr export net.safetensors --calibration train.npz --test test.npz --out bundles/mine
     """
     from export.bundle.manifest import network_of
-    from hypr.deployment.deploy import export_run
-    from hypr.training.runs import open_run
 
     targets = [name.strip() for name in to.split(",") if name.strip()]
-    opened = open_run(run, "last" if which == "last" else "best")
     settings = _asked_for(weight_bits=weight_bits, coefficient_bits=coefficient_bits, weight_scale=weight_scale)
-    trade = _search(opened, max_loss, settings) if search else None
-    if trade is not None:
-        settings = asdict(trade.settings)
-    done = export_run(opened, out, to=targets, dt_s=dt, overwrite=overwrite, **settings)
+    trade: TradeOff | None = None
+    on_integers = False
+    if run.is_file():
+        if search or data_name is not None:
+            raise click.UsageError("--search and --data are for the folder of a run; give --calibration and --test")
+        done = _export_file(run, out, calibration, test_file, to=targets, dt_s=dt, overwrite=overwrite, **settings)
+    else:
+        from hypr.deployment.deploy import export_run
+        from hypr.training.runs import open_run
+
+        if calibration is not None or test_file is not None:
+            raise click.UsageError(
+                "--calibration and --test are for a file of hypr.save; a run knows its data (--data)"
+            )
+        opened = open_run(run, "last" if which == "last" else "best", data_name)
+        on_integers = opened.settings is not None and not settings
+        trade = _search(opened, max_loss, settings) if search else None
+        if trade is not None:
+            settings = asdict(trade.settings)
+        done = export_run(opened, out, to=targets, dt_s=dt, overwrite=overwrite, **settings)
     manifest = done.bundle.manifest
     ranges = done.ranges
     answer = {
         "bundle": out,
         "program_sha256": manifest["program_sha256"],
         "float_test_accuracy": done.float_accuracy,
-        "trained_on_integers": opened.settings is not None and not settings,
+        "trained_on_integers": on_integers,
         "integer_test_accuracy": done.integer_accuracy,
         "ranges": ranges,
+        "warnings": done.warnings,
         **network_of(manifest),
         "files": manifest["files"],
     }
@@ -113,6 +147,25 @@ def export_verb(
         write(trade, out)
         answer["search"] = {key: value for key, value in trade.to_dict().items() if key != "all"}
     show(answer, as_json, lambda: _render(answer, trade))
+
+
+def _export_file(net: Path, out: Path, calibration: Path | None, test: Path | None, **options: Any) -> Exported:
+    from hypr import load
+    from hypr.deployment.arrays import read_sequences
+    from hypr.deployment.direct import calibration_inputs, export_network, test_data
+
+    if calibration is None:
+        raise click.UsageError("states need a scale: give --calibration FILE.npz with inputs as in training")
+    network = load(net)
+    given = read_sequences(calibration, "train").dataset().dense()
+    tested = None
+    if test is not None:
+        sequences = read_sequences(test)
+        if sequences.labels is None:
+            raise click.UsageError(f"{test} holds no labels; 'hypr verify --inputs {test}' takes inputs alone")
+        data = sequences.dataset()
+        tested = test_data(network, (data.dense(), data.labels, data.mask))
+    return export_network(network, out, calibration_inputs(network, given), tested, **options)
 
 
 def _asked_for(**options: Any) -> dict[str, Any]:
@@ -160,5 +213,8 @@ def _render(answer: dict[str, Any], trade: TradeOff | None) -> None:
     if answer["trained_on_integers"]:
         note("formats of training, which ran on these very integers; there is no float network to compare with")
     change = "" if real is None else f" ({100 * (whole - real):+.2f} points against float, {percent(real)})"
-    click.echo(f"integer network on the test part: {percent(whole)}{change}")
+    if whole is not None:
+        click.echo(f"integer network on the test part: {percent(whole)}{change}")
+    for line in answer["warnings"]:
+        note(f"warning: {line}")
     note(f"next: hypr verify {answer['bundle']}")

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from hypr.cli.output import json_option, note, show, table
+from hypr.cli.output import json_option, note, show, table, with_option
 
 
 @click.command("import")
@@ -30,6 +30,7 @@ from hypr.cli.output import json_option, note, show, table
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the bundle.")
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that is there already.")
+@with_option
 @json_option
 def import_verb(
     file: Path,

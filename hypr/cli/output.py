@@ -9,9 +9,14 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from hypr.deployment.outcome import Outcome
+
+MOST_CLASSES_SHOWN = 12
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Step = Callable[[int, int, str], None]
@@ -23,6 +28,27 @@ def json_option(function: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout instead of text.")(
         function
     )
+
+
+def with_option(function: Command) -> Command:
+    """The option ``--with``: code of the user's own, imported before anything else."""
+    return click.option(
+        "--with",
+        "extensions",
+        multiple=True,
+        metavar="NAME",
+        expose_value=False,
+        is_eager=True,
+        callback=_use,
+        help="Import a module, or an installed extension, that defines neurons, data sets or engines; may be repeated.",
+    )(function)
+
+
+def _use(context: click.Context, option: click.Parameter, names: tuple[str, ...]) -> None:
+    from hypr import extensions
+
+    for name in names:
+        extensions.use(name)
 
 
 def show(answer: Mapping[str, Any], as_json: bool, render: Callable[[], None]) -> None:
@@ -44,6 +70,19 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], 
     for row in rows:
         made.add_row(*(_cell(value) for value in row))
     _console().print(made)
+
+
+def show_outcome(outcome: Outcome) -> None:
+    """Accuracy and confusion of labelled sequences on stdout, warnings on stderr."""
+    if outcome.accuracy is not None:
+        what = "R2" if outcome.regression else "accuracy"
+        click.echo(f"{what} {percent(outcome.accuracy)} ({outcome.decisions:,} decisions)")
+    if outcome.confusion is not None and len(outcome.confusion) <= MOST_CLASSES_SHOWN:
+        names = [str(index) for index in range(len(outcome.confusion))]
+        rows = [(name, *map(int, row)) for name, row in zip(names, outcome.confusion, strict=True)]
+        table("Confusion", ("label \\ decision", *names), rows, right=tuple(range(1, len(names) + 1)))
+    for line in outcome.warnings:
+        note(f"warning: {line}")
 
 
 def seconds(value: float) -> str:

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 
 class TrainingProgress(Protocol):
-    """What training reports."""
+    """What training reports. An object may also have ``warn(text)``: something is wrong, though training goes on."""
 
     def begin(self, epochs: int, updates: int, done: int) -> None:
         """``updates`` per epoch; ``done`` epochs were done before."""
@@ -34,6 +34,8 @@ class Silent:
 
     def epoch(self, line: Mapping[str, Any]) -> None: ...
 
+    def warn(self, text: str) -> None: ...
+
     def end(self) -> None: ...
 
 
@@ -53,11 +55,10 @@ class TrainingBar:
     def begin(self, epochs: int, updates: int, done: int) -> None:
         self._bar = Progress(
             TextColumn("{task.description}"),
-            BarColumn(),
+            BarColumn(bar_width=20),  # with all columns a line of 80
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
+            TimeRemainingColumn(compact=True),
             TextColumn("{task.fields[state]}"),
             console=self._console,
             disable=not self._console.is_terminal,
@@ -68,12 +69,15 @@ class TrainingBar:
     def update(self, epoch: int, loss: float) -> None:
         if self._bar is not None:
             speed = self._bar.tasks[0].speed
-            self._bar.update(self._task, advance=1, rate=f"{speed:.1f} updates/s" if speed else "")
+            self._bar.update(self._task, advance=1, rate=f"{speed:.1f}/s" if speed else "")
 
     def epoch(self, line: Mapping[str, Any]) -> None:
         if self._bar is not None:
-            validation = f"validation {100 * line['validation_accuracy']:.2f} %"
-            self._bar.update(self._task, state=f"epoch {line['epoch']}: loss {line['loss']:.4f}, {validation}")
+            validation = f"val {100 * line['validation_accuracy']:.1f} %"
+            self._bar.update(self._task, state=f"loss {line['loss']:.3f} {validation}")
+
+    def warn(self, text: str) -> None:
+        self._console.print(f"warning: {text}", markup=False, highlight=False, soft_wrap=True)
 
     def end(self) -> None:
         if self._bar is not None:

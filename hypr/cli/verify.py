@@ -7,16 +7,21 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hypr.cli.output import json_option, note, progress, seconds, show, table
+from hypr.cli.output import json_option, note, progress, seconds, show, show_outcome, table, with_option
 
 if TYPE_CHECKING:
+    from export.bundle.bundle import Bundle
     from export.verification.verify import VerificationResult
+    from hypr.deployment.arrays import Sequences
 
 
 @click.command("verify")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option(
-    "--data", "data_name", help="Data set whose test part is run; default: the one the network was trained on."
+    "--data",
+    "data_name",
+    metavar="NAME|FILE.npz|MODULE:FUNCTION",
+    help="Data whose test part is run; default: those the network was trained on.",
 )
 @click.option(
     "--inputs",
@@ -45,6 +50,7 @@ if TYPE_CHECKING:
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Certificate file; default: certificate.json in the bundle."
 )
+@with_option
 @json_option
 def verify_verb(
     bundle: Path,
@@ -62,7 +68,8 @@ def verify_verb(
     """Run engines on the same inputs and compare outputs, spikes and every state at every step.
 
     Everything is compared with the emulator, the emulator with the scalar oracle. A certificate with hashes and
-    versions is written. Exit code 1 on any difference.
+    versions is written. Exit code 1 on any difference. Where the data have labels, the accuracy of the integers is told
+    and certified too. An .npz file holds input_spikes (steps x samples x channels) and perhaps labels and mask.
 
     \b
     Examples:
@@ -75,22 +82,18 @@ def verify_verb(
         raise click.UsageError("give --data or --inputs, not both")
     from export.bundle.bundle import Bundle
     from export.verification.certificate import certificate, write_certificate
-    from export.verification.inputs import of_samples
-    from hypr.deployment.arrays import read_inputs
-    from hypr.deployment.deploy import bundle_data, verify_bundle
-    from hypr.deployment.evaluation import time_major
+    from hardware.own import describe
+    from hypr.deployment.arrays import read_sequences
+    from hypr.deployment.deploy import verify_bundle
+    from hypr.deployment.outcome import of_program
 
     opened = Bundle.open(bundle)
-    if inputs is not None:
-        values, name = read_inputs(inputs), str(inputs)
-    else:
-        dataset = bundle_data(opened, name=data_name)
-        values, name = time_major(dataset), f"{dataset.name}, test part"
+    data = _test_part(opened, data_name, samples) if inputs is None else read_sequences(inputs).first(samples)
     names = [engine.strip() for engine in engines.split(",") if engine.strip()]
     with progress("verifying", "sequences") as step:
         result = verify_bundle(
             opened,
-            of_samples(values, slice(samples)),
+            data.values,
             names,
             teacher_forced=teacher_forced,
             sample_limits={"lava": lava_samples, "reference": reference_samples},
@@ -98,11 +101,29 @@ def verify_verb(
             progress=step,
         )
     checks = opened.checks()
-    content = certificate(result, opened.files(), name, checks)
+    outcome = of_program(opened.program, data)
+    content = certificate(result, opened.files(), data.name, checks) | {
+        "outcome": outcome.to_dict(),
+        "own_neurons": describe(opened.program),
+    }
     target = out or bundle / "certificate.json"
     write_certificate(content, target)
-    show({**content, "certificate": target}, as_json, lambda: render(result, checks, name, target))
+    show({**content, "certificate": target}, as_json, lambda: render(result, checks, data.name, target))
+    if not as_json:
+        show_outcome(outcome)
     return 0 if content["equal"] else 1
+
+
+def _test_part(bundle: Bundle, name: str | None, samples: int | None) -> Sequences:
+    from hypr.deployment.arrays import sequences_of
+    from hypr.deployment.sources import bundle_data, is_other
+
+    data = bundle_data(bundle, name=name)
+    known = bundle.manifest.get("dataset")
+    if name is not None and known and name != known.get("name"):
+        what = "other data than the bundle was made with" if is_other(bundle, data) else "the very data of the bundle"
+        note(f"data: {name}, {what}")
+    return sequences_of(data if samples is None else data.subset(slice(0, samples)))
 
 
 def render(result: VerificationResult, checks: dict[str, bool], name: str, target: Path) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from hypr.data import storage
+from hypr import extensions
+from hypr.data import own, storage
 from hypr.data.dataset import SPLITS, SequenceDataset
 from hypr.errors import HyprError
 
@@ -69,29 +71,59 @@ def nearest(word: str, names: list[str]) -> str:
     return f"{hint}valid: {', '.join(sorted(names)) or 'none'}"
 
 
-def spec(name: str) -> DatasetSpec:
-    """The entry of a data set.
+def spec(name: str, trusted: bool = True) -> DatasetSpec:
+    """The entry of a data set: registered, a file ``mine.npz``, a function ``module:function``, or of an installed
+    extension.
+
+    Args:
+        name: see above.
+        trusted: whether the user names it here and now; False: a file does, and code needs the user's word
+            (:func:`hypr.data.permit`).
 
     Raises:
-        HyprError: where the name is unknown.
+        HyprError: where the name is unknown, or means code that only a file names.
     """
-    if name not in _SPECS:
-        raise HyprError(f"unknown data set '{name}'; {nearest(name, list(_SPECS))}")
-    return _SPECS[name]
+    if name in _SPECS:
+        return _SPECS[name]
+    if own.is_file(name):
+        loader, options = own.of_file(Path(name))
+        return _own_spec(name, "a file of your own", loader, options)
+    if own.is_code(name):
+        if not trusted:
+            extensions.require_permission(name, f"add --data {name} (data.name={name} for 'hypr train')")
+        loader, options = own.of_function(name)
+        return _own_spec(name, "a function of your own", loader, options)
+    point = extensions.offered("hypr.data", name)
+    if point is not None:
+        if not trusted:
+            extensions.require_permission(name, f"add --data {name} (data.name={name} for 'hypr train')")
+        found = extensions.load(point)
+        if isinstance(found, DatasetSpec):
+            return found
+        loader, options = own.of_function(point.value)
+        return _own_spec(name, f"extension {point.value}", loader, options)
+    raise HyprError(
+        f"unknown data set '{name}'; {nearest(name, list(_SPECS))}; your own: a file NAME.npz, or module:function"
+    )
+
+
+def _own_spec(name: str, origin: str, loader: own.Loader, options: Mapping[str, Any]) -> DatasetSpec:
+    return DatasetSpec(name, "your own data", origin, loader, ("as given",), options)
 
 
 def load(
-    name: str, split: str = "train", *, encoding: str | None = None, seed: int = 0, **options: Any
+    name: str, split: str = "train", *, encoding: str | None = None, seed: int = 0, trusted: bool = True, **options: Any
 ) -> SequenceDataset:
     """Load one split of a data set.
 
     Args:
-        name: of the catalogue.
+        name: of the catalogue, a file ``mine.npz``, or a function ``module:function``.
         split: ``train``, ``validation`` or ``test``; where a data set has no validation part of its own, it is drawn
             from the training part.
         encoding: one of the data set's, or None for its default.
         seed: of that draw, and of generated data. The test part never depends on it where the data set has an official
             one.
+        trusted: False where a file names the data set; see :func:`spec`.
         **options: of the data set.
 
     Returns:
@@ -100,7 +132,7 @@ def load(
     Raises:
         HyprError: for an unknown name, split, encoding or option, and for files that are missing or damaged.
     """
-    entry = spec(name)
+    entry = spec(name, trusted)
     if split not in SPLITS:
         raise HyprError(f"data set '{name}': unknown split '{split}'; {nearest(split, list(SPLITS))}")
     encoding = entry.encodings[0] if encoding is None else encoding

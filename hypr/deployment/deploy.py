@@ -5,9 +5,8 @@ What the command line, the demo and the notebook share.
 
 from __future__ import annotations
 
-import importlib
+import dataclasses
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,10 +27,12 @@ from hardware.models import STATE_BITS
 from hardware.program import Program
 from hardware.ranges import UNBOUNDED, analyse
 from hardware.trace import Trace
-from hypr import data
+from hypr import extensions
 from hypr.data import SequenceDataset
-from hypr.deployment.evaluation import integer_accuracy, time_major
-from hypr.errors import HyprError
+from hypr.deployment.arrays import sequences_of
+from hypr.deployment.evaluation import integer_accuracy, outputs_of
+from hypr.deployment.outcome import of_program
+from hypr.deployment.sources import bundle_data, describe
 from hypr.training.runs import Run
 
 TIME_STEP_S = 1e-3
@@ -49,12 +50,14 @@ class Exported:
         float_accuracy: on the test part, a fraction; None where training has not come to its end or ran on integers.
         integer_accuracy: likewise, of the integer network.
         ranges: see :func:`state_ranges`, with what some test sequences show.
+        warnings: silent or saturated layers, and the like.
     """
 
     bundle: Bundle
     float_accuracy: float | None
-    integer_accuracy: float
+    integer_accuracy: float | None
     ranges: list[dict[str, Any]]
+    warnings: tuple[str, ...] = ()
 
 
 def export_run(
@@ -86,17 +89,17 @@ def export_run(
     if run.settings is not None and not settings:
         program = quantize(graph, run.settings)
     else:
-        program = quantize(graph, calibration=training.inputs[:CALIBRATION_SAMPLES], **settings)
-    trace = emulate(program, time_major(test))
-    integer = integer_accuracy(program, trace.output, test)
+        program = quantize(graph, calibration=training.dense(slice(0, CALIBRATION_SAMPLES)), **settings)
+    integer = integer_accuracy(program, outputs_of(program, test), test)
     trained = (run.result or {}).get(run.which, {}).get("test")
     real = trained if run.settings is None else None  # of a run on integers, training measured the integer network
     metrics = {"integer_test_accuracy": integer} | ({} if real is None else {"float_test_accuracy": real})
-    origin = Origin(dataset=_describe(run, test), seed=run.config.training.seed, metrics=metrics, notes=_notes(run))
+    origin = Origin(dataset=describe(run, test, out), seed=run.config.training.seed, metrics=metrics, notes=_notes(run))
     out.absolute().parent.mkdir(parents=True, exist_ok=True)
     written = write_bundle(graph, program, out, to, origin=origin, overwrite=overwrite)
-    seen = emulate(program, time_major(test.subset(slice(0, CALIBRATION_SAMPLES))), "all")
-    return Exported(written, real, integer, state_ranges(program, seen))
+    few = sequences_of(test.subset(slice(0, CALIBRATION_SAMPLES)))
+    seen = emulate(program, few.values, "all")
+    return Exported(written, real, integer, state_ranges(program, seen), tuple(of_program(program, few).warnings))
 
 
 def import_nir(
@@ -134,33 +137,6 @@ def import_nir(
     return write_bundle(graph, program, out, to, reading=reading, origin=origin, overwrite=overwrite)
 
 
-def bundle_data(bundle: Bundle, split: str = "test", name: str | None = None) -> SequenceDataset:
-    """The data set that a bundle's network was trained on, or another one by name in its default encoding.
-
-    Raises:
-        HyprError: the bundle names none, or its content has changed since.
-    """
-    known = bundle.manifest.get("dataset")
-    if name is not None and (known is None or name != known.get("name")):
-        return data.load(name, split)
-    if not isinstance(known, dict) or not isinstance(known.get("name"), str):
-        raise HyprError(f"{bundle.path}: names no data set; give one with --data NAME or inputs with --inputs FILE.npz")
-    loaded = data.load(
-        known["name"],
-        split,
-        encoding=known.get("encoding"),
-        seed=int(known.get("split_seed", 0)),
-        **known.get("options", {}),
-    )
-    expected = known.get("test_sha256")
-    if split == "test" and expected is not None and loaded.sha256 != expected:
-        raise HyprError(
-            f"{bundle.path}: the test part of '{loaded.name}' has sha256 {loaded.sha256[:16]}..., the bundle was made "
-            f"with {str(expected)[:16]}...; restore those files or export again"
-        )
-    return loaded
-
-
 def run_engine(bundle: Bundle, engine: str, inputs: Inputs, record: Sequence[str] | str = ()) -> Trace:
     """Run one engine on inputs (T, B, N_in), or a mapping of such by name; ``float`` is the float network, the others
     return integers.
@@ -173,7 +149,7 @@ def run_engine(bundle: Bundle, engine: str, inputs: Inputs, record: Sequence[str
 
         return float_engine.run(bundle.float_network(), inputs, record)
     return (
-        bundle.engine(engine)
+        named_engine(bundle, engine)
         .require()
         .run(bundle.program, inputs, record if isinstance(record, str) else tuple(record))
     )
@@ -192,8 +168,23 @@ def verify_bundle(
     An engine ``module:name`` is the user's own, an object with ``run(program, inputs, record) -> Trace`` that Python
     can import. ``options`` are those of :func:`export.verification.verify.verify`.
     """
-    chosen = [imported_engine(name) if ":" in name else bundle.engine(name) for name in names]
+    chosen = [named_engine(bundle, name) for name in names]
     return verify(bundle.program, inputs, chosen, progress=progress, **options)
+
+
+def named_engine(bundle: Bundle, name: str) -> Engine:
+    """A registered engine, the user's own ``module:name``, or one of an installed extension (``hypr.engines``).
+
+    Raises:
+        ExportError, HyprError: there is none of that name.
+    """
+    if ":" in name:
+        return imported_engine(name)
+    point = None if name in (*engines.ENGINES, "onnx-step") else extensions.offered("hypr.engines", name)
+    if point is None:
+        return bundle.engine(name)
+    found = extensions.load(point)
+    return dataclasses.replace(engines.get(found() if isinstance(found, type) else found), name=name)
 
 
 def imported_engine(place: str) -> Engine:
@@ -202,17 +193,7 @@ def imported_engine(place: str) -> Engine:
     Raises:
         HyprError: no such module or name. ExportError: the object has no ``run``.
     """
-    module, _, name = place.partition(":")
-    folder = str(Path.cwd())
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise HyprError(
-            f"engine '{place}' cannot be imported ({error}); give module:name of an object with run()"
-        ) from None
-    return engines.get(found)
+    return engines.get(extensions.imported(place, "engine"))
 
 
 def state_ranges(program: Program, trace: Trace | None = None) -> list[dict[str, Any]]:
@@ -243,8 +224,8 @@ def staircase_of(bundle: Bundle, test: SequenceDataset) -> list[tuple[str, float
     """(what was made integer, accuracy on ``test`` as a fraction), from float to the Program of the bundle."""
     program = bundle.program
     settings = QuantizationSettings(**json.loads(program.metadata["settings"]))
-    calibration = bundle_data(bundle, "train").inputs[:CALIBRATION_SAMPLES]
-    found = staircase(bundle.float_network(), test.inputs, test.labels, test.mask, settings, calibration)
+    calibration = bundle_data(bundle, "train").dense(slice(0, CALIBRATION_SAMPLES))
+    found = staircase(bundle.float_network(), test.dense(), test.labels, test.mask, settings, calibration)
     first = program.layers[0]
     names = {
         "float": "float network",
@@ -256,20 +237,9 @@ def staircase_of(bundle: Bundle, test: SequenceDataset) -> list[tuple[str, float
     return [(names[stair.name], stair.accuracy) for stair in found]
 
 
-def _describe(run: Run, test: SequenceDataset) -> dict[str, Any]:
-    settings = run.config
-    return {
-        "name": settings.data.name,
-        "encoding": test.encoding,
-        "options": dict(settings.data.options),
-        "split_seed": settings.training.seed if settings.data.split_seed is None else settings.data.split_seed,
-        "test_sha256": test.sha256,
-    }
-
-
 def _notes(run: Run) -> dict[str, Any]:
     """What a report of the bundle tells about training."""
-    keys = ("epoch", "loss", "train_accuracy", "validation_accuracy")
+    keys = ("epoch", "loss", "train_accuracy", "validation_accuracy", "warnings")
     return {
         "run": run.config.name,
         "weights": run.which,

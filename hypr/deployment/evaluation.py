@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from export.quantization.dequantize import formats_of
+from hardware import emulate
 from hardware.chain import Layer
 from hardware.decision import classify
 from hardware.program import Program
@@ -18,10 +19,31 @@ from hardware.trace import Trace
 from hypr.data.dataset import SequenceDataset
 from hypr.errors import HyprError
 
+_DENSE_BYTES = 2**29
+
 
 def time_major(data: SequenceDataset) -> np.ndarray:
     """Inputs of a data set as every engine takes them: int32 (T, n, N_in)."""
-    return np.ascontiguousarray(data.inputs.transpose(1, 0, 2), dtype=np.int32)
+    return np.ascontiguousarray(data.dense().transpose(1, 0, 2), dtype=np.int32)
+
+
+def outputs_of(program: Program, data: SequenceDataset) -> np.ndarray:
+    """``Trace.output`` (T, n, N_out) of the emulator, on a few sequences at a time: events never become one array."""
+    size = max(1, _DENSE_BYTES // (4 * data.steps * (data.channels + sum(item.size for item in program.populations))))
+    parts = [
+        emulate(program, time_major(data.subset(slice(start, start + size))), keep_spikes=False).output
+        for start in range(0, len(data), size)
+    ]
+    return np.concatenate(parts, axis=1)
+
+
+def explained(output: np.ndarray, data: SequenceDataset, ignore_first: int) -> float:
+    """R2 of a regression: the part of the targets' variance that real outputs (T, n, C) explain."""
+    counts = counting_steps({"ignore_first": ignore_first}, data)
+    targets = data.labels[None] if data.labels.ndim == 2 else data.labels.transpose(1, 0, 2)
+    wanted = np.broadcast_to(targets, output.shape)[counts].astype(np.float64)
+    spread = np.sum((wanted - wanted.mean(axis=0)) ** 2)
+    return float(1 - np.sum((output[counts] - wanted) ** 2) / spread) if spread > 0 else 0.0
 
 
 def integer_accuracy(program: Program, output: np.ndarray, data: SequenceDataset) -> float:
@@ -30,6 +52,8 @@ def integer_accuracy(program: Program, output: np.ndarray, data: SequenceDataset
     Args:
         output: ``Trace.output`` (T, n, N_out) of any engine for the sequences of ``data``.
     """
+    if data.regression:
+        return explained(output * formats_of(program)[-1].unit, data, program.decision.ignore_first)
     decision = {"rule": program.decision.rule, "ignore_first": program.decision.ignore_first}
     classes = classify(program, output, np.ascontiguousarray(data.mask.T))
     return _accuracy(classes, data, counting_steps(decision, data))
@@ -42,6 +66,8 @@ def float_accuracy(decision: Mapping[str, Any], output: np.ndarray, data: Sequen
         decision: ``rule`` and ``ignore_first`` as in :class:`hardware.program.Decision`.
         output: float (T, n, N_out).
     """
+    if data.regression:
+        return explained(output, data, int(decision["ignore_first"]))
     counts = counting_steps(decision, data)
     scores = output if decision["rule"] == "per_step" else (output * counts[..., None]).sum(axis=0)
     return _accuracy(np.argmax(scores, axis=-1), data, counts)

@@ -15,11 +15,10 @@ from export import quantize, to_nir
 from export.quantization.formats import QuantizationSettings
 from export.quantization.memory import FORMULA
 from export.quantization.search import Candidate, Report, SearchResult, search
-from hardware import emulate
 from hypr.data import SequenceDataset
 from hypr.data.storage import write_atomically
 from hypr.deployment.deploy import CALIBRATION_SAMPLES, TIME_STEP_S
-from hypr.deployment.evaluation import integer_accuracy, time_major
+from hypr.deployment.evaluation import integer_accuracy, outputs_of
 from hypr.errors import HyprError
 from hypr.report.pictures import ACCENT, BOTH, FLOAT, GREY, INTEGER, STYLE, image
 from hypr.training.runs import Run, write_json
@@ -132,12 +131,14 @@ def search_run(run: Run, max_loss: float, report: Report | None = None) -> Trade
     """
     training, validation = run.load_data("train"), run.load_data("validation")
     graph = to_nir(run.network, dt=TIME_STEP_S)
+    if validation.regression:
+        raise HyprError("the search counts right decisions, these data have real targets; choose the formats by hand")
     found = search(
         graph,
-        validation.inputs,
+        validation.dense(),
         validation.labels,
         validation.mask,
-        calibration=training.inputs[:CALIBRATION_SAMPLES],
+        calibration=training.dense(slice(0, CALIBRATION_SAMPLES)),
         max_loss=max_loss,
         report=report,
     )
@@ -156,7 +157,7 @@ def _label(found: SearchResult, item: Candidate) -> str:
 
 def _test_accuracy(graph: Any, item: Candidate, test: SequenceDataset) -> float:
     program = quantize(graph, item.settings)
-    return integer_accuracy(program, emulate(program, time_major(test), keep_spikes=False).output, test)
+    return integer_accuracy(program, outputs_of(program, test), test)
 
 
 def write(trade: TradeOff, folder: Path) -> None:

@@ -19,6 +19,7 @@ from export.interchange.steps import StepLayer, StepNetwork
 from export.interchange.weights import matrix_of
 from export.quantization.formats import LayerFormat
 from export.quantization.tensors import input_factor, state_factor
+from hardware.own import OWN
 from hypr.neurons import Neuron
 
 
@@ -91,6 +92,8 @@ def _effective(real: StepLayer, own: StepLayer) -> dict[str, np.ndarray]:
     if real.kind == "se_adlif":
         rho = p["rho"] / q["rho"]
         return {"alpha": p["alpha"], "beta": p["beta"], "a": p["a"] * rho, "b": p["b"] * rho}
+    if real.kind in OWN:
+        return dict(p)
     return {name: p[name] for name in ("alpha", "rho", "kappa", "alpha_syn", "alpha_mem") if name in p}
 
 

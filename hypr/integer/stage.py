@@ -24,6 +24,7 @@ from export.quantization.formats import LayerFormat, QuantizationSettings
 from export.quantization.quantize import prepare, program_of
 from hardware.emulator import emulate
 from hardware.models import STATE_MAX
+from hardware.own import models_of
 from hardware.program import Program
 from hardware.trace import NetworkState, Trace
 from hypr.errors import HyprError
@@ -122,7 +123,8 @@ class IntegerStage:
         """S-stage of one window, in the shapes of :meth:`hypr.Network.run`."""
         inputs = _whole_inputs(pre, self.network.input_scale)
         start = _integer_state(self.network.layers, integers, states)
-        trace = self._engine(pre.device)(integers.prompt, inputs, start)
+        engine = self._engine(torch.device("cpu") if models_of(integers.prompt) else pre.device)
+        trace = engine(integers.prompt, inputs, start)
         _check_carrier(integers.program, trace, pre.dtype)
         trajectories = []
         for index, layer in enumerate(self.network.layers):

@@ -27,7 +27,12 @@ class Operations(Protocol):
     def credit_layer(self, layer: Neuron, trajectory: LayerTrajectory, dz: Tensor, mode: Mode) -> LayerCredit: ...
 
     def carry_eligibility(
-        self, layer: Neuron, trajectory: LayerTrajectory, eligibility: Eligibility, spike_filters: tuple[float, ...]
+        self,
+        layer: Neuron,
+        trajectory: LayerTrajectory,
+        eligibility: Eligibility,
+        spike_filters: tuple[float, ...],
+        own_spike: bool,
     ) -> Eligibility: ...
 
     def boundary_gradient(self, adjoint: Tensor, eligibility: Eligibility) -> dict[str, Tensor]: ...
@@ -51,7 +56,7 @@ def credit_window(
         layer, trajectory, dz, mode: see :func:`hypr.kernels.reference.credit_layer`.
         gradient: added to, the part through the state at the window's start included.
         boundary: what passes the ends of the window.
-        down: what the layer below needs; ``direct`` in mode ``detached`` only.
+        down: what the layer below needs; ``direct`` not in mode ``full``.
     """
     credit = kernels.credit_layer(layer, trajectory, dz, mode)
     error = credit.d_current.flatten(0, 1)
@@ -71,6 +76,6 @@ def credit_window(
     if boundary.onward:
         filters = boundary.spike_filters
         before = boundary.before or start_eligibility(layer, dz.shape[1], len(filters))
-        after = kernels.carry_eligibility(layer, trajectory, before, filters)
+        after = kernels.carry_eligibility(layer, trajectory, before, filters, boundary.own_spike)
     parts_down = {"nothing": None, "direct": credit.d_direct, "whole": credit.d_current}
     return WindowCredit(parts_down[down], credit.adjoint_start, after)

@@ -63,6 +63,10 @@ def credit_window(
         raise HyprError("credit_window: in mode 'full' all of dL/dI goes down; ask for 'whole'")
     if mode == "detached" and boundary.before is not None and any(value is None for value in boundary.filtered):
         raise HyprError("credit_window: mode 'detached' has no dL/dz at the window's start; give it in 'filtered'")
+    if boundary.own_spike and mode == "detached":
+        raise HyprError(
+            "credit_window: an own-spike eligibility in mode 'detached' meets no adjoint; use 'own' or 'full'"
+        )
     kernels = _kernels(layer)
     whole = getattr(kernels, "credit_window", None)
     if whole is not None:

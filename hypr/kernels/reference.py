@@ -58,9 +58,11 @@ def credit_layer(layer: Neuron, trajectory: LayerTrajectory, dz: Tensor, mode: M
         trajectory: recorded by the S-stage.
         dz: (T, B, N), the error dL/dz^t that reaches the layer from above at step t.
         mode: ``detached`` holds z^{t-1} constant; ``full`` adds the paths through it (recurrent weights, reset, z*) to
-            g.
+            g; ``own`` adds those that come back to the same neuron in the next step.
     """
     jac = _jacobians(layer, trajectory)
+    if mode == "own":
+        jac = _own_feedback(layer, jac)
     adjoint = torch.zeros_like(trajectory.states[0])
     later = torch.zeros_like(dz[0])
     adjoints, errors, d_current = torch.empty_like(trajectory.states[1:]), torch.empty_like(dz), torch.empty_like(dz)
@@ -68,19 +70,17 @@ def credit_layer(layer: Neuron, trajectory: LayerTrajectory, dz: Tensor, mode: M
         error = dz[t] + later
         adjoints[t], errors[t] = adjoint, error
         d_current[t] = (jac.B[t] * adjoint).sum(1) + jac.D[t] * error
-        if mode == "full":
+        if mode != "detached":
             later = (jac.E[t] * adjoint).sum(1) + jac.F[t] * error
-            if layer.recurrent_weight is not None:
+            if mode == "full" and layer.recurrent_weight is not None:
                 later = later + d_current[t] @ layer.recurrent_weight
         adjoint = (jac.A[t] * adjoint[:, :, None]).sum(1) + jac.C[t] * error[:, None]
     d_parameters = {
         name: (jac.states[name] * adjoints).sum((0, 1, 2)) + (jac.spikes[name] * errors).sum((0, 1))
         for name in jac.states
     }
-    detached = mode == "detached"
-    return LayerCredit(
-        d_current, jac.D * errors if detached else None, d_parameters, adjoint, None if detached else later
-    )
+    direct = None if mode == "full" else jac.D * dz
+    return LayerCredit(d_current, direct, d_parameters, adjoint, None if mode == "detached" else later)
 
 
 def start_eligibility(layer: Neuron, batch: int, extra: int = 0) -> Eligibility:
@@ -99,7 +99,11 @@ def start_eligibility(layer: Neuron, batch: int, extra: int = 0) -> Eligibility:
 
 @torch.no_grad()
 def carry_eligibility(
-    layer: Neuron, trajectory: LayerTrajectory, eligibility: Eligibility, spike_filters: tuple[float, ...] = ()
+    layer: Neuron,
+    trajectory: LayerTrajectory,
+    eligibility: Eligibility,
+    spike_filters: tuple[float, ...] = (),
+    own_spike: bool = False,
 ) -> Eligibility:
     """Eligibility after the window: ``e = (prod A) e^0 + sum_t (prod_{t' > t} A^{t'}) B^t pre^t``, spikes of earlier
     steps constant.
@@ -111,9 +115,13 @@ def carry_eligibility(
         spike_filters: kappas in [0, 1); the eligibility then has one component more for each, the low-pass filtered
             eligibility of the spike, ``f^t = kappa f^{t-1} + (1 - kappa) dz^t/dtheta``. With 0 that is the eligibility
             of the last spike itself.
+        own_spike: only spikes of other neurons are constant. The first filter is 0 then, and its component e_z goes on
+            by ``e_s += (E + B R_nn) e_z``, ``e_z = ... + (F + D R_nn) e_z``.
     """
     jac = _jacobians(layer, trajectory)
-    jac = _with_filtered_spikes(jac, spike_filters)
+    if own_spike:
+        jac = _own_feedback(layer, jac)
+    jac = _with_filtered_spikes(jac, spike_filters, own_spike)
     onward = torch.eye(jac.B.shape[2], dtype=jac.B.dtype, device=jac.B.device)[None, :, :, None].expand_as(jac.A[0])
     gains = torch.empty_like(jac.B)  # (prod_{t' > t} A^{t'}) B^t
     own = {name: torch.empty_like(value) for name, value in jac.states.items()}
@@ -169,15 +177,29 @@ def _apply(matrix: Tensor, vector: Tensor) -> Tensor:
     return (matrix * vector[:, None]).sum(2)
 
 
-def _with_filtered_spikes(jac: Jacobians, kappas: tuple[float, ...]) -> Jacobians:
-    """Jacobians of the state extended by ``f^t = kappa f^{t-1} + (1 - kappa) z^t`` for each kappa."""
-    plain = jac
-    for kappa in kappas:
+def _own_feedback(layer: Neuron, jac: Jacobians) -> Jacobians:
+    """E and F with the synapse of each neuron to itself."""
+    if layer.recurrent_weight is None:
+        return jac
+    own = layer.cut("recurrent_weight", layer.recurrent_weight.detach()).diagonal()
+    return replace(jac, E=jac.E + jac.B * own, F=jac.F + jac.D * own)
+
+
+def _with_filtered_spikes(jac: Jacobians, kappas: tuple[float, ...], own_spike: bool) -> Jacobians:
+    """Jacobians of the state extended by ``f^t = kappa f^{t-1} + (1 - kappa) z^t`` for each kappa; with ``own_spike``
+    the first of these, z itself, is a state that acts on the others by E and F.
+    """
+    plain, states = jac, jac.B.shape[2]
+    for index, kappa in enumerate(kappas):
         gain, d = 1.0 - kappa, jac.B.shape[2]
         right = torch.zeros_like(jac.B)[:, :, :, None]
         below = torch.zeros_like(jac.A[:, :, :1, :1]).repeat(1, 1, 1, d + 1, 1)
-        below[:, :, 0, : plain.C.shape[2]] = gain * plain.C
+        below[:, :, 0, :states] = gain * plain.C
         below[:, :, 0, d] = kappa
+        if own_spike:
+            below[:, :, 0, states] += gain * plain.F
+            if index == 0:
+                right = plain.E[:, :, :, None].clone()
         jac = replace(
             jac,
             A=torch.cat([torch.cat([jac.A, right], 3), below], 2),

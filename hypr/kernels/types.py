@@ -13,8 +13,9 @@ from torch import Tensor
 
 from hypr.errors import HyprError
 
-Mode = Literal["detached", "full"]
-"""``detached``: z^{t-1} is a constant (rule ``hypr``). ``full``: recurrent, reset and z* paths are included (``bptt``,
+Mode = Literal["detached", "own", "full"]
+"""``detached``: z^{t-1} is a constant (rule ``hypr``). ``own``: that of the other neurons is; a neuron's own spike
+passes on through reset, adaptation and R_nn. ``full``: recurrent, reset and z* paths are included (``bptt``,
 ``hypr-window``).
 """
 
@@ -50,13 +51,15 @@ class LayerCredit:
     Attributes:
         d_current: (T, B, N), dL/dI^t = B^t . m^t + D^t g^t. One matrix product with ``pre`` (``spikes[:-1]``) gives the
             weight gradients.
-        d_direct: (T, B, N), D^t g^t alone, the share that leaves the layer within the same step (rule ``hypr`` hands it
-            to the layer below). None in full mode, where the whole of ``d_current`` goes down.
+        d_direct: (T, B, N), D^t dL/dz^t alone, with the error from above only: the share that leaves the layer within
+            the same step (rule ``hypr`` hands it to the layer below). None in full mode, where the whole of
+            ``d_current`` goes down.
         d_parameters: effective parameter name -> (N,), sum over t and B of ds/dtheta . m^t + dz/dtheta g^t. Names as in
             ``layer.effective()``; the chain from effective to raw values is taken once afterwards, by
             :func:`hypr.neurons.base.pull_back`.
         adjoint_start: (B, d, N), m^0 = dL/ds^0, which multiplies a carried eligibility.
-        dz_start: (B, N), dL/dz^0 in full mode (through R, reset and z*), else None.
+        dz_start: (B, N), dL/dz^0 in full mode (through R, reset and z*) and mode ``own`` (through those of the neuron
+            itself), else None.
     """
 
     d_current: Tensor
@@ -68,7 +71,8 @@ class LayerCredit:
 
 @dataclass(frozen=True)
 class Eligibility:
-    """Carried eligibility e^t = ds^t/dtheta with spikes of earlier steps held constant, one per sample and neuron.
+    """Carried eligibility e^t = ds^t/dtheta with spikes of earlier steps (or those of other neurons only,
+    ``Boundary.own_spike``) held constant, one per sample and neuron.
 
     Attributes:
         weight: (B, d, N, n_in).
@@ -94,14 +98,19 @@ class Boundary:
         filtered: for each of them dL/d(filtered spike) at the window's start, (B, N); None stands for the scan's own
             ``dz_start``.
         onward: whether the eligibility after the window is needed.
+        own_spike: the first filter is 0, so that its component is the eligibility of the neuron's last spike, and what
+            the neuron's state takes from its own spike passes on through it.
     """
 
     before: Eligibility | None = None
     spike_filters: tuple[float, ...] = ()
     filtered: tuple[Tensor | None, ...] = ()
     onward: bool = False
+    own_spike: bool = False
 
     def __post_init__(self) -> None:
+        if self.own_spike and self.spike_filters[:1] != (0.0,):
+            raise HyprError(f"boundary: own_spike needs 0.0 as the first filter, got {self.spike_filters}")
         if len(self.filtered) != len(self.spike_filters):
             raise HyprError(
                 f"boundary has {len(self.filtered)} adjoints of filtered spikes for {len(self.spike_filters)} filters"

@@ -32,40 +32,55 @@ class Autograd(Rule):
                 for the last layer,
             whose memory is kept.
         truncate: None, or the steps after which all states are detached (truncated BPTT where ``paths`` is ``full``).
+        own_spike: wherever previous spikes are held constant, those of other neurons only.
     """
 
     def __init__(
-        self, net: Network, loss: str | Loss = "cross_entropy", paths: Paths = "full", truncate: int | None = None
+        self,
+        net: Network,
+        loss: str | Loss = "cross_entropy",
+        paths: Paths = "full",
+        truncate: int | None = None,
+        own_spike: bool = False,
     ) -> None:
         super().__init__(net, loss)
         if paths not in ("full", "own_state", "readout_memory", "same_step"):
             raise HyprError(f"paths is {paths!r}; allowed: full, own_state, readout_memory, same_step")
-        self.paths, self.truncate = paths, truncate
+        self.paths, self.truncate, self.own_spike = paths, truncate, own_spike
 
     def backward(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
         pre, target, weight = self._batch(x, y, mask)
         with torch.enable_grad():
-            output = self._run(pre)
+            outputs = self._run(pre)
+            output = outputs[-1]
             value, _ = self.loss(output, target, weight)
+            for name, spikes in zip(self.net.layer_names(), outputs, strict=True):
+                if name in self.penalties:
+                    value = value + self.penalties[name](spikes, weight)[0]
             value.backward()
         self.output = output.detach().transpose(0, 1)
         return value.detach()
 
-    def _run(self, pre: Tensor) -> Tensor:
+    def _run(self, pre: Tensor) -> list[Tensor]:
+        """Outputs (T, B, N) of every layer."""
         last = len(self.net.layers) - 1
         parameters = [layer.effective() for layer in self.net.layers]
         states = [(state.unbind(1), spikes) for state, spikes in self.net.initial_state(pre.shape[1])]
-        outputs = []
+        outputs: list[list[Tensor]] = [[] for _ in self.net.layers]
         for t in range(pre.shape[0]):
             if self.truncate is not None and t % self.truncate == 0:
                 states = [(tuple(s.detach() for s in state), z.detach()) for state, z in states]
             value = self._arriving(pre, t)
             for index, layer in enumerate(self.net.layers):
                 cut = index > 0 and (self.paths == "same_step" or (self.paths == "readout_memory" and index < last))
-                states[index] = self._step(layer, parameters[index], value, *states[index], cut=cut)
+                before, pre_value = states[index], value
+                states[index] = self._step(layer, parameters[index], pre_value, *before, cut=cut)
                 value = states[index][1]
-            outputs.append(value)
-        return torch.stack(outputs)
+                if cut and self.own_spike:  # the spike that acts on the neuron itself holds the layer below constant
+                    held = self._step(layer, parameters[index], pre_value.detach(), *before, cut=False)[1]
+                    states[index] = (states[index][0], held)
+                outputs[index].append(value)
+        return [torch.stack(values) for values in outputs]
 
     def _arriving(self, pre: Tensor, t: int) -> Tensor:
         """Inputs (B, n_in) that reach the first layer at step t, each channel late by its delay."""
@@ -85,18 +100,21 @@ class Autograd(Rule):
         cut: bool,
     ) -> tuple[tuple[Tensor, ...], Tensor]:
         """One step; with ``cut`` only the output depends on the layer below, the new state holds it constant."""
-        if self.paths != "full":
+        if self.paths != "full" and not self.own_spike:
             z = z.detach()
         after, output = layer.step(state, z, self._current(layer, pre, z), parameters)
         if cut:
             after, _ = layer.step(state, z, self._current(layer, pre.detach(), z), parameters)
         return after, output
 
-    @staticmethod
-    def _current(layer: Neuron, pre: Tensor, z: Tensor) -> Tensor:
+    def _current(self, layer: Neuron, pre: Tensor, z: Tensor) -> Tensor:
         current = pre @ layer.cut("weight", layer.weight).T
         if layer.bias_in_current:
             current = current + layer.bias
         if layer.recurrent_weight is None:
             return current
-        return current + z @ layer.cut("recurrent_weight", layer.recurrent_weight).T
+        recurrent = layer.cut("recurrent_weight", layer.recurrent_weight)
+        if self.paths == "full" or not self.own_spike:
+            return current + z @ recurrent.T
+        own = (z - z.detach()) * recurrent.diagonal()  # zero, but for its derivative
+        return current + z.detach() @ recurrent.T + own

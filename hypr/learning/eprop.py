@@ -31,10 +31,18 @@ class EProp(WindowedRule):
         super().__init__(net, loss, window=1)
 
     def _credit(
-        self, trajectories: list[LayerTrajectory], error: Tensor, carry: Carry, gradients: Gradients, onward: bool
+        self,
+        trajectories: list[LayerTrajectory],
+        error: Tensor,
+        priced: list[Tensor | None],
+        carry: Carry,
+        gradients: Gradients,
+        onward: bool,
     ) -> None:
         g = error[0]
         for index in reversed(range(len(trajectories))):
+            price = priced[index]
+            g = g if price is None else g + price[0]
             layer, trajectory = self.net.layers[index], trajectories[index]
             eligibility = carry.eligibilities[index] or start_eligibility(layer, g.shape[0], extra=1)
             eligibility = carry_eligibility(layer, trajectory, eligibility, spike_filters=(0.0,))

@@ -4,12 +4,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from hypr.errors import HyprError
-from hypr.kernels.types import LayerGradient
+from hypr.kernels.types import LayerGradient, LayerTrajectory
 from hypr.learning.losses import Loss, check_target, loss_function
+from hypr.learning.rates import RatePenalty
 from hypr.network import Network
 from hypr.neurons import Neuron
 from hypr.neurons.base import pull_back
@@ -26,6 +29,7 @@ class Rule:
         output: (B, T, C), the outputs of the last ``backward``, None before.
         rates: layer name -> (N,), mean output per step of each neuron (firing rate per step for a spiking layer) in the
             last ``backward``.
+        penalties: layer name -> price on its spikes, part of the loss; see :meth:`penalise_rate`.
     """
 
     def __init__(self, net: Network, loss: str | Loss = "cross_entropy") -> None:
@@ -35,6 +39,44 @@ class Rule:
         self.loss = loss_function(loss)
         self.output: Tensor | None = None
         self.rates: dict[str, Tensor] = {}
+        self.penalties: dict[str, RatePenalty] = {}
+
+    def penalise_rate(self, weight: float, target: float = 0.0, layer: str | None = None) -> None:
+        """Let firing rates above a target add to the loss (:class:`hypr.learning.rates.RatePenalty`).
+
+        Args:
+            weight: loss per spike of each neuron and step above the target; 0 takes the penalty away.
+            target: rate in spikes per neuron and step.
+            layer: ``hidden0``, ... (:meth:`Network.layer_names`); None: all spiking layers.
+
+        Raises:
+            HyprError: a value out of range, an unknown layer or one that does not spike.
+        """
+        penalty = RatePenalty(float(target), float(weight))
+        spiking = [
+            name for name, one in zip(self.net.layer_names(), self.net.layers, strict=True) if one.spiking
+        ]  # fmt: skip
+        if layer is not None and layer not in spiking:
+            raise HyprError(f"rate penalty: no spiking layer '{layer}'; there are {', '.join(spiking)}")
+        for name in spiking if layer is None else [layer]:
+            if penalty.weight > 0:
+                self.penalties[name] = penalty
+            else:
+                self.penalties.pop(name, None)
+
+    def _priced(
+        self, trajectories: Sequence[LayerTrajectory], weight: Tensor
+    ) -> tuple[Tensor | float, list[Tensor | None]]:
+        """What the penalties add to the loss of a window, and per layer to the error of its spikes (T, B, 1)."""
+        total: Tensor | float = 0.0
+        errors: list[Tensor | None] = []
+        for name, trajectory in zip(self.net.layer_names(), trajectories, strict=True):
+            value, error = (
+                self.penalties[name](trajectory.spikes[1:], weight) if name in self.penalties else (0.0, None)
+            )
+            total = total + value
+            errors.append(error)
+        return total, errors
 
     def backward(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
         """Adds the gradient of the loss to ``.grad`` of every parameter, as ``loss.backward()`` would.

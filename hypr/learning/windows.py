@@ -44,6 +44,7 @@ class WindowedRule(Rule):
         self.window = window
         self.readout_memory = False
         self.boundary_spike = False
+        self.own_spike: bool | None = False
         self.carried = True
 
     @torch.no_grad()
@@ -91,24 +92,36 @@ class WindowedRule(Rule):
                 part, error = self.loss(output, window_of(target, start, stop), weight[start:stop])
             else:
                 part, error = whole[0] * (start == 0), whole[1][start:stop]
-            value = value + part
-            self._credit(trajectories, error, carry, gradients, onward=endless or stop < steps)
+            price, priced = self._priced(trajectories, weight[start:stop])
+            value = value + part + price
+            self._credit(trajectories, error, priced, carry, gradients, onward=endless or stop < steps)
             outputs[start:stop] = output
             sums = [s + t.spikes[1:].sum((0, 1)) for s, t in zip(sums, trajectories, strict=True)]
         return value, outputs, [total / pre.shape[1] for total in sums]
 
     def _credit(
-        self, trajectories: list[LayerTrajectory], error: Tensor, carry: Carry, gradients: Gradients, onward: bool
+        self,
+        trajectories: list[LayerTrajectory],
+        error: Tensor,
+        priced: list[Tensor | None],
+        carry: Carry,
+        gradients: Gradients,
+        onward: bool,
     ) -> None:
-        """P-stage of one window, from the output down; ``onward``: another window follows, which needs the carry."""
+        """P-stage of one window, from the output down; ``priced``: added to the errors of each layer; ``onward``:
+        another window follows, which needs the carry.
+        """
         dz, from_readout = error, None
         for index in reversed(range(len(trajectories))):
             layer, filters = self.net.layers[index], self._filters(index)
             filtered = (None, from_readout) if self._spike_boundary(index) else (from_readout,)
             whole = self.mode == "full" or (self.readout_memory and index == len(trajectories) - 1)
+            own, price = self._own_spike(index), priced[index]
+            dz = dz if price is None else dz + price
             credit = dispatch.credit_window(
-                layer, trajectories[index], dz, gradients.layers[index], self.mode,
-                Boundary(carry.eligibilities[index], filters, filtered[: len(filters)], onward and self.carried),
+                layer, trajectories[index], dz, gradients.layers[index],
+                "own" if own and self.mode == "detached" else self.mode,
+                Boundary(carry.eligibilities[index], filters, filtered[: len(filters)], onward and self.carried, own),
                 "nothing" if index == 0 else "whole" if whole else "direct",
             )  # fmt: skip
             carry.eligibilities[index] = credit.after
@@ -123,7 +136,11 @@ class WindowedRule(Rule):
         return ((0.0,) if self._spike_boundary(index) else ()) + (() if readout is None else (readout,))
 
     def _spike_boundary(self, index: int) -> bool:
-        return self.boundary_spike and self.net.layers[index].spiking
+        return (self.boundary_spike and self.net.layers[index].spiking) or self._own_spike(index)
+
+    def _own_spike(self, index: int) -> bool:
+        layer = self.net.layers[index]
+        return layer.spiking and (layer.moved_by_own_spike if self.own_spike is None else self.own_spike)
 
     def _readout_filter(self, index: int) -> float | None:
         """Mean kappa of the leaky readout above layer ``index``, where its memory is to cross windows, else None."""
@@ -157,13 +174,21 @@ class HYPR(WindowedRule):
                 share one kappa,
             an approximation of the part before the window otherwise. Hidden layers below the last one get this error
             too, those of its parts that lie inside the window.
+        own_spike: hold only the previous spikes of *other* neurons constant; a neuron's own one acts on by its reset,
+            its adaptation and its synapse to itself. It matters where these hang on the spike alone (ALIF, LIF with
+            reset by subtraction). None: in those layers.
     """
 
     def __init__(
-        self, net: Network, loss: str | Loss = "cross_entropy", window: int | None = None, readout_memory: bool = False
+        self,
+        net: Network,
+        loss: str | Loss = "cross_entropy",
+        window: int | None = None,
+        readout_memory: bool = False,
+        own_spike: bool | None = False,
     ) -> None:
         super().__init__(net, loss, window)
-        self.readout_memory = bool(readout_memory)
+        self.readout_memory, self.own_spike = bool(readout_memory), own_spike
 
 
 class HYPRWindow(WindowedRule):
@@ -175,9 +200,12 @@ class HYPRWindow(WindowedRule):
         net, loss, window: see :class:`WindowedRule`.
         carry: carry eligibilities from window to window; False is truncated BPTT.
         boundary_spike: carry the eligibility of the last spike too, through which the recurrent weights of the next
-            window see the past.
+            window see the past. None: as ``carry``.
         readout_memory: carry it filtered by the readout's mean kappa as well, through which outputs see spikes before
-            the window.
+            the window. None: as ``carry``.
+        own_spike: the carried spike acts on the neuron's own state (see :class:`HYPR`), which includes
+            ``boundary_spike``. None: as ``carry`` in layers whose reset or adaptation hangs on the spike alone. With a
+            diagonal recurrent matrix, one hidden layer and one kappa the windows are exact then.
     """
 
     mode = "full"
@@ -188,11 +216,15 @@ class HYPRWindow(WindowedRule):
         loss: str | Loss = "cross_entropy",
         window: int | None = None,
         carry: bool = True,
-        boundary_spike: bool = False,
-        readout_memory: bool = False,
+        boundary_spike: bool | None = None,
+        readout_memory: bool | None = None,
+        own_spike: bool | None = None,
     ) -> None:
         super().__init__(net, loss, window)
-        self.carried, self.boundary_spike, self.readout_memory = bool(carry), bool(boundary_spike), bool(readout_memory)
+        self.carried = bool(carry)
+        self.boundary_spike = self.carried if boundary_spike is None else bool(boundary_spike)
+        self.readout_memory = self.carried if readout_memory is None else bool(readout_memory)
+        self.own_spike = own_spike if self.carried else bool(own_spike)
 
 
 class BPTT(WindowedRule):

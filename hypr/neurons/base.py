@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -99,15 +99,45 @@ class Neuron(nn.Module):
     state_names: ClassVar[tuple[str, ...]] = ()
     spiking: ClassVar[bool] = True
     bias_in_current: ClassVar[bool] = True
+    moved_by_own_spike: bool = False
+    """Whether reset or adaptation takes its size from the neuron's own previous spike alone, not from the state: only
+    its eligibility tells synapses of them (``own_spike`` of the rules)."""
     mask: Tensor | None
     recurrent_mask: Tensor | None
     trainable: ClassVar[Mapping[str, Range]] = {}
+
+    integer_step: ClassVar[Callable[..., Any] | None] = None
+    """For export, a static method ``integer_step(n, states, spikes_before, drive) -> (states, spikes)`` as those of
+    ``hardware.neurons``: int64 (B, N), parameters, shifts and ``n["bias"]`` by name; states within 24 bits
+    (``sat``)."""
+    integer_scalar_step: ClassVar[Callable[..., Any] | None] = None
+    """The same a second time for one neuron in Python ints, as those of ``hardware.reference``: then verification
+    compares two implementations."""
+    integer_parameters: ClassVar[Mapping[str, tuple[int, int | None]]] = {}
+    """Integer parameters and their ranges; None: up to ``2^K``."""
+    integer_shifts: ClassVar[tuple[str, ...]] = ("K",)
+    """Names of shifts; each is ``coefficient_bits``."""
+    quantize: ClassVar[Callable[..., Any] | None] = None
+    """Static method ``quantize(parameters, unit, shifts) -> {name: (N,)}``: ``effective()`` values and the value of one
+    state unit, float64 (N,), to integer parameters; rounded afterwards."""
+    dequantize: ClassVar[Callable[..., Any] | None] = None
+    """Static method ``dequantize(integers, unit, shifts) -> effective values``; needed to train on integers, and for
+    the staircase."""
+
+    @staticmethod
+    def input_gain(parameters: Mapping[str, np.ndarray]) -> Any:
+        """What the step multiplies its current with before it reaches the state, for export: (N,) or a number."""
+        return 1.0
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "kind" not in cls.__dict__:
             cls.kind = cls.__name__.lower()
         KINDS[cls.kind] = cls
+        if cls.integer_step is not None and cls.kind:
+            from hypr.neurons.integer import register_class
+
+            register_class(cls)
 
     def __init__(
         self,
@@ -251,6 +281,10 @@ class Neuron(nn.Module):
         """The layer for export: effective values as float64 arrays, names as in the difference equations of
         ``export.interchange.source``.
         """
+        if self.integer_step is not None:
+            from hypr.neurons.integer import check_exportable
+
+            check_exportable(self)
         values = {name: value for name, value in self.effective().items() if name != "bias"}
         return {
             "kind": self.kind,

@@ -58,6 +58,7 @@ class CubaLIF(Neuron):
         positive("CubaLIF", theta=theta, syn_gain=syn_gain, mem_gain=mem_gain)
         super().__init__(n_in, n, recurrent, surrogate, generator, mask, recurrent_mask)
         self.reset = one_of("CubaLIF", "reset", reset, ("zero", "subtract"))
+        self.moved_by_own_spike = self.reset == "subtract"
         self.theta, self.syn_gain, self.mem_gain = float(theta), float(syn_gain), float(mem_gain)
         self.tau_syn_range = pair("CubaLIF", "tau_syn_range", tau_syn_range)
         self.tau_mem_range = pair("CubaLIF", "tau_mem_range", tau_mem_range)

@@ -50,6 +50,7 @@ class LIF(Neuron):
         positive("LIF", theta=theta)
         super().__init__(n_in, n, recurrent, surrogate, generator, mask, recurrent_mask)
         self.reset = one_of("LIF", "reset", reset, ("zero", "subtract"))
+        self.moved_by_own_spike = self.reset == "subtract"
         self.theta, self.tau_range = float(theta), pair("LIF", "tau_range", tau_range)
         positive("LIF", tau=self.tau_range[0])
         self._declare("tau", Range(self.tau_range, *self.tau_range), generator)

@@ -3,42 +3,45 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import numpy as np
-
-from export.bundle.bundle import FLOAT_NIR, MANIFEST, Bundle
-from export.interchange import float_engine
+from export.bundle.bundle import MANIFEST, Bundle
+from export.errors import ExportError
 from export.quantization.dequantize import formats_of
 from export.verification.certificate import read_certificate
 from hardware import emulate
 from hardware.program import Program
-from hardware.trace import Trace
 from hypr.data import SequenceDataset
 from hypr.deployment.deploy import bundle_data, staircase_of, state_ranges
-from hypr.deployment.evaluation import first_spike_difference, membrane_state, time_major
+from hypr.deployment.evaluation import time_major
 from hypr.errors import HyprError
 from hypr.report import pictures
+from hypr.report.comparison import COMPARED_SEQUENCES, side_by_side, unit_text
 from hypr.report.page import Block, Cell, Page, Part, Picture, Table
-from hypr.training.config import dump, from_dict
+from hypr.training.config import dump
+from hypr.training.recorded import from_recorded
 from hypr.training.runs import CONFIG, Run, open_run
 
-DRAWN_NEURONS = 4
-COMPARED_SEQUENCES = 16
-LISTED_SEQUENCES = 8
+Found = TypeVar("Found")
+
+MOST_CLASSES_SHOWN = 20
 CERTIFICATE = "certificate.json"
 
 
-def page_of(folder: Path) -> Page:
+def page_of(folder: Path, data: str | None = None) -> Page:
     """The report of a run folder or a bundle.
+
+    Args:
+        folder: of either.
+        data: where the data of a bundle are now; None: where the bundle knows them.
 
     Raises:
         HyprError, ExportError: neither of the two, or damaged.
     """
     if (folder / MANIFEST).exists():
-        return of_bundle(Bundle.open(folder))
+        return of_bundle(Bundle.open(folder), data)
     if (folder / CONFIG).exists():
         return of_run(open_run(folder))
     raise HyprError(
@@ -50,10 +53,11 @@ def page_of(folder: Path) -> Page:
 def of_run(run: Run) -> Page:
     """Accuracies, training curves, configuration and environment of a run."""
     result = run.result
+    metric = "R2" if (result or {}).get("metric") == "r2" else "accuracy"
     cards = [("epochs trained", str(len(run.metrics))), ("rule", run.config.rule.name)]
     if result is not None:
         cards = [
-            (f"{split.replace('_', ' ')} accuracy", _percent(value)) for split, value in result["best"].items()
+            (f"{split.replace('_', ' ')} {metric}", _percent(value)) for split, value in result["best"].items()
         ] + cards
     sizes = [(f"hidden{i}", layer.neuron, str(layer.width)) for i, layer in enumerate(run.config.network.layers)]
     parts = [
@@ -68,26 +72,80 @@ def of_run(run: Run) -> Page:
     return Page(f"Training run: {run.config.name}", f"{run.config.description} ({run.path.name})", None, cards, parts)
 
 
-def of_bundle(bundle: Bundle) -> Page:
-    """Accuracies, staircase, verification, rasters, traces, training curves, formats and provenance of a bundle."""
+def of_bundle(bundle: Bundle, name: str | None = None) -> Page:
+    """Accuracies, staircase, verification, rasters, traces, training curves, formats and provenance of a bundle; what
+    lacks its data or files is left out, and the page says so."""
     program, notes = bundle.program, bundle.manifest.get("notes") or {}
-    data = bundle_data(bundle) if bundle.manifest.get("dataset") else None
-    steps = staircase_of(bundle, data) if data is not None and bundle.has(FLOAT_NIR) else []
-    proof = read_certificate(bundle.path / CERTIFICATE) if (bundle.path / CERTIFICATE).exists() else None
-    if proof is not None and proof["program_sha256"] != bundle.manifest["program_sha256"]:
-        raise HyprError(f"{bundle.path / CERTIFICATE}: is about another program; run 'hypr verify {bundle.path}' again")
+    left_out: list[str] = []
+    data = _or_leave_out(left_out, "accuracies, staircase, rasters and traces", lambda: _test_data(bundle, name))
+    steps: list[tuple[str, float]] = []
+    if data is not None:
+        steps = _or_leave_out(left_out, "the staircase", lambda: _stairs(bundle, data)) or []
+    proof = _or_leave_out(left_out, "the verification", lambda: _proof(bundle))
     parts: list[Part] = []
     if steps:
         parts.append(_staircase(steps, data))
     parts.append(_verification(proof, bundle.path))
-    if data is not None and bundle.has(FLOAT_NIR):
-        parts += _side_by_side(bundle, data)
+    if proof is not None and isinstance(proof.get("outcome"), dict):
+        parts.append(_outcome(proof["outcome"]))
+    if data is not None:
+        parts += _or_leave_out(left_out, "rasters and traces", lambda: side_by_side(bundle, data)) or []
     if notes.get("training"):
         parts.append(_training(notes["training"], str(notes.get("rule", "?"))))
     parts += [_formats(program, data), _provenance(bundle, notes, proof)]
     name = str(notes.get("run") or bundle.path.name)
     subtitle = "trained in float, deployed as integers" + (f" on {data.description}" if data is not None else "")
-    return Page(f"Deployment report: {name}", subtitle, _verdict(proof), _cards(program, steps, proof), parts)
+    return Page(f"Deployment report: {name}", subtitle, _verdict(proof), _cards(program, steps, proof), parts, left_out)
+
+
+def _or_leave_out(left_out: list[str], what: str, make: Callable[[], Found]) -> Found | None:
+    """What ``make`` returns; where its data or files are missing, a line about it instead."""
+    try:
+        return make()
+    except (HyprError, ExportError) as error:
+        left_out.append(f"{what}: {' '.join(str(error).split())}")
+        return None
+
+
+def _test_data(bundle: Bundle, name: str | None) -> SequenceDataset:
+    data = bundle_data(bundle, name=name)
+    if data.channels != bundle.program.input.size:
+        raise HyprError(f"'{data.name}' has {data.channels} channels, the network {bundle.program.input.size} inputs")
+    return data
+
+
+def _stairs(bundle: Bundle, data: SequenceDataset) -> list[tuple[str, float]]:
+    if data.regression:
+        raise HyprError("it counts right decisions, these data have real targets")
+    return staircase_of(bundle, data)
+
+
+def _proof(bundle: Bundle) -> dict[str, Any] | None:
+    path = bundle.path / CERTIFICATE
+    proof = read_certificate(path) if path.exists() else None
+    if proof is not None and proof["program_sha256"] != bundle.manifest["program_sha256"]:
+        raise HyprError(f"{path}: is about another program; run 'hypr verify {bundle.path}' again")
+    return proof
+
+
+def _outcome(found: Mapping[str, Any]) -> Part:
+    """Decisions on the sequences of the verification, and what of the network is silent."""
+    tables = []
+    confusion = found.get("confusion")
+    if confusion and len(confusion) <= MOST_CLASSES_SHOWN:
+        names = [str(index) for index in range(len(confusion))]
+        rows = [(name, *map(str, row)) for name, row in zip(names, confusion, strict=True)]
+        tables.append(Table(("label \\ decision", *names), rows, right=tuple(range(1, len(names) + 1))))
+    rates = [(name, f"{rate:.4f}") for name, rate in found.get("rates", {}).items()]
+    tables.append(Table(("layer", "spikes per neuron and step"), rates, right=(1,)))
+    score = found.get("accuracy")
+    what = "R2" if found.get("metric") == "r2" else "accuracy"
+    text = (
+        "The sequences carry no labels."
+        if score is None
+        else f"{what} {_percent(score)} of {found['decisions']:,} decisions."
+    )
+    return Part("What it decided", text, tables, notes=[f"Warning: {line}" for line in found.get("warnings", ())])
 
 
 def _verdict(proof: Mapping[str, Any] | None) -> tuple[str, str, str] | None:
@@ -198,69 +256,6 @@ def _verification(proof: Mapping[str, Any] | None, folder: Path) -> Part:
     return Part("Verification", text, tables, notes=[proof["statement"], *proof["limits"]])
 
 
-def _side_by_side(bundle: Bundle, data: SequenceDataset) -> list[Part]:
-    """Rasters, membrane traces and the growth of differences on some test sequences."""
-    program = bundle.program
-    few = data.subset(slice(0, COMPARED_SEQUENCES))
-    inputs = time_major(few)
-    real = float_engine.run(bundle.float_network(), inputs, "all")
-    whole = emulate(program, inputs, "all")
-    drawn: list[Picture] = []
-    for layer, form in zip(program.layers, formats_of(program), strict=True):
-        if layer.spec.spiking:
-            pair = (real.spikes[layer.name][:, 0], whole.spikes[layer.name][:, 0])
-            drawn.append(
-                Picture(
-                    pictures.rasters(*pair, layer=f"{layer.name}: spikes of test sequence 0"),
-                    "each mark is one spike",
-                    "png",
-                )
-            )
-            neurons = pictures.most_active(whole.spikes[layer.name][:, 0], DRAWN_NEURONS)
-        else:
-            neurons = list(range(min(DRAWN_NEURONS, layer.size)))
-        state = membrane_state(layer)
-        key = f"{state}/{layer.name}"
-        figure = pictures.membranes(
-            real.states[key][:, 0],
-            whole.states[key][:, 0],
-            form.unit,
-            neurons,
-            f"{layer.name}: state {state} of test sequence 0",
-        )
-        chosen = "the most active neurons" if layer.spec.spiking else "the first outputs"
-        drawn.append(
-            Picture(figure, f"{chosen}; integers are multiplied by the value of one state unit ({_unit(form.unit)})")
-        )
-    text = (
-        "Both networks get the same integers. Rounding moves a membrane by a little, until a spike comes a step early "
-        "or late in one of them; from there on the two are different trajectories of nearly the same network: spikes "
-        "differ, accuracy hardly does. Whether the integer engines agree with each other is the table above."
-    )
-    growth = pictures.disagreement({name: real.spikes[name] for name in whole.spikes}, whole.spikes)
-    drawn.append(Picture(growth, f"share of neurons whose spike differs, mean over {len(few)} test sequences"))
-    partings = _partings(program, real, whole)
-    return [
-        Part("Float and integer side by side", text, pictures=drawn),
-        Part("Where they first part", "The first spike that only one of the two has.", [partings]),
-    ]
-
-
-def _partings(program: Program, real: Trace, whole: Trace) -> Table:
-    """Where the two networks first part in each sequence."""
-    rows: list[tuple[str, ...]] = []
-    for sample in range(min(LISTED_SEQUENCES, whole.output.shape[1])):
-        found = first_spike_difference(program, real, whole, sample)
-        if found is None:
-            rows.append((str(sample), "-", "-", "-", "no spike differs", "-", "-"))
-        else:
-            who = "float only" if found.float_spike else "integer only"
-            values = (f"{found.float_value:.4f}", f"{found.integer_value:.4f}")
-            rows.append((str(sample), found.layer, str(found.step), str(found.neuron), who, *values))
-    columns = ("sequence", "layer", "step", "neuron", "spike in", "float membrane", "integer membrane")
-    return Table(columns, rows, right=(0, 2, 3, 5, 6))
-
-
 def _training(lines: Sequence[Mapping[str, Any]], rule: str) -> Part:
     if not lines:
         return Part("Training", "No epoch was finished.")
@@ -268,6 +263,7 @@ def _training(lines: Sequence[Mapping[str, Any]], rule: str) -> Part:
         "Training",
         f"{len(lines)} epochs with rule {rule}.",
         pictures=[Picture(pictures.training_curves(lines), "loss and accuracy per epoch")],
+        notes=[f"Epoch {line['epoch']}, warning: {text}" for line in lines for text in line.get("warnings") or ()],
     )
 
 
@@ -287,7 +283,7 @@ def _formats(program: Program, data: SequenceDataset | None) -> Part:
                 str(layer.input.weight_bits),
                 str(layer.coefficient_bits),
                 shifts,
-                _unit(form.unit),
+                unit_text(form.unit),
             )
         )
     columns = (
@@ -349,7 +345,7 @@ def _provenance(bundle: Bundle, notes: Mapping[str, Any], proof: Mapping[str, An
     files = [(name, f"{entry['bytes']:,}", entry["sha256"]) for name, entry in manifest["files"].items()]
     blocks = []
     if isinstance(notes.get("config"), dict):
-        blocks.append(Block("training configuration", dump(from_dict(notes["config"], "bundle"))))
+        blocks.append(Block("training configuration", dump(from_recorded(notes["config"], "bundle"))))
     if notes.get("environment"):
         blocks.append(Block("training environment", json.dumps(notes["environment"], indent=2)))
     tables = [_pairs(facts), Table(("file", "bytes", "sha256"), files, right=(1,))]
@@ -372,10 +368,3 @@ def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _percent(value: float) -> str:
     return f"{100 * value:.2f} %"
-
-
-def _unit(unit: np.ndarray) -> str:
-    exponent = np.log2(unit)
-    if np.all(exponent == exponent[0]) and exponent[0] == int(exponent[0]):
-        return f"2^{int(exponent[0])}"
-    return f"{unit.min():.3g} to {unit.max():.3g}"

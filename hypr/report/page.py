@@ -68,6 +68,7 @@ class Page:
         verdict: (word, sentence, ``good`` or ``bad``), or None where nothing was verified.
         cards: (name, value) of the key figures.
         parts: sections in order.
+        left_out: what the page does not show, and why, a line each.
     """
 
     title: str
@@ -75,6 +76,7 @@ class Page:
     verdict: tuple[str, str, str] | None = None
     cards: Sequence[tuple[str, str]] = ()
     parts: Sequence[Part] = field(default_factory=tuple)
+    left_out: Sequence[str] = ()
 
 
 def render(page: Page) -> str:
@@ -89,6 +91,7 @@ def render(page: Page) -> str:
         verdict=None if page.verdict is None else dict(zip(("word", "text", "mood"), page.verdict, strict=True)),
         cards=[{"name": name, "value": value} for name, value in page.cards],
         parts=[_part(part) for part in page.parts],
+        left_out=list(page.left_out),
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,8 +19,16 @@ from hypr.learning.losses import NAMED
 from hypr.learning.rule import Rule
 from hypr.network import Network
 from hypr.neurons import KINDS, Neuron, random_mask
-from hypr.training.config import Config, LayerConfig, OptimiserConfig, QuantizationConfig, ReadoutConfig, RuleConfig
-from hypr.training.runs import open_run
+from hypr.training import checkpoint, runs
+from hypr.training.config import (
+    Config,
+    LayerConfig,
+    LossConfig,
+    OptimiserConfig,
+    QuantizationConfig,
+    ReadoutConfig,
+    RuleConfig,
+)
 
 if TYPE_CHECKING:
     from hypr.integer.stage import IntegerStage
@@ -70,7 +80,7 @@ def initial_network(config: Config, dataset: SequenceDataset) -> Network:
     network = build_network(config, dataset)
     if config.training.initial is None:
         return network
-    trained = open_run(config.training.initial).network
+    trained = runs.open_run(config.training.initial).network
     if trained.structure()["layers"] != network.structure()["layers"]:
         raise HyprError(
             f"training.initial: the network of {config.training.initial} has other layers than this configuration; "
@@ -89,6 +99,15 @@ def initial_network(config: Config, dataset: SequenceDataset) -> Network:
         )
     network.load_state_dict(trained.to(network.dtype).state_dict())
     return network
+
+
+def starting_network(config: Config, dataset: SequenceDataset, folder: Path) -> Network:
+    """:func:`initial_network`, or the structure that the run in the folder has written down: a neuron's defaults may
+    have changed since it began.
+    """
+    if not (folder / runs.RESUME).exists():
+        return initial_network(config, dataset)
+    return runs.rebuild(checkpoint.read(folder / runs.LAST)).to(getattr(torch, config.dtype))
 
 
 def _synapses(trained: Network, network: Network) -> dict[str, tuple[int, int]]:
@@ -112,7 +131,7 @@ def build_stage(config: QuantizationConfig, network: Network, dataset: SequenceD
 
     values: dict[str, Any] = config.model_dump()
     values.update({key: tuple(value) for key, value in values.items() if isinstance(value, list)})
-    return IntegerStage(network, QuantizationSettings(**values), dataset.inputs)
+    return IntegerStage(network, QuantizationSettings(**values), dataset.dense(slice(0, 64)))
 
 
 def _layer(
@@ -155,6 +174,13 @@ def _layer(
 
 def _decision(config: Config, dataset: SequenceDataset, output: Neuron) -> str:
     rule = config.loss.decision
+    chosen = NAMED.get(config.loss.kind)
+    if dataset.regression:
+        if chosen is not None and chosen.classes:
+            raise HyprError(
+                f"loss.kind: '{config.loss.kind}' is for classes, '{dataset.name}' has real targets; use mse"
+            )
+        return "per_step"
     if rule == "auto":
         rule = "per_step" if dataset.per_step else "spike_count" if output.spiking else "sum"
     if dataset.per_step and rule != "per_step":
@@ -184,23 +210,62 @@ def build_rule(config: RuleConfig, network: Network, loss: str) -> Rule:
     if loss not in NAMED:
         raise HyprError(f"loss.kind: unknown loss '{loss}'; {nearest(loss, list(NAMED))}")
     if config.name == "hypr":
-        return HYPR(network, loss, window=config.window, readout_memory=config.readout_memory)
+        own = None if config.own_spike == "auto" else bool(config.own_spike)
+        return HYPR(network, loss, window=config.window, readout_memory=bool(config.readout_memory), own_spike=own)
     if config.name == "hypr-window":
         return HYPRWindow(
             network,
             loss,
             window=config.window,
-            carry=config.carry,
+            carry=config.carry is not False,
             boundary_spike=config.boundary_spike,
             readout_memory=config.readout_memory,
+            own_spike=None if config.own_spike == "auto" else config.own_spike,
         )
     return BPTT(network, loss) if config.name == "bptt" else EProp(network, loss)
 
 
-def build_optimiser(config: OptimiserConfig, network: Network) -> tuple[torch.optim.Optimizer, list[str]]:
-    """The optimiser with one group of all parameters, and their names in its order."""
-    named = dict(network.named_parameters())
-    parameters = list(named.values())
+def rule_of(config: Config, network: Network) -> Rule:
+    """The rule of a run, with its loss and the price on spikes."""
+    rule = build_rule(config.rule, network, config.loss.kind)
+    _price_spikes(rule, config.loss, network)
+    return rule
+
+
+def _price_spikes(rule: Rule, config: LossConfig, network: Network) -> None:
+    """Give the rule the penalties on firing rates that the loss asks for.
+
+    Raises:
+        HyprError: a list of another length than the hidden layers, or a value out of range.
+    """
+    hidden = network.layer_names()[:-1]
+    columns = []
+    for key in ("rate_weight", "rate_target"):
+        value = getattr(config, key)
+        values = value if isinstance(value, list) else [value] * len(hidden)
+        if len(values) != len(hidden):
+            raise HyprError(
+                f"loss.{key}: {len(values)} numbers for {len(hidden)} hidden layers; give one for each, or one"
+            )
+        columns.append(values)
+    for name, weight, target in zip(hidden, *columns, strict=True):
+        if weight > 0:
+            rule.penalise_rate(weight, target, name)
+
+
+def build_optimiser(
+    config: OptimiserConfig, network: Network, factors: Mapping[str, float] | None = None
+) -> tuple[torch.optim.Optimizer, list[str]]:
+    """The optimiser with one group of all parameters, and their names in its order.
+
+    Args:
+        factors: parameter name -> factor of its learning rate; one group for each factor, the others' first.
+    """
+    by_factor: dict[float, dict[str, torch.nn.Parameter]] = {1.0: {}}
+    for name, parameter in network.named_parameters():
+        by_factor.setdefault((factors or {}).get(name, 1.0), {})[name] = parameter
+    parameters = [{"params": list(held.values()), "factor": factor} for factor, held in by_factor.items() if held]
+    named = [name for held in by_factor.values() for name in held]
     betas = (config.betas[0], config.betas[1])
     optimiser: torch.optim.Optimizer
     if config.kind == "sgd":
@@ -209,7 +274,12 @@ def build_optimiser(config: OptimiserConfig, network: Network) -> tuple[torch.op
         optimiser = torch.optim.AdamW(parameters, lr=config.lr, betas=betas, weight_decay=config.weight_decay)
     else:
         optimiser = torch.optim.Adam(parameters, lr=config.lr, betas=betas, weight_decay=config.weight_decay)
-    return optimiser, list(named)
+    return optimiser, named
+
+
+def scaled_rate(config: OptimiserConfig, lr: float, factor: float) -> float:
+    """Learning rate of parameters whose rate has a factor, kept at ``follow_cap`` at most but never below ``lr``."""
+    return max(lr, min(lr * factor, config.follow_cap))
 
 
 def learning_rate(config: OptimiserConfig, update: int, updates: int) -> float:

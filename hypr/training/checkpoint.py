@@ -147,7 +147,7 @@ def optimiser_tensors(optimiser: torch.optim.Optimizer, names: list[str]) -> dic
     """State of an optimiser as tensors named ``optimiser/<parameter>/<item>``.
 
     Args:
-        optimiser: with one group, whose parameters have ``names`` in this order.
+        optimiser: whose parameters, group after group, have ``names`` in this order.
         names: of the parameters.
     """
     state = optimiser.state_dict()["state"]
@@ -162,7 +162,8 @@ def restore_optimiser(optimiser: torch.optim.Optimizer, names: list[str], checkp
     Raises:
         HyprError: where an entry does not fit the parameters.
     """
-    parameters = dict(zip(names, optimiser.param_groups[0]["params"], strict=True))
+    held = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    parameters = dict(zip(names, held, strict=True))
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in checkpoint.tensors.items():
         if not key.startswith("optimiser/"):

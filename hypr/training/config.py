@@ -6,9 +6,8 @@ its results and can be read back.
 
 from __future__ import annotations
 
-import difflib
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -16,6 +15,8 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hypr.errors import HyprError
+from hypr.training.overrides import apply, fit_options, nearest, sections
+from hypr.training.toml import dump_toml
 
 Scalar = bool | int | float | str
 Option = Scalar | list[Scalar] | dict[str, Scalar]
@@ -74,12 +75,15 @@ class NetworkConfig(_Section):
     """Hidden layers in order of evaluation, and the output layer.
 
     Attributes:
+        initial: ``data``: fresh weights are scaled on one batch so that every layer fires from the first step
+            (:func:`hypr.fit_activity_`); ``random``: as drawn.
         mask_seed: seed of the synapses that a ``density`` leaves; None: the seed of the run.
         input_delays: for each input channel the steps that it arrives late, 0 to 62; None: none.
     """
 
     layers: list[LayerConfig] = Field(min_length=1)
     readout: ReadoutConfig = ReadoutConfig()
+    initial: Literal["random", "data"] = "data"
     mask_seed: int | None = Field(default=None, ge=0, lt=2**63)
     input_delays: list[int] | None = None
 
@@ -94,13 +98,42 @@ class RuleConfig(_Section):
         readout_memory: let the error reach spikes that the readout still holds (``hypr``, ``hypr-window``).
         carry: carry eligibilities across windows (``hypr-window``); False is truncated backpropagation.
         boundary_spike: carry the last spike's eligibility too (``hypr-window``).
+        own_spike: let a neuron's previous spike act on the neuron itself (``hypr``, ``hypr-window``); ``auto``: where
+            reset or adaptation hang on it alone (ALIF, reset by subtraction).
+
+    None is the rule's own default: False for ``hypr``, all that is carried for ``hypr-window``.
     """
 
     name: Literal["hypr", "hypr-window", "bptt", "eprop"] = "hypr"
     window: int | None = Field(default=None, ge=1)
-    readout_memory: bool = False
-    carry: bool = True
-    boundary_spike: bool = False
+    readout_memory: bool | None = None
+    carry: bool | None = None
+    boundary_spike: bool | None = None
+    own_spike: bool | Literal["auto"] | None = None
+
+    @model_validator(mode="after")
+    def _only_its_own(self) -> RuleConfig:
+        for key in sorted(self.model_fields_set - {"name"} - set(RULE_OPTIONS[self.name])):
+            if getattr(self, key) is not None:
+                raise ValueError(f"rule '{self.name}' has no option '{key}'; leave it out")
+        return self
+
+    def settled(self) -> RuleConfig:
+        """With the defaults of the rule in the place of None, so that what is written down keeps its meaning."""
+        carried = self.name == "hypr-window" and self.carry is not False
+        auto: bool | str = "auto" if carried else False
+        defaults = {"carry": True, "boundary_spike": carried, "readout_memory": carried, "own_spike": auto}
+        chosen = {key: defaults.get(key) for key in RULE_OPTIONS[self.name] if getattr(self, key) is None}
+        return self.model_copy(update=chosen)
+
+
+RULE_OPTIONS: dict[str, tuple[str, ...]] = {
+    "hypr": ("window", "readout_memory", "own_spike"),
+    "hypr-window": ("window", "carry", "boundary_spike", "readout_memory", "own_spike"),
+    "bptt": (),
+    "eprop": (),
+}
+"""Options that a rule has."""
 
 
 class LossConfig(_Section):
@@ -111,11 +144,16 @@ class LossConfig(_Section):
         ignore_first: steps at the start that count neither in the loss nor in the decision.
         decision: ``per_step``, ``sum`` (over the steps that count), ``spike_count``; ``auto`` is per_step where every
             step has a label, else sum.
+        rate_weight: price of spikes above ``rate_target``, loss per spike of each neuron and step
+            (:class:`hypr.learning.rates.RatePenalty`); one number, or one per hidden layer.
+        rate_target: rate in spikes per neuron and step that costs nothing; likewise.
     """
 
     kind: str = "cross_entropy"
     ignore_first: int = Field(default=0, ge=0)
     decision: Decision = "auto"
+    rate_weight: float | list[float] = 0.0
+    rate_target: float | list[float] = 0.0
 
 
 class OptimiserConfig(_Section):
@@ -128,6 +166,10 @@ class OptimiserConfig(_Section):
         clip: largest global norm of the gradient, or None.
         weight_decay: of adamw and sgd.
         betas: of adam and adamw.
+        follow_initial: where ``network.initial`` made a layer's weights larger, its weights and bias learn faster by
+            the
+            square root of that factor, but at no more than ``follow_cap``.
+        follow_cap: see there.
     """
 
     kind: Literal["adam", "adamw", "sgd"] = "adam"
@@ -136,6 +178,8 @@ class OptimiserConfig(_Section):
     clip: float | None = Field(default=None, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
     betas: list[float] = Field(default_factory=lambda: [0.9, 0.999], min_length=2, max_length=2)
+    follow_initial: bool = False
+    follow_cap: float = Field(default=0.1, gt=0)
 
     @model_validator(mode="after")
     def _betas_below_one(self) -> OptimiserConfig:
@@ -157,6 +201,7 @@ class TrainingConfig(_Section):
             and of epochs that it cannot tell apart the later one has trained longer.
         evaluation_batch: sequences at once when accuracies are measured; changes speed and memory only.
         initial: folder of a run; training starts from its best weights instead of random ones.
+        stop_dead: stop a run after two epochs in which a hidden layer fired no spike and no gradient got through.
     """
 
     epochs: int = Field(default=100, ge=1)
@@ -166,6 +211,7 @@ class TrainingConfig(_Section):
     tolerance: float = Field(default=0.0, ge=0, lt=1)
     evaluation_batch: int = Field(default=256, ge=1)
     initial: str | None = None
+    stop_dead: bool = True
 
 
 class QuantizationConfig(_Section):
@@ -230,27 +276,42 @@ def recipes() -> dict[str, str]:
     return found
 
 
-def load(recipe_or_path: str | Path, overrides: Sequence[str] = ()) -> Config:
+def load(
+    recipe_or_path: str | Path, overrides: Sequence[str] = (), note: Callable[[str], None] | None = None
+) -> Config:
     """Read a configuration.
 
     Args:
         recipe_or_path: name of a recipe, or path of a TOML file (ends in ``.toml`` or has a path separator).
         overrides: ``key=value`` each; dotted keys (``training.epochs=5``, ``network.layers.0.width=64``), a last part
             alone where it is unique (``epochs=5``), or a section for its main key (``rule=bptt``). Values are TOML;
-            what is not valid TOML is taken as text.
+            what is not valid TOML is taken as text. ``none`` clears a key that may be left out
+            (``rule.window=none``).
+        note: is told in a line which options of the recipe or file another rule made void.
 
     Raises:
         HyprError: for an unknown recipe, a file that is not TOML, an unknown key (with the nearest valid one) or a
-            value out of range.
+            value out of range, or an override for an option that the rule does not have.
     """
     where, text = _read(recipe_or_path)
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise HyprError(f"{where}: not valid TOML: {error}") from None
-    for override in overrides:
-        _override(content, override)
+    given = {tuple(apply(content, override, Config, _MAIN_KEY)) for override in overrides}
+    dropped = fit_rule(content, given)
+    if dropped and note is not None:
+        note(f"{where}: rule {content['rule']['name']} has no {', '.join(dropped)}; left out")
     return from_dict(content, where)
+
+
+def fit_rule(content: dict[str, Any], given: Collection[tuple[str, ...]] = ()) -> list[str]:
+    """Take options out of the section ``rule`` that its rule does not have; returns which.
+
+    Raises:
+        HyprError: one of them is in ``given``, the paths of what the user asked for.
+    """
+    return fit_options(content, "rule", RuleConfig().name, RULE_OPTIONS, given)
 
 
 def from_dict(content: Mapping[str, Any], where: str = "configuration") -> Config:
@@ -276,65 +337,8 @@ def _read(recipe_or_path: str | Path) -> tuple[str, str]:
                 f"{name}: cannot be read ({reason}); give a TOML file or a recipe: {', '.join(recipes())}"
             ) from None
     if name not in recipes():
-        raise HyprError(f"unknown recipe '{name}'; {_nearest(name, list(recipes()))}; a file's name must end in .toml")
+        raise HyprError(f"unknown recipe '{name}'; {nearest(name, list(recipes()))}; a file's name must end in .toml")
     return f"recipe {name}", (resources.files("hypr") / "recipes" / f"{name}.toml").read_text("utf-8")
-
-
-def _override(content: dict[str, Any], override: str) -> None:
-    key, separator, text = override.partition("=")
-    key = key.strip()
-    if not separator or not key:
-        raise HyprError(f"override '{override}': must be key=value, such as training.epochs=5")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text.strip()
-    path = _full_path(key)
-    if len(path) == 1 and path[0] in _MAIN_KEY and not isinstance(value, dict):
-        path.append(_MAIN_KEY[path[0]])
-    _assign(content, path, value, override)
-
-
-def _full_path(key: str) -> list[str]:
-    """A key of one part that names no section or top-level key is looked up by its last part."""
-    path = key.split(".")
-    if len(path) > 1 or key in Config.model_fields:
-        return path
-    matches = [[section, key] for section, kind in _sections().items() if key in kind.model_fields]
-    if len(matches) > 1:
-        raise HyprError(
-            f"override '{key}': could be {' or '.join('.'.join(match) for match in matches)}; write one of them"
-        )
-    if not matches:
-        raise HyprError(f"override '{key}': unknown key; {_nearest(key, _all_keys())}")
-    return matches[0]
-
-
-def _all_keys() -> list[str]:
-    """Top-level keys, and all keys of the sections by their last part."""
-    return [*Config.model_fields, *(key for section in _sections().values() for key in section.model_fields)]
-
-
-def _sections() -> dict[str, type[BaseModel]]:
-    annotations = {name: field.annotation for name, field in Config.model_fields.items()}
-    return {name: kind for name, kind in annotations.items() if isinstance(kind, type) and issubclass(kind, BaseModel)}
-
-
-def _assign(content: Any, path: list[str], value: Any, override: str) -> None:
-    for depth, part in enumerate(path):
-        last = depth == len(path) - 1
-        if isinstance(content, list):
-            if not part.isdecimal() or int(part) >= len(content):
-                raise HyprError(f"override '{override}': '{part}' must be a number from 0 to {len(content) - 1}")
-            index: Any = int(part)
-        elif isinstance(content, dict):
-            index = part
-        else:
-            raise HyprError(f"override '{override}': '{'.'.join(path[:depth])}' is a value, it has no key '{part}'")
-        if last:
-            content[index] = value
-        else:
-            content = content[index] if isinstance(content, list) else content.setdefault(index, {})
 
 
 def _numbers(value: Any, annotation: Any = Config) -> Any:
@@ -356,9 +360,15 @@ def _explain(error: ValidationError, where: str) -> str:
     place = ".".join(str(part) for part in first["loc"])
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     if first["type"] == "extra_forbidden":
-        return (
-            f"{where}: unknown key '{place}'; {_nearest(str(first['loc'][-1]), _valid_keys(first['loc'][:-1]))}{more}"
-        )
+        word, section = str(first["loc"][-1]), str(first["loc"][0])
+        known = {
+            f"{name}.{key}" for name, kind in sections(Config).items() for key in kind.model_fields if name != section
+        }
+        elsewhere = [key for key in sorted(known) if key.split(".")[1] == word]
+        if word in sections(Config):
+            elsewhere = [f"{word}.{key}" for key in sections(Config)[word].model_fields]
+        near = f"did you mean {', '.join(elsewhere)}?" if elsewhere else nearest(word, _valid_keys(first["loc"][:-1]))
+        return f"{where}: unknown key '{place}'; {near}{more}"
     if first["type"] == "missing":
         return f"{where}: key '{place}' is missing; add it{more}"
     text = first["msg"].removeprefix("Value error, ")
@@ -380,40 +390,6 @@ def _valid_keys(location: Sequence[str | int]) -> list[str]:
     return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
 
 
-def _nearest(word: str, names: list[str]) -> str:
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.4)
-    valid = f"valid: {', '.join(dict.fromkeys(names))}"
-    return f"nearest valid name is '{close[0]}'; {valid}" if close else valid
-
-
 def dump(config: Config) -> str:
     """The configuration as TOML text that :func:`load` reads back into an equal one."""
-    content = config.to_dict()
-    lines = [f"{key} = {_toml(value)}" for key, value in content.items() if not isinstance(value, dict)]
-    for section, values in content.items():
-        if isinstance(values, dict):
-            lines += ["", f"[{section}]", *(f"{key} = {_toml(value)}" for key, value in values.items())]
-    return "\n".join(lines) + "\n"
-
-
-def _toml(value: Any) -> str:
-    """One TOML value; tables inside a section are written inline."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return repr(value)
-    if isinstance(value, str):
-        return _toml_text(value)
-    if isinstance(value, list):
-        return f"[{', '.join(_toml(item) for item in value)}]"
-    return "{ " + ", ".join(f"{_toml_key(key)} = {_toml(item)}" for key, item in value.items()) + " }"
-
-
-def _toml_key(key: str) -> str:
-    bare = key.replace("_", "").replace("-", "")
-    return key if bare.isascii() and bare.isalnum() else _toml_text(key)
-
-
-def _toml_text(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return '"' + "".join(c if c >= " " and c != "\x7f" else f"\\u{ord(c):04x}" for c in escaped) + '"'
+    return dump_toml(config.to_dict())

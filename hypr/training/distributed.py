@@ -104,6 +104,13 @@ class Group:
         parts = total.split([len(vector) for vector in kept.values()])
         return dict(zip(kept, parts, strict=True))
 
+    def share_(self, tensors: Sequence[Tensor]) -> None:
+        """Give every process the values of the first, in place."""
+        for tensor in tensors if self.size > 1 else ():
+            value = tensor.detach().cpu().contiguous()
+            dist.broadcast(value, 0)
+            tensor.copy_(value)
+
     def check_same(self, what: str, tensors: Mapping[str, Tensor] | None = None, text: str = "") -> None:
         """Every process must hold the same bits.
 

@@ -39,8 +39,12 @@ def decide(output: Tensor, counts: Tensor, rule: str) -> Tensor:
     return (output * counts[..., None]).sum(dim=1).argmax(dim=-1)
 
 
-def correct(output: Tensor, labels: Tensor, counts: Tensor, rule: str) -> tuple[int, int]:
-    """(right, all) decisions: of counted steps for ``per_step``, else of sequences; shapes as in :func:`decide`."""
+def correct(output: Tensor, labels: Tensor, counts: Tensor, rule: str) -> tuple[float, int]:
+    """(right, all) decisions: of counted steps for ``per_step``, else of sequences; shapes as in :func:`decide`. For
+    real targets the right ones are the explained part of their variance, times all.
+    """
+    if labels.is_floating_point():
+        return explained(output, labels, counts)
     decision = decide(output, counts, rule)
     if rule == "per_step":
         target = labels if labels.ndim == 2 else labels[:, None].expand_as(decision)
@@ -48,12 +52,25 @@ def correct(output: Tensor, labels: Tensor, counts: Tensor, rule: str) -> tuple[
     return int((decision == labels).sum()), len(labels)
 
 
+def explained(output: Tensor, target: Tensor, counts: Tensor) -> tuple[float, int]:
+    """(R2 times counted steps, counted steps) of a regression: R2 is 1 at best, 0 for the mean, and may be negative.
+
+    Args:
+        output: (B, T, C). target: (B, C) or (B, T, C). counts: bool (B, T).
+    """
+    wanted = (target[:, None] if target.ndim == 2 else target).expand_as(output)[counts].double()
+    error = (output[counts].double() - wanted).pow(2).sum()
+    spread = (wanted - wanted.mean(0)).pow(2).sum() if len(wanted) else wanted.new_zeros(())
+    number = int(counts.sum())
+    return (float(1 - error / spread) if float(spread) > 0 else 0.0) * number, number
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """Measured on one split.
 
     Attributes:
-        accuracy: part of right decisions, 0 to 1.
+        accuracy: part of right decisions, 0 to 1; R2 where the data have real targets.
         labelled_accuracy: the same over steps that carry a label, where a data set has steps without; else None.
         decisions: number of decisions.
     """
@@ -77,7 +94,9 @@ def evaluate(network: Network, data: SequenceDataset, batch: int, group: Group |
     group = Group() if group is None else group
     own = group.part(len(data))
     rule, ignored = str(network.decision["rule"]), int(str(network.decision["ignore_first"]))
-    right = total = right_labelled = total_labelled = 0
+    right, total, right_labelled, total_labelled = 0.0, 0, 0.0, 0
+    if data.regression:
+        return _evaluate_regression(network, data, batch, group)
     for start in range(own.start, own.stop, batch):
         part = slice(start, min(start + batch, own.stop))
         output = network(torch.from_numpy(data.inputs[part])).cpu()
@@ -89,9 +108,21 @@ def evaluate(network: Network, data: SequenceDataset, batch: int, group: Group |
         if data.labelled is not None and rule == "per_step":
             hits, number = correct(output, labels, counts & torch.from_numpy(data.labelled[part]), rule)
             right_labelled, total_labelled = right_labelled + hits, total_labelled + number
-    right, total, right_labelled, total_labelled = map(int, group.sum([right, total, right_labelled, total_labelled]))
+    sums = group.sum([right, total, right_labelled, total_labelled])
+    right, total, right_labelled, total_labelled = (int(value) for value in sums)
     labelled = right_labelled / total_labelled if total_labelled else None
     return Evaluation(right / max(total, 1), labelled, total)
+
+
+def _evaluate_regression(network: Network, data: SequenceDataset, batch: int, group: Group) -> Evaluation:
+    """R2 over all counted steps; every process does the whole, since a mean over all targets is needed."""
+    outputs = [
+        network(torch.from_numpy(data.inputs[start : start + batch])).cpu() for start in range(0, len(data), batch)
+    ]
+    counts = torch.from_numpy(data.mask.copy())
+    counts[:, : int(str(network.decision["ignore_first"]))] = False
+    right, total = explained(torch.cat(outputs), torch.from_numpy(data.labels), counts)
+    return Evaluation(right / max(total, 1), None, total)
 
 
 def activity(rates: Mapping[str, np.ndarray], spiking: Mapping[str, bool]) -> dict[str, dict[str, float]]:

@@ -17,15 +17,16 @@ import numpy as np
 import torch
 
 import hypr
-from hypr.data import SequenceDataset
+from hypr.data import SequenceDataset, own
 from hypr.data.storage import write_atomically
 from hypr.errors import HyprError
 from hypr.kernels import dispatch
 from hypr.network import Network
-from hypr.training import checkpoint, config
+from hypr.training import checkpoint
 from hypr.training.config import Config
-from hypr.training.data import load_data
+from hypr.training.data import load_data, place_of, source_of
 from hypr.training.metrics import read_metrics
+from hypr.training.recorded import load_recorded
 
 CONFIG, ENVIRONMENT, METRICS, RESULT, CURVES = (
     "config.toml",
@@ -52,11 +53,13 @@ class Run:
         path: folder of the run.
         which: ``best`` (on validation) or ``last``.
         config: as it was used.
+        data: where its data are now, by the user's word: a file or ``module:function``; None: where the run found them.
     """
 
     path: Path
     which: str
     config: Config
+    data: str | None = None
 
     @cached_property
     def _checkpoint(self) -> checkpoint.Checkpoint:
@@ -97,9 +100,9 @@ class Run:
         """A split of the data set of the run, with the run's seed and encoding.
 
         Raises:
-            HyprError: where its content differs from what the run was trained on.
+            HyprError: where its content differs from what the run was trained on, or a data file has moved.
         """
-        dataset = load_data(self.config, split)
+        dataset = load_data(self.config, split, self.data or data_place(self.config, self.path))
         expected = self.environment.get("data", {}).get(split)
         if expected is not None and dataset.sha256 != expected:
             raise HyprError(
@@ -110,12 +113,13 @@ class Run:
         return dataset
 
 
-def open_run(path: str | Path, which: Literal["best", "last"] = "best") -> Run:
+def open_run(path: str | Path, which: Literal["best", "last"] = "best", data: str | None = None) -> Run:
     """Open the folder of a run.
 
     Args:
         path: of the folder that ``hypr train`` wrote.
         which: ``best`` on validation, or ``last``.
+        data: see :class:`Run`.
 
     Raises:
         HyprError: where the folder holds no run or its files are damaged.
@@ -132,7 +136,20 @@ def open_run(path: str | Path, which: Literal["best", "last"] = "best") -> Run:
             f"{folder}: has no {which}.safetensors yet; finish the first epoch with 'hypr train ... --out {folder} "
             "--resume'"
         )
-    return Run(folder, which, config.load(folder / CONFIG))
+    return Run(folder, which, load_recorded(folder / CONFIG), data)
+
+
+def data_place(settings: Config, folder: Path) -> str | None:
+    """Where the data file of a run is, also from another working folder; None for data that are no file.
+
+    Raises:
+        HyprError: it is not where it was.
+    """
+    name = settings.data.name
+    if not own.is_file(name):
+        return None
+    begun = (folder / ENVIRONMENT).exists()
+    return place_of(name, read_json(folder / ENVIRONMENT).get("data_source") if begun else None, folder)
 
 
 def rebuild(weights: checkpoint.Checkpoint) -> Network:
@@ -165,6 +182,7 @@ def environment(
     datasets: Mapping[str, SequenceDataset],
     network: Network,
     device: torch.device,
+    folder: Path,
     processes: int = 1,
 ) -> dict[str, Any]:
     """Everything outside the configuration that could matter to a result."""
@@ -179,7 +197,17 @@ def environment(
         "kernels": {name: dispatch.kernel_name(layer) for name, layer in _layers(network).items()},
         "seed": settings.training.seed,
         "data": {split: dataset.sha256 for split, dataset in datasets.items()},
+        "data_source": source_of(settings.data.name, folder),
         "command": shlex.join(sys.argv),
+    }
+
+
+def network_facts(network: Network) -> dict[str, Any]:
+    """What a bundle says of a network that no run trained."""
+    return {
+        "hypr": hypr.__version__,
+        "layers": {name: f"{layer.kind} {layer.n}" for name, layer in _layers(network).items()},
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
     }
 
 

@@ -11,7 +11,7 @@ import contextlib
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,23 +23,26 @@ from hypr.cli.progress import Silent, TrainingProgress
 from hypr.data import Batch
 from hypr.data.storage import write_atomically
 from hypr.errors import HyprError
-from hypr.learning.rule import Rule
 from hypr.network import Network
 from hypr.training import checkpoint, distributed, runs
+from hypr.training.activity import FILE as START
+from hypr.training.activity import Watch, fit_start_, gradient_size, learning_factors, read_start
 from hypr.training.build import (
     build_optimiser,
-    build_rule,
     build_stage,
     derived_seed,
-    initial_network,
     learning_rate,
+    rule_of,
+    scaled_rate,
+    starting_network,
 )
 from hypr.training.config import Config, dump
-from hypr.training.config import load as load_config
 from hypr.training.curves import draw_curves
 from hypr.training.data import load_data
 from hypr.training.distributed import Group, GroupError
+from hypr.training.folder import prepare_folder
 from hypr.training.metrics import Evaluation, MetricsFile, activity, correct, evaluate
+from hypr.training.recorded import settled, written
 
 if TYPE_CHECKING:
     from hypr.integer.stage import IntegerStage
@@ -79,7 +82,7 @@ class _State:
     epoch: int = 0
     best_epoch: int = 0
     highest_epoch: int = 0
-    highest_accuracy: float = -1.0
+    highest_accuracy: float = -math.inf
     seconds: float = 0.0
 
 
@@ -102,9 +105,10 @@ def train(
         TrainingDiverged: where the loss is no longer finite.
     """
     folder = Path(out)
+    config = settled(config, written(folder / runs.CONFIG) if resume else None)
     with distributed.joined(config.device) as (group, device):
         group.check_same("configuration and folder", text=f"{dump(config)}{folder.absolute()}{resume}")
-        group.leader_first(lambda: _prepare_folder(config, folder, resume))
+        group.leader_first(lambda: prepare_folder(config, folder, resume))
         if not (folder / runs.CONFIG).exists():
             raise GroupError(f"{folder}: process {group.rank} does not see it; use a folder that all processes share")
         if resume and (folder / runs.RESULT).exists():
@@ -127,10 +131,14 @@ class _Trainer:
     ) -> None:
         self.config, self.folder, self.progress = config, folder, progress
         self.group, self.device = group, device
-        self.data = {split: load_data(config, split) for split in ("train", "validation")}
-        self.network = initial_network(config, self.data["train"]).to(self.device)
-        self.rule: Rule = build_rule(config.rule, self.network, config.loss.kind)
-        self.optimiser, self.names = build_optimiser(config.optimiser, self.network)
+        self.warn: Callable[[str], None] = getattr(progress, "warn", lambda text: None)  # others' objects may lack it
+        self.place = runs.data_place(config, folder)
+        self.data = {split: load_data(config, split, self.place) for split in ("train", "validation")}
+        self.network = starting_network(config, self.data["train"], folder).to(self.device)
+        self.watch = Watch.of(self.network, config.training.stop_dead)
+        factors = self._start_activity()
+        self.rule = rule_of(config, self.network)
+        self.optimiser, self.names = build_optimiser(config.optimiser, self.network, factors)
         self.stage = self._build_stage()
         self.updates = math.ceil(len(self.data["train"]) / config.training.batch)
         self.state = _State()
@@ -143,7 +151,7 @@ class _Trainer:
         self.lines: list[dict[str, Any]] = []
         if group.leader:
             if not resumed:
-                known = runs.environment(config, self.data, self.network, device, group.size)
+                known = runs.environment(config, self.data, self.network, device, folder, group.size)
                 runs.write_json(folder / runs.ENVIRONMENT, known)
             self.lines = self.metrics.start(self.state.epoch)
 
@@ -153,6 +161,7 @@ class _Trainer:
         while self.state.epoch < self.config.training.epochs and not self._out_of_patience():
             started = time.perf_counter()
             line = self._epoch(self.state.epoch + 1)
+            warnings = self.watch.epoch(line["activity"], line["first_gradient"])
             validation = self._evaluate(self.network, "validation")
             self.state.epoch += 1
             line |= {"validation_accuracy": validation.accuracy}
@@ -160,13 +169,17 @@ class _Trainer:
                 line["validation_labelled_accuracy"] = validation.labelled_accuracy
             line["seconds"] = time.perf_counter() - started
             self.state.seconds += line["seconds"]
+            if warnings:
+                line["warnings"] = warnings
             self._check_weights()
             self._commit(line)
             self.progress.epoch(line)
+            for text in warnings:
+                self.warn(f"epoch {line['epoch']}: {text}")
 
     def finish(self) -> TrainingResult:
         """Test accuracies, the picture and the result file."""
-        self.data["test"] = load_data(self.config, "test")
+        self.data["test"] = load_data(self.config, "test", self.place)
         if self.group.leader:
             draw_curves(self.folder / runs.CURVES, self.lines, self.config.name)
             known = runs.read_json(self.folder / runs.ENVIRONMENT)
@@ -192,7 +205,10 @@ class _Trainer:
     def _write_result(self, result: TrainingResult) -> None:
         content = asdict(result) | {"path": None, "parameters": sum(p.numel() for p in self.network.parameters())}
         content |= {"name": self.config.name, "rule": self.config.rule.name, "seed": self.config.training.seed}
-        content["decision"] = dict(self.network.decision)
+        content |= {
+            "decision": dict(self.network.decision),
+            "metric": "r2" if self.data["test"].regression else "accuracy",
+        }
         runs.write_json(self.folder / runs.RESULT, {key: value for key, value in content.items() if value is not None})
 
     def _epoch(self, epoch: int) -> dict[str, Any]:
@@ -200,8 +216,8 @@ class _Trainer:
         training = self.config.training
         torch.manual_seed(derived_seed(training.seed, epoch))
         order = np.random.default_rng([training.seed, epoch]).permutation(len(self.data["train"]))
-        loss = norm = 0.0
-        right = decisions = 0
+        loss = norm = self.first_gradient = 0.0
+        right, decisions = 0.0, 0
         rates = {
             name: np.zeros(layer.n) for name, layer in zip(self.network.layer_names(), self.network.layers, strict=True)
         }
@@ -227,10 +243,11 @@ class _Trainer:
             "train_accuracy": right_of_all / max(all_decisions, 1),
             "lr": lr,
             "gradient_norm": norm,
+            "first_gradient": self.first_gradient,
             "activity": activity(self._over_all(rates), spiking),
         }
 
-    def _update(self, batch: Batch, lr: float, epoch: int, number: int) -> tuple[float, float, int, int]:
+    def _update(self, batch: Batch, lr: float, epoch: int, number: int) -> tuple[float, float, float, int]:
         """One update; returns loss, gradient norm, right decisions and all decisions."""
         counts = batch.mask.copy()
         counts[:, : self.network.decision["ignore_first"]] = False
@@ -239,6 +256,10 @@ class _Trainer:
         with self._dynamics(self.network):
             loss = self.group.backward(self.rule, inputs.to(self.device), labels.to(self.device), mask.to(self.device))
         clip = self.config.optimiser.clip
+        gradient = gradient_size(self.network)
+        self.first_gradient = max(self.first_gradient, gradient)
+        if epoch == 1 and number == 0:
+            self._look_at_first_batch(gradient)
         norm = float(torch.nn.utils.clip_grad_norm_(self.network.parameters(), math.inf if clip is None else clip))
         if not math.isfinite(loss) or not math.isfinite(norm):
             raise TrainingDiverged(
@@ -247,16 +268,38 @@ class _Trainer:
                 f"or set optimiser.clip=1; weights of the epoch before are in {runs.LAST}"
             )
         for group in self.optimiser.param_groups:
-            group["lr"] = lr
+            group["lr"] = scaled_rate(self.config.optimiser, lr, group.get("factor", 1.0))
         self.optimiser.step()
         self.network.constrain_()
         part = self.group.part(len(labels))
-        hits = count = 0
+        hits, count = 0.0, 0
         if part.stop > part.start:
             assert self.rule.output is not None  # set by backward
             decision = str(self.network.decision["rule"])
             hits, count = correct(self.rule.output.cpu(), labels[part], mask[part], decision)
         return loss, norm, hits, count
+
+    def _start_activity(self) -> dict[str, float]:
+        """Make the layers of a fresh network fire where the configuration says so; factors of learning rates."""
+        settings = self.config
+        done = self.group.sum([(self.folder / runs.RESUME).exists() and self.group.leader])[0]  # as the first one sees
+        if settings.network.initial == "data" and settings.training.initial is None and not done:
+            found, warnings = fit_start_(self.network, self.data["train"], settings.training.seed)
+            growth = torch.tensor([one.growth for one in found], dtype=torch.float64)
+            self.group.share_([*self.network.state_dict().values(), growth])
+            layers = [asdict(one) | {"growth": float(value)} for one, value in zip(found, growth, strict=True)]
+            self.group.leader_first(lambda: runs.write_json(self.folder / START, {"layers": layers}))
+            for text in warnings:
+                self.warn(text)
+        return learning_factors(self.network, read_start(self.folder)) if settings.optimiser.follow_initial else {}
+
+    def _look_at_first_batch(self, gradient: float) -> None:
+        names = self.network.layer_names()
+        rates = self._over_all({name: rate.double().cpu().numpy() for name, rate in self.rule.rates.items()})
+        for text in self.watch.first_batch(
+            {name: float(rates[name].mean()) for name in names if name in rates}, gradient
+        ):
+            self.warn(text)
 
     def _check_weights(self, text: str = "") -> None:
         """Every process must have come to the same weights, bit for bit."""
@@ -345,45 +388,6 @@ def _reproducible(config: Config) -> Iterator[None]:
         torch.set_rng_state(state)
         if change:
             torch.use_deterministic_algorithms(False)
-
-
-def _prepare_folder(config: Config, folder: Path, resume: bool) -> None:
-    """Write the configuration into a new folder, or compare it with that of the run to be continued.
-
-    A folder with nothing but a configuration is new: the run in it failed before it began, for want of data perhaps.
-    """
-    path = folder / runs.CONFIG
-    begun = path.exists() and any(file.name != runs.CONFIG for file in folder.iterdir())
-    if begun and not resume:
-        raise HyprError(f"{folder}: holds a run already; continue it with --resume, or give another folder")
-    if begun:
-        before = load_config(path)
-        if before != config:
-            raise HyprError(
-                f"{folder}: holds a run with another configuration ({_first_difference(before, config)}); give "
-                "another folder"
-            )
-        for leftover in folder.glob(".*.*"):  # temporary files of a run that was killed while it wrote
-            if any(leftover.name.startswith(f".{name}.") for name in (runs.BEST, runs.LAST, runs.RESUME, runs.METRICS)):
-                leftover.unlink(missing_ok=True)
-        return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, dump(config).encode())
-    except OSError as error:
-        raise HyprError(f"{folder}: cannot be written ({error.strerror}); give another folder") from None
-
-
-def _first_difference(before: Config, now: Config) -> str:
-    one, two = before.to_dict(), now.to_dict()
-    for section in sorted(set(one) | set(two)):
-        a, b = one.get(section), two.get(section)
-        if a != b and isinstance(a, dict) and isinstance(b, dict):
-            key = next(key for key in sorted(set(a) | set(b)) if a.get(key) != b.get(key))
-            return f"{section}.{key} was {a.get(key)}, now {b.get(key)}"
-        if a != b:
-            return f"{section} was {a}, now {b}"
-    return "values differ"
 
 
 def _read_result(folder: Path) -> TrainingResult:

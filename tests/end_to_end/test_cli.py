@@ -106,7 +106,7 @@ def test_every_engine_writes_the_promised_arrays(hypr_json, small_bundle, tmp_pa
     assert code == 0
     assert answer["engine"].startswith(engine)
     with np.load(out, allow_pickle=False) as found:
-        assert set(found.files) == {"output", "spikes/hidden0", "u/hidden0", "v/hidden0", "u/readout"}
+        assert set(found.files) == {"output", "predicted", "spikes/hidden0", "u/hidden0", "v/hidden0", "u/readout"}
         assert found["output"].shape == (20, 2, 10)
         assert found["spikes/hidden0"].shape == (20, 2, 12)
 

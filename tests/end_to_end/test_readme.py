@@ -13,12 +13,28 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_python_example_runs_and_finds_no_divergence(tmp_path):
-    script = "\n".join(re.findall(r"```python\n(.*?)```", README, re.DOTALL))  # one after the other, as a reader would
+    *blocks, _ = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    script = "\n".join(blocks)  # one after the other, as a reader would
     path = tmp_path / "example.py"
     path.write_text(script, encoding="utf-8")
     done = subprocess.run([sys.executable, path], capture_output=True, text=True, cwd=ROOT, timeout=300)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "None"
+
+
+def test_the_last_python_block_is_the_example_that_the_walk_runs():
+    block = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[-1]
+    example = (ROOT / "hypr" / "examples" / "own_loop.py").read_text(encoding="utf-8")
+    assert example.endswith(block) and block.startswith("import numpy as np\n")
+
+
+def test_the_networks_of_the_readme_fire(tmp_path):
+    first = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[0]
+    path = tmp_path / "example.py"
+    path.write_text(first + "\nprint(min(int(value.sum()) for value in out.spikes.values()))\n", encoding="utf-8")
+    done = subprocess.run([sys.executable, path], capture_output=True, text=True, cwd=ROOT, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.split()[-1]) > 100
 
 
 def test_verbs_named_in_the_readme_exist():

@@ -1,8 +1,8 @@
 """One-step equality: all 2^24 states of one-state models, and millions of random states of the others with borders.
 
 Three forms of each step are compared: NumPy (``hardware.neurons``), compiled (``hardware.compiled.neurons``) and the
-oracle. The oracle is scalar: for all states its formula is written once more on arrays (:func:`oracle_form`), and for a sample of states the oracle
-runs as it stands.
+oracle. The oracle is scalar: for all states its formula is written once more on arrays (:func:`oracle_form`), and for a
+sample of states the oracle runs as it stands.
 """
 
 from __future__ import annotations

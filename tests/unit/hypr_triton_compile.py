@@ -44,9 +44,9 @@ def scans(models: tuple[int, ...], dtype: str) -> Iterator[Case]:
             read = ("states", "spikes", "current", "coefficients", "constants")
             signature = dict.fromkeys((*read, "outgoing"), pointer) | sizes
             yield f"forward {label}", forward_scan, signature, shared, warps
-            more = ("dz", "errors", "recurrent", "adjoints", "later", "d_current", "direct", "sums")
+            more = ("dz", "errors", "recurrent", "synapses", "adjoints", "later", "d_current", "direct", "sums")
             strides = {"scan_stride": "i64", "errors_stride": "i32"}
-            extra = {"G": g, "FULL": recurrent, "UNIFORM": False, "SURROGATE": model % 2}
+            extra = {"G": g, "FULL": recurrent, "OWN": not recurrent, "UNIFORM": False, "SURROGATE": model % 2}
             signature = dict.fromkeys((*read, *more), pointer) | strides | sizes
             yield f"credit {label}", credit_scan, signature, shared | extra, warps
 

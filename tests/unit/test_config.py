@@ -107,3 +107,71 @@ def test_a_configuration_cannot_be_changed():
     settings = config.from_dict(MINIMAL)
     with pytest.raises(ValueError, match="frozen"):
         settings.training.epochs = 3
+
+
+# ---- options of rules
+
+
+def test_options_of_the_recipe_that_another_rule_does_not_have_are_left_out_with_a_line():
+    lines: list[str] = []
+    settings = config.load("qtdb-alif", ["rule=bptt"], lines.append)
+    assert settings.rule == config.RuleConfig(name="bptt")
+    assert lines == ["recipe qtdb-alif: rule bptt has no window; left out"]
+    lines.clear()
+    assert config.load("qtdb-alif", ["rule=hypr"], lines.append).rule.window == 325 and lines == []
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["rule=bptt", "readout_memory=true"], "rule.readout_memory is given, but rule 'bptt' has no such option"),
+        (["rule=eprop", "rule.window=3"], "use rule=hypr or rule=hypr-window"),
+        (["carry=false"], "rule 'hypr' has no such option; leave it out or use rule=hypr-window"),
+        (['rule={name="bptt", window=3}'], "rule.window is given"),
+    ],
+)
+def test_options_given_for_a_rule_that_does_not_have_them_are_refused(overrides, words):
+    with pytest.raises(HyprError, match=words) as error:
+        config.load("digits-brf", overrides)
+    assert "\n" not in str(error.value)
+
+
+def test_a_configuration_in_code_is_refused_likewise():
+    with pytest.raises(HyprError, match="rule 'bptt' has no option 'carry'"):
+        config.from_dict({**MINIMAL, "rule": {"name": "bptt", "carry": True}})
+
+
+def test_none_clears_optional_keys_only():
+    assert config.load("qtdb-alif", ["rule.window=none"]).rule.window is None
+    assert config.load("qtdb-se-adlif", ["optimiser.clip=none"]).optimiser.clip is None
+    assert config.load("digits-brf", ["quantization=4", "quantization=none"]).quantization is None
+    with pytest.raises(HyprError, match=r"training\.epochs.*integer"):
+        config.load("digits-brf", ["epochs=none"])
+
+
+def test_a_settled_rule_says_all_its_options_and_stays_as_it_is():
+    windows = config.RuleConfig(name="hypr-window", window=5).settled()
+    assert windows.model_dump() == {
+        "name": "hypr-window", "window": 5, "carry": True, "boundary_spike": True, "readout_memory": True,
+        "own_spike": "auto",
+    }  # fmt: skip
+    truncated = config.RuleConfig(name="hypr-window", carry=False).settled()
+    assert (truncated.boundary_spike, truncated.readout_memory, truncated.own_spike) == (False, False, False)
+    plain = config.RuleConfig(name="hypr").settled()
+    assert (plain.readout_memory, plain.own_spike, plain.carry) == (False, False, None)
+    for rule in (windows, truncated, plain, config.RuleConfig(name="bptt").settled()):
+        assert rule.settled() == rule
+        assert config.from_dict({**MINIMAL, "rule": rule.model_dump(exclude_none=True)}).rule == rule
+
+
+def test_what_version_0_1_wrote_down_means_what_it_did_then():
+    from hypr.training.recorded import from_recorded, settled
+
+    before = {"name": "hypr-window", "window": 130, "readout_memory": False, "carry": True, "boundary_spike": False}
+    recorded = from_recorded({**MINIMAL, "rule": before}, "old")
+    assert recorded.rule.settled().model_dump() == {**before, "own_spike": False}
+    now = config.from_dict({**MINIMAL, "rule": {"name": "hypr-window", "window": 130}})
+    assert settled(now, recorded).rule == recorded.rule.settled()
+    assert settled(now, None).rule.boundary_spike is True
+    bptt = from_recorded({**MINIMAL, "rule": {**before, "name": "bptt"}}, "old")
+    assert bptt.rule == config.RuleConfig(name="bptt")

@@ -25,7 +25,7 @@ SPLITS = ("train", "validation", "test")
 
 
 def rows(dataset: data.SequenceDataset) -> set[bytes]:
-    return {sample.tobytes() for sample in dataset.inputs}
+    return {sample.tobytes() for sample in dataset.dense()}
 
 
 @pytest.mark.parametrize("encoding", ["graded", "spikes", "crossings"])
@@ -105,7 +105,7 @@ def test_real_files_load_as_integers(name, options, shape, monkeypatch):
     monkeypatch.setenv("HYPR_DATA", str(data_folder(name).parent))
     part = data.load(name, "test", **options)
     assert part.inputs.shape == shape
-    assert part.inputs.any() and len(np.unique(part.labels)) >= 5
+    assert part.dense().any() and len(np.unique(part.labels)) >= 5
 
 
 def test_permuted_mnist_reorders_the_same_pixels(monkeypatch):
@@ -312,8 +312,8 @@ def test_a_data_set_with_values_outside_its_format_is_refused():
     good = data.load("cue", "train", delay=5, samples=4)
     fields = {name: getattr(good, name) for name in good.__dataclass_fields__ if name != "sha256"}
     for change, words in (
-        ({"inputs": good.inputs + np.uint8(2)}, "outside the declared"),
-        ({"inputs": good.inputs.astype(np.float32)}, "uint8 or int16"),
+        ({"inputs": good.dense() + np.uint8(2)}, "outside the declared"),
+        ({"inputs": good.dense().astype(np.float32)}, "uint8 or int16"),
         ({"labels": good.labels + 2}, "outside 0 to 1"),
         ({"mask": good.mask[:, 1:]}, "mask must be bool"),
     ):

@@ -131,12 +131,12 @@ def test_the_kernel_does_not_change_the_state_that_it_starts_from() -> None:
 
 
 def test_threads_blocks_and_chunks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    from hardware.compiled import run
+    from hardware.compiled import blocks, run
 
     program, inputs, _ = case(seed=5, T=40, B=13, models=tuple(MODELS))
     expected = emulate(program, inputs, "all", backend="numpy")
     for lanes, chunk, threads in ((1, 2**24, 1), (16, 1, 2), (64, 5000, 3), (10_000, 2**24, 2)):
-        monkeypatch.setattr(run, "LANES", lanes)
+        monkeypatch.setattr(blocks, "LANES", lanes)
         monkeypatch.setattr(run, "CHUNK_BYTES", chunk)
         found = compare(expected, emulate(program, inputs, "all", backend="numba", threads=threads), program)
         assert found.equal, found.first_divergence
@@ -150,10 +150,10 @@ def test_threads_blocks_and_chunks_do_not_change_the_result(monkeypatch: pytest.
 def test_synapses_by_event_by_product_and_in_groups_are_equal(
     cost: tuple[float, float, float], grouped: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hardware.compiled import run, tables
+    from hardware.compiled import blocks, tables
 
     for name, value in zip(("EVENT_COST", "PRODUCT_COST", "OUTPUT_COST"), cost, strict=True):
-        monkeypatch.setattr(run, name, value)
+        monkeypatch.setattr(blocks, name, value)
     monkeypatch.setattr(tables, "GROUPED", grouped)
     for seed in range(40):
         rng = np.random.default_rng(seed)

@@ -257,6 +257,18 @@ def test_gradient_is_that_of_automatic_differentiation_on_the_integer_states(nam
     assert worst(found, held(net)) < LIMIT
 
 
+@pytest.mark.parametrize("name", ["alif", "lif_subtract", "se_adlif_previous"])
+def test_own_spikes_act_on_the_integer_states_too(name: str) -> None:
+    net, stage, data = prepared(name, settings=QuantizationSettings(weight_bits=4, coefficient_bits=10))
+    net.zero_grad(set_to_none=True)
+    recorded = on_integers(stage, lambda: hypr.HYPR(net, readout_memory=True, own_spike=True).backward(*data))
+    found = held(net)
+    net.zero_grad(set_to_none=True)
+    with stage.active():
+        OnRecordedStates(net, recorded, paths="own_state", own_spike=True).backward(*data)
+    assert worst(found, held(net)) < LIMIT
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_gradient_at_8_and_16_bits_points_where_the_float_one_does(name: str) -> None:
     """Not closer than 0.9: where a rounded weight moves one spike by a step, every later term of that neuron moves

@@ -82,17 +82,20 @@ def test_run_credit_and_carry_equal_the_reference(kind, shape, dtype):
         for mode in ("detached", "full"):
             for filters in ((), (0.0,), (0.9,), (0.0, 0.9)):
                 check_windows(layer, trajectory, dz, mode, filters, dtype)
+        for mode in ("own", "full"):
+            for filters in ((0.0,), (0.0, 0.9)):
+                check_windows(layer, trajectory, dz, mode, filters, dtype, own_spike=True)
 
 
-def check_windows(layer, trajectory, dz, mode, filters, dtype):
+def check_windows(layer, trajectory, dz, mode, filters, dtype, own_spike=False):
     """Two windows, the second one starting from what the first one carried: everything equals the reference."""
     gradients, carried = (LayerGradient(), LayerGradient()), (None, None)
-    filtered = [None if mode == "full" and kappa == 0.0 else torch.randn_like(dz[0]) for kappa in filters]
+    filtered = [None if mode != "detached" and kappa == 0.0 else torch.randn_like(dz[0]) for kappa in filters]
     for onward in (True, False):
         results = []
         for use, gradient, before in zip((cpu_credit, reference_credit), gradients, carried, strict=True):
-            boundary = Boundary(before, filters, tuple(filtered), onward)
-            down = "whole" if mode == "full" or filters else "direct"
+            boundary = Boundary(before, filters, tuple(filtered), onward, own_spike)
+            down = "whole" if mode == "full" or (filters and mode == "detached") else "direct"
             results.append(use(layer, trajectory, dz, gradient, mode, boundary, down))
         found, expected = results
         assert_close(found.down, expected.down, dtype, (mode, "down"))
@@ -102,6 +105,21 @@ def check_windows(layer, trajectory, dz, mode, filters, dtype):
             check_eligibility(found.after, expected.after, dtype, (mode, filters))
         carried = (found.after, expected.after)
     check_sums(gradients[0].sums, gradients[1].sums, dtype, (mode, filters))
+
+
+@pytest.mark.parametrize("kind", ["brf", "alif", "li"])
+def test_wide_layers_worked_on_in_tiles_and_blocks_of_steps_equal_the_reference(kind, monkeypatch):
+    """300 neurons in two tiles, the second one narrower; two blocks of steps, the second one shorter."""
+    monkeypatch.setattr(cpu, "WIDEST", 0)
+    steps, samples, n, n_in, dtype = 259, 2, 300, 5, torch.float64
+    layer = make(kind, n_in, n, dtype, seed=1)
+    pre, state, spikes = start(layer, steps, samples, dtype)
+    trajectory = cpu.run_layer(layer, pre, state, spikes)
+    dz = torch.randn(steps, samples, n, dtype=dtype)
+    for mode, filters, own_spike in (
+        ("detached", (), False), ("full", (0.0, 0.9), False), ("full", (0.0, 0.9), True), ("own", (0.0,), True),
+    ):  # fmt: skip
+        check_windows(layer, trajectory, dz, mode, filters, dtype, own_spike)
 
 
 def cpu_credit(*arguments):

@@ -52,7 +52,7 @@ def test_states_spikes_and_currents_are_those_of_the_reference(name, route):
     assert worst({"s": found.states, "i": found.current}, {"s": expected.states, "i": expected.current}) < LIMIT
 
 
-@pytest.mark.parametrize("mode", ["detached", "full"])
+@pytest.mark.parametrize("mode", ["detached", "own", "full"])
 @pytest.mark.parametrize("name", NAMES)
 def test_credit_is_that_of_the_reference(name, mode):
     layer, trajectory = layer_trajectory(name, steps=8)
@@ -70,15 +70,15 @@ def test_credit_by_one_launch_per_step_is_that_of_the_reference(name):
     _compare_credit(found, reference.credit_layer(layer, trajectory, dz, "full"), LIMIT)
 
 
-@pytest.mark.parametrize("filters", [(), (0.0, 0.8)])
+@pytest.mark.parametrize(("filters", "own_spike"), [((), False), ((0.0, 0.8), False), ((0.0, 0.8), True)])
 @pytest.mark.parametrize("name", NAMES)
-def test_carried_eligibilities_and_their_gradient_are_those_of_the_reference(name, filters):
+def test_carried_eligibilities_and_their_gradient_are_those_of_the_reference(name, filters, own_spike):
     layer, trajectory = layer_trajectory(name, steps=6, size=2)
     before = reference.start_eligibility(layer, 2, len(filters))
     for index, value in enumerate(_tensors(before).values()):
         value.normal_(generator=torch.Generator().manual_seed(index))
-    expected = reference.carry_eligibility(layer, trajectory, before, filters)
-    found = gpu.carry_eligibility(layer, trajectory, before, filters)
+    expected = reference.carry_eligibility(layer, trajectory, before, filters, own_spike)
+    found = gpu.carry_eligibility(layer, trajectory, before, filters, own_spike)
     assert worst(_tensors(found), _tensors(expected)) < LIMIT
     adjoint = torch.randn(expected.weight.shape[:3], generator=torch.Generator().manual_seed(9)).double()
     assert worst(gpu.boundary_gradient(adjoint, found), reference.boundary_gradient(adjoint, expected)) < LIMIT
@@ -159,9 +159,11 @@ def test_chunks_of_the_step_route_join(monkeypatch):
         lambda net: hypr.HYPR(net, window=3),
         lambda net: hypr.HYPR(net, window=3, readout_memory=True),
         lambda net: hypr.HYPRWindow(net, window=3, boundary_spike=True),
+        lambda net: hypr.HYPR(net, window=3, own_spike=True),
+        lambda net: hypr.HYPRWindow(net, window=3, own_spike=True),
         lambda net: hypr.BPTT(net),
     ],
-    ids=["hypr", "hypr_readout", "hypr_window", "bptt"],
+    ids=["hypr", "hypr_readout", "hypr_window", "hypr_own_spike", "hypr_window_own_spike", "bptt"],
 )
 def test_rules_give_the_gradients_of_the_reference_window_by_window(rule):
     net = network("brf", "se_adlif_previous", n_in=3, n=5)

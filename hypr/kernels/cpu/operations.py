@@ -20,16 +20,21 @@ from hypr.kernels.cpu.eligibility import PackedEligibility, named, pack, rows_of
 from hypr.kernels.cpu.loss import step_cross_entropy
 from hypr.kernels.cpu.memory import empty
 from hypr.kernels.cpu.models import model_of, supported, surrogate_arguments
-from hypr.kernels.cpu.scan import Numbers, Rows, forward
+from hypr.kernels.cpu.scan import ALL, NONE, OWN, Numbers, Rows, forward
 from hypr.kernels.cpu.threads import each, flushed, ranges, shares, short
 from hypr.kernels.cpu.vectors import padded
+from hypr.kernels.cpu.wide import TILE_NUMBERS, credit_wide
 from hypr.kernels.cpu.window import Ends
-from hypr.kernels.cpu.window import credit_window as credit
+from hypr.kernels.cpu.window import credit_window as credit_narrow
 from hypr.kernels.derived import derived
 from hypr.kernels.types import Boundary, Down, LayerGradient, LayerTrajectory, Mode, WindowCredit
 from hypr.neurons.base import Neuron
 
 __all__ = ["credit_window", "run_layer", "step_cross_entropy", "supports"]
+
+
+WIDEST = 2 * TILE_NUMBERS
+"""Products of all neurons up to which they are summed in one piece."""
 
 
 @dataclass(frozen=True)
@@ -111,11 +116,13 @@ def credit_window(
     rows, parameters, d = window.rows, window.layer.parameters, len(window.rows.states)
     dtype, count = rows.spikes.dtype, rows_of(layer, parameters)
     leaving = empty((0, 0) if down == "nothing" else (steps, batch * n), dtype)
-    start, ends = np.empty((d, batch * n), dtype), _ends(boundary, (batch, count, d, n), dtype)
+    start, ends = np.empty((d, batch * n), dtype), _ends(boundary, (batch, count, d, n), dtype, mode)
     arguments = (
-        window.layer.numbers, rows, trajectory.pre.detach().contiguous().numpy(), _flat(dz, steps), mode == "full",
+        window.layer.numbers, rows, trajectory.pre.detach().contiguous().numpy(), _flat(dz, steps),
         layer.bias_in_current, ends, leaving, down == "whole", start,
     )  # fmt: skip
+    wide = boundary.onward and count * (1 + ends.after.shape[2]) * n > WIDEST
+    credit = credit_wide if wide else credit_narrow
     parts = shares(batch, n, count)
     sums = np.zeros((len(parts), count, n), dtype)
 
@@ -133,7 +140,10 @@ def credit_window(
     )
 
 
-def _ends(boundary: Boundary, shape: tuple[int, int, int, int], dtype: np.dtype) -> Ends:
+_PATHS = {"detached": NONE, "own": OWN, "full": ALL}
+
+
+def _ends(boundary: Boundary, shape: tuple[int, int, int, int], dtype: np.dtype, mode: Mode) -> Ends:
     """The window's ends as the kernels take them; ``shape`` (B, K, d, N)."""
     batch, count, d, n = shape
     shape = (batch, count, d + len(boundary.spike_filters), n)
@@ -147,7 +157,8 @@ def _ends(boundary: Boundary, shape: tuple[int, int, int, int], dtype: np.dtype)
         else:
             filtered[index] = value.detach().reshape(-1).numpy()
     after = empty(shape if boundary.onward else (0, 0, 0, 0), dtype)
-    return Ends(before, np.array(boundary.spike_filters, np.float64), filtered, own, after)
+    paths = (_PATHS[mode], OWN if boundary.own_spike else NONE)
+    return Ends(before, np.array(boundary.spike_filters, np.float64), filtered, own, paths, after)
 
 
 def _add(gradient: LayerGradient, sums: np.ndarray, layer: Neuron, parameters: tuple[str, ...]) -> None:

@@ -32,6 +32,9 @@ from hypr.kernels.cpu.vectors import (
     trailing_zeros,
 )
 
+NONE, OWN, ALL = 0, 1, 2
+"""Paths through the spikes of the step before: none, to the same neuron, to all."""
+
 
 class Numbers(NamedTuple):
     """A layer in the numbers that the scans take.
@@ -161,27 +164,28 @@ def add_events(total, at, size, rows, width, values, base, step, events, count):
 
 @compiled
 def backward(  # type: ignore[no-untyped-def]
-    numbers, window, dz, errors, full, begin, end, low, size, adjoints, later, sums, d_current, down, whole
+    numbers, window, dz, errors, paths, begin, end, low, size, adjoints, later, sums, d_current, down, whole
 ):  # fmt: skip
     """Credits steps [begin, end), the last one first, of A adjoints at once over one set of Jacobians.
 
-    Adjoint 0 is that of the error dz (T, F); ``full``: z^{t-1} carries error too. The others take errors (A - 1, T),
-    the same for all neurons, and hold z^{t-1} constant; they are linear maps of what came in, from which eligibilities
-    are made.
+    Adjoint 0 is that of the error dz (T, F). The others take errors (A - 1, T), the same for all neurons; they are
+    linear maps of what came in, from which eligibilities are made.
 
     Args:
+        paths: through which z^{t-1} error passes, of adjoint 0 and of the others: NONE, OWN or (of adjoint 0) ALL.
         adjoints: d arrays (A, size), in: at step end, out: at step begin.
-        later: (size,), the same for dL/dz of adjoint 0.
+        later: (A, size), the same for dL/dz; zeros where nothing passes.
         sums: k arrays (A, size), added to.
         d_current: (A, end - begin, size), out: dL/dI.
         down: (T, F) or (0, 0), out: what leaves the layer downward, dL/dI of adjoint 0, all of it (``whole``) or the
             part that passes through the spike of the same step.
     """
     model, coefficients, recurrent = numbers.neuron, numbers.coefficients, numbers.recurrent
+    own = _own_synapses(recurrent, size, later, paths)
     states, spikes, current = window.states, window.spikes, window.current
-    stride, steps, count = current.shape[1], end - begin, d_current.shape[0]
-    psi, known, error, back = np.empty_like(later), np.empty_like(later), np.empty_like(later), np.empty_like(later)
-    total = np.empty(recurrent.shape[1], later.dtype)
+    stride, steps, count, (first, rest) = current.shape[1], end - begin, d_current.shape[0], paths
+    psi, known, error, back = np.empty_like(own), np.empty_like(own), np.empty_like(own), np.empty_like(own)
+    total = np.empty(recurrent.shape[1], own.dtype)
     for t in range(end - 1, begin - 1, -1):
         here = t * stride + low
         for i in range(size):
@@ -192,25 +196,49 @@ def backward(  # type: ignore[no-untyped-def]
             store(known, i, again)
         surrogate(numbers.kind, numbers.shape, psi)
         for i in range(size):
-            store(error, i, load(dz, here + i) + load(later, i))
+            store(error, i, load(dz, here + i) + load(later, i))  # row 0
         out = (t - begin) * size
         _back(
             model, states, spikes, current, coefficients, here, known, psi, adjoints, 0, error, sums, d_current, out,
             back, size,
         )  # fmt: skip
-        if full:
-            later[:] = back
-            _add_recurrent_error(later, d_current, out, recurrent, total)
+        if first == ALL:
+            later[0] = back
+            _add_recurrent_error(later, size, d_current, out, recurrent, total)
+        elif first == OWN:
+            _pass_own(later, 0, back, d_current, out, own)
         if down.shape[0] > 0:
             for i in range(size):
-                through = slope(model, take(coefficients, i)) * load(psi, i) * load(error, i)
+                through = slope(model, take(coefficients, i)) * load(psi, i) * load(dz, here + i)
                 store(down, here + i, load(d_current, out + i) if whole else through)
         for a in range(1, count):
             error[:] = errors[a - 1, t]
+            if rest == OWN:
+                for i in range(size):
+                    store(error, i, load(error, i) + load(later, a * size + i))
             _back(
                 model, states, spikes, current, coefficients, here, known, psi, adjoints, a * size, error, sums,
                 d_current, out + a * steps * size, back, size,
             )  # fmt: skip
+            if rest == OWN:
+                _pass_own(later, a * size, back, d_current, out + a * steps * size, own)
+
+
+@inlined
+def _own_synapses(recurrent, size, like, paths):  # type: ignore[no-untyped-def]
+    """(size,), the weight of each neuron to itself, repeated per sample; zeros without recurrence or need."""
+    own, neurons = np.zeros(size, like.dtype), recurrent.shape[0]
+    if neurons > 0 and (paths[0] == OWN or paths[1] == OWN):
+        for i in range(size):
+            own[i] = recurrent[i % neurons, i % neurons]
+    return own
+
+
+@inlined
+def _pass_own(later, at, back, d_current, out, own):  # type: ignore[no-untyped-def]
+    """What an adjoint hands to the neuron's own spike of the step before."""
+    for i in range(own.size):
+        store(later, at + i, load(back, i) + load(d_current, out + i) * load(own, i))
 
 
 @inlined
@@ -231,13 +259,13 @@ def _back(  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _add_recurrent_error(later, d_current, out, recurrent, total):  # type: ignore[no-untyped-def]
-    """later[b, j] += sum_i d_current[b, i] recurrent[i, j]."""
+def _add_recurrent_error(later, size, d_current, out, recurrent, total):  # type: ignore[no-untyped-def]
+    """Row 0 of later: later[b, j] += sum_i d_current[b, i] recurrent[i, j]."""
     neurons, width = recurrent.shape
     if neurons == 0:
         return
     fours = neurons - neurons % 4
-    for offset in range(0, later.size, neurons):
+    for offset in range(0, size, neurons):
         total[:] = 0
         for i in range(0, fours, 4):
             at = out + offset + i
@@ -247,4 +275,4 @@ def _add_recurrent_error(later, d_current, out, recurrent, total):  # type: igno
         for i in range(fours, neurons):
             add_scaled_rows(total, 0, neurons, recurrent, (i * width,), (load(d_current, out + offset + i),))
         for j in range(neurons):
-            later[offset + j] += total[j]
+            store(later, offset + j, load(later, offset + j) + load(total, j))

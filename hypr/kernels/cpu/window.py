@@ -4,7 +4,8 @@ Gradients by weights and eligibilities are sums over time of "dL/dI times input"
 adds one row instead of a dense product over time; that was the faster way for 140 inputs without zeros, too. With unit
 vectors as adjoints at the window's end the scan yields ``gains[s, t] = sum_k (prod_{t' > t} A^{t'})_{s k} B_k^t``, and
 the eligibility after the window is ``onward e^0 + sum_t gains^t pre^t``; a filtered spike is one whose error at step t
-is ``(1 - kappa) kappa^(T - t)``.
+is ``(1 - kappa) kappa^(T - t)``. Where the neuron's own spike is carried as a state, all of these adjoints pass on
+through it, too, and what they hand to the spike before the window stands in its column of ``onward``.
 
 Rows of gradients (K, N) and eligibilities (B, K, S, N): all inputs, recurrent neurons, the bias if it enters the
 current, the neuron's own P parameters. Rows of products (K, width) hold N numbers for each adjoint: the gradient, then
@@ -44,6 +45,7 @@ class Ends(NamedTuple):
         kappas: (filters,) float64, of the spikes that are carried filtered.
         filtered: (filters, F), dL/d(filtered spike) at the start.
         own: number of the filtered spike whose adjoint is the dL/dz that the scan arrives at instead, or -1.
+        paths: see :func:`hypr.kernels.cpu.scan.backward`; OWN for the second: that filtered spike acts on the state.
         after: out, the eligibility at its end; (0, 0, 0, 0) where it is not needed.
     """
 
@@ -51,17 +53,18 @@ class Ends(NamedTuple):
     kappas: np.ndarray
     filtered: np.ndarray
     own: int
+    paths: tuple[int, int]
     after: np.ndarray
 
 
 @compiled
 def credit_window(  # type: ignore[no-untyped-def]
-    numbers, window, pre, dz, full, has_bias, ends, down, whole, adjoint_start, gradient, first, last
+    numbers, window, pre, dz, has_bias, ends, down, whole, adjoint_start, gradient, first, last
 ):  # fmt: skip
     """Samples [first, last) of a window.
 
     Args:
-        numbers, window, dz, full, down, whole: see :func:`hypr.kernels.cpu.scan.backward`.
+        numbers, window, dz, down, whole: see :func:`hypr.kernels.cpu.scan.backward`.
         pre: (T, B, J).
         has_bias: whether the bias enters the current.
         ends: what passes its ends.
@@ -70,9 +73,9 @@ def credit_window(  # type: ignore[no-untyped-def]
     """
     steps, neurons = pre.shape[0], gradient.shape[1]
     low, size, count = first * neurons, (last - first) * neurons, 1 + ends.after.shape[2]
-    adjoints = _unit_adjoints(window.states, count, size)
-    errors = _filter_errors(len(adjoints), count, ends.kappas, steps, dz)
-    later, sums = np.zeros(size, dz.dtype), rows_like(numbers.mixing, (count, size))
+    adjoints = unit_adjoints(window.states, count, size)
+    errors = filter_errors(len(adjoints), count, ends.kappas, steps, dz)
+    later, sums = np.zeros((count, size), dz.dtype), rows_like(numbers.mixing, (count, size))
     for k in range(len(sums)):
         sums[k][:] = 0
     block = _block(steps, count * size, max(pre.shape[2], numbers.recurrent.shape[0]))
@@ -83,7 +86,21 @@ def credit_window(  # type: ignore[no-untyped-def]
         end = min(begin + block, steps)
         d_current = scratch[: count * (end - begin) * size].reshape(count, end - begin, size)
         backward(
-            numbers, window, dz, errors, full, begin, end, low, size, adjoints, later, sums, d_current, down, whole
+            numbers,
+            window,
+            dz,
+            errors,
+            ends.paths,
+            begin,
+            end,
+            low,
+            size,
+            adjoints,
+            later,
+            sums,
+            d_current,
+            down,
+            whole,
         )
         _add_block(numbers, window, pre, has_bias, begin, end, first, last, scratch, sums, products, gradient, ends,
                    begin == latest)  # fmt: skip
@@ -121,8 +138,8 @@ def _add_block(  # type: ignore[no-untyped-def]
         for t in range(steps):
             for a in range(count):  # in ascending order: the rest of a vector is overwritten by the next row
                 copy_row(rows, t * width + a * neurons, scratch, (a * steps + t) * size + place, neurons)
-        _add_products(pre, b * inputs, inputs, begin, end, events, counts, rows, products, 0)
-        _add_products(window.spikes, b * neurons, feedback, begin, end, events, counts, rows, products, inputs)
+        add_products(pre, b * inputs, inputs, begin, end, events, counts, rows, products, 0)
+        add_products(window.spikes, b * neurons, feedback, begin, end, events, counts, rows, products, inputs)
         if has_bias:
             for t in range(steps):
                 add_scaled_rows(products, synapses * width, width, rows, (t * width,), (one,))
@@ -133,7 +150,7 @@ def _add_block(  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _unit_adjoints(states, count, size):  # type: ignore[no-untyped-def]
+def unit_adjoints(states, count, size):  # type: ignore[no-untyped-def]
     """Adjoint 0 starts from zero, adjoint 1 + s from the unit vector of component s."""
     adjoints = rows_like(states, (count, size))
     for s in range(len(states)):
@@ -144,7 +161,7 @@ def _unit_adjoints(states, count, size):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _filter_errors(components, count, kappas, steps, like):  # type: ignore[no-untyped-def]
+def filter_errors(components, count, kappas, steps, like):  # type: ignore[no-untyped-def]
     """(count - 1, T): nothing arrives at the components of the state, (1 - kappa) kappa^(T - t) at filtered spikes."""
     errors = np.zeros((count - 1, steps), like.dtype)
     for s in range(components, count - 1):
@@ -155,7 +172,7 @@ def _filter_errors(components, count, kappas, steps, like):  # type: ignore[no-u
 
 
 @inlined
-def _add_products(values, at, count, begin, end, events, counts, rows, products, row):  # type: ignore[no-untyped-def]
+def add_products(values, at, count, begin, end, events, counts, rows, products, row):  # type: ignore[no-untyped-def]
     """From row ``row`` of products on: for each of ``count`` neighbours at ``at`` the sum over steps of its value times
     the row of that step; ``rows`` (end - begin, width) belong to one sample.
     """
@@ -228,12 +245,14 @@ def _cross_start(adjoints, later, steps, ends, gradient, first, last):  # type: 
             if c < states:
                 m[c] = adjoints[c][0, place : place + neurons]
             elif c - states == ends.own:
-                m[c] = later[place : place + neurons]
+                m[c] = later[0, place : place + neurons]
             else:
                 m[c] = ends.filtered[c - states, here : here + neurons]
             for s in range(carried):
                 if c < states:
                     onward[s, c] = adjoints[c][1 + s, place : place + neurons]
+                elif c - states == ends.own:  # its kappa is 0: nothing of it is left but what acts through the state
+                    onward[s, c] = later[1 + s, place : place + neurons]
                 elif s == c:
                     onward[s, c] = ends.kappas[c - states] ** steps
         for k in range(rows):

@@ -71,12 +71,13 @@ def step(MODEL: tl.constexpr, OPTION: tl.constexpr, s0, s1, s2, z, i, c0, c1, c2
 @triton.jit
 def adjoint(  # type: ignore[no-untyped-def]
     MODEL: tl.constexpr, OPTION: tl.constexpr, SURROGATE: tl.constexpr, s0, s1, s2, z, i,
-    c0, c1, c2, c3, k0, k1, k2, k3, h0, h1, h2, h3, m0, m1, m2, error,
+    c0, c1, c2, c3, k0, k1, k2, k3, h0, h1, h2, h3, m0, m1, m2, error, above,
 ):  # fmt: skip
     """One step back: adjoints m of s^t become those of s^{t-1}.
 
     Returns m0, m1, m2; d_current = dL/dI; back = dL/dz^{t-1} of the same neuron without the recurrent weights; direct =
-    the part of d_current that passes through the spike of this step alone; the terms of the sums g0..g3. s, z are those
+    the part of d_current that passes from ``above``, the error of the layer above alone, through the spike of this step
+    alone; the terms of the sums g0..g3. s, z are those
     of step t - 1, i of step t; error = dL/dz^t; h0..h3 the shape of the surrogate.
     """
     zero = tl.zeros_like(s0)
@@ -90,7 +91,7 @@ def adjoint(  # type: ignore[no-untyped-def]
         n0 = m0 + d_x + c * d_u + c1 * d_v
         n1 = m1 + c * d_v - c1 * d_u
         n2 = k2 * m2 - d_x - g0
-        d_current, direct = d_u, k0 * psi * error
+        d_current, direct = d_u, k0 * psi * above
     elif MODEL == BRF_EXPONENTIAL:  # sums: by c, along the rotation
         decay = tl.exp(-k0 * (c0 + s2))
         turned_u, turned_v = decay * (c1 * s0 - c2 * s1), decay * (c2 * s0 + c1 * s1)
@@ -101,14 +102,14 @@ def adjoint(  # type: ignore[no-untyped-def]
         n0 = decay * (c1 * d_u + c2 * m1)
         n1 = decay * (c1 * m1 - c2 * d_u)
         n2 = k2 * m2 - d_x - g0
-        d_current, direct = k0 * d_u, k0 * psi * error
+        d_current, direct = k0 * d_u, k0 * psi * above
     elif MODEL == SE_ADLIF:  # sums: alpha; dL/dw times w', times u (1 - z), times z*
         new = c0 * s0 * (1.0 - z) + (1.0 - c0) * (i - s1)
         fired = tl.where(new - k0 > 0, 1.0, 0.0).to(s0.dtype)
         psi = surrogate(SURROGATE, new - k0, h0, h1, h2, h3)
         own = c3 + zero if OPTION == 1 else zero
         d_u = m0 + psi * (error + m1 * (own - c2 * new)) + m1 * c2 * (1.0 - fired)
-        d_current, direct = (1.0 - c0) * d_u, (1.0 - c0) * psi * error
+        d_current, direct = (1.0 - c0) * d_u, (1.0 - c0) * psi * above
         g0, g1, g2 = d_u * (s0 * (1.0 - z) - i + s1), m1 * s1, m1 * new * (1.0 - fired)
         g3 = m1 * (fired if OPTION == 1 else z)
         back = m1 * (c3 - own) - c0 * s0 * d_u
@@ -117,35 +118,38 @@ def adjoint(  # type: ignore[no-untyped-def]
     elif MODEL == ALIF:  # sums: alpha, r
         threshold = k1 + k0 * (c1 * s1 + (1.0 - c1) * z)
         x = c0 * s0 + (1.0 - c0) * i - threshold * z - threshold
-        d_x = surrogate(SURROGATE, x, h0, h1, h2, h3) * error
+        psi = surrogate(SURROGATE, x, h0, h1, h2, h3)
+        d_x = psi * error
         d_u = m0 + d_x
         d_a = m1 - k0 * (d_x + d_u * z)
         g0, g1 = d_u * (s0 - i), d_a * (s1 - z)
         back = (1.0 - c1) * d_a - threshold * d_u
         n0, n1 = c0 * d_u, c1 * d_a
-        d_current, direct = (1.0 - c0) * d_u, (1.0 - c0) * d_x
+        d_current, direct = (1.0 - c0) * d_u, (1.0 - c0) * psi * above
     elif MODEL == LIF:  # sums: alpha
         left = _after_reset(OPTION, s0, z, k0)
-        d_x = surrogate(SURROGATE, c0 * left + (1.0 - c0) * i - k0, h0, h1, h2, h3) * error
+        psi = surrogate(SURROGATE, c0 * left + (1.0 - c0) * i - k0, h0, h1, h2, h3)
+        d_x = psi * error
         d_u = m0 + d_x
         g0 = d_u * (left - i)
         back = -c0 * d_u * _lost(OPTION, s0, k0)
         n0 = c0 * d_u * _kept(OPTION, z)
-        d_current, direct = (1.0 - c0) * d_u, (1.0 - c0) * d_x
+        d_current, direct = (1.0 - c0) * d_u, (1.0 - c0) * psi * above
     elif MODEL == CUBA_LIF:  # sums: alpha_syn, alpha_mem, bias
         left = _after_reset(OPTION, s1, z, k0)
-        d_x = surrogate(SURROGATE, c1 * left + k2 * (c0 * s0 + k1 * i) + c2 - k0, h0, h1, h2, h3) * error
+        psi = surrogate(SURROGATE, c1 * left + k2 * (c0 * s0 + k1 * i) + c2 - k0, h0, h1, h2, h3)
+        d_x = psi * error
         d_v = m1 + d_x
         d_u = m0 + k2 * d_v
         g0, g1, g2 = d_u * s0, d_v * left, d_v
         back = -c1 * d_v * _lost(OPTION, s1, k0)
         n0, n1 = c0 * d_u, c1 * d_v * _kept(OPTION, z)
-        d_current, direct = k1 * d_u, k1 * k2 * d_x
+        d_current, direct = k1 * d_u, k1 * k2 * psi * above
     else:  # LI; sums: kappa
         d_u = m0 + error
         g0 = d_u * (s0 - i)
         n0 = c0 * d_u
-        d_current, direct = (1.0 - c0) * d_u, (1.0 - c0) * error
+        d_current, direct = (1.0 - c0) * d_u, (1.0 - c0) * above
     return n0, n1, n2, d_current, back, direct, g0, g1, g2, g3
 
 

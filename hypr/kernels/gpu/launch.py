@@ -40,6 +40,8 @@ class Credit:
     """Tensors of :func:`hypr.kernels.gpu.scan.credit_scan`, rows in ascending time; d_current (S, T + 1, B, N).
 
     ``dz`` None: one error per scan and step, ``errors`` (S, T). ``direct`` None in full mode and with ``errors``.
+    ``synapses`` (N,): weights of the neurons to themselves, where own spikes pass errors on, else None; ``later``
+    (S, B, N) then, and (1, B, N) in full mode.
     """
 
     states: Tensor
@@ -50,6 +52,7 @@ class Credit:
     dz: Tensor | None
     errors: Tensor | None
     recurrent: Tensor | None
+    synapses: Tensor | None
     adjoints: Tensor
     later: Tensor
     d_current: Tensor
@@ -86,7 +89,7 @@ def credit(model: Model, plan: Plan, data: Credit, full: bool) -> None:
         assert data.dz is not None  # scans with one error for all neurons exchange nothing: one launch
         return Credit(
             data.states[first:stop], data.spikes[first:stop], data.current[first:stop], data.coefficients,
-            data.constants, data.dz[first:stop], None, data.recurrent, data.adjoints, data.later,
+            data.constants, data.dz[first:stop], None, data.recurrent, None, data.adjoints, data.later,
             data.d_current[:, first : stop + 1], None, data.sums,
         )  # fmt: skip
 
@@ -151,13 +154,13 @@ def _credit(model: Model, plan: Plan, data: Credit, last: int, steps: int, full:
         credit_scan[plan.grid(batch, n, data.adjoints.shape[0])](
             data.states[last:], data.spikes[last:], data.current[last:], data.coefficients, data.constants,
             nothing if data.dz is None else data.dz[last:], errors,
-            nothing if data.recurrent is None else data.recurrent,
+            nothing if data.recurrent is None else data.recurrent, nothing if data.synapses is None else data.synapses,
             data.adjoints, data.later, data.d_current[:, last:], nothing if data.direct is None else data.direct[last:],
             data.sums, data.d_current.stride(0), 0 if data.errors is None else data.errors.stride(0), steps, batch, n,
             MODEL=model.code, OPTION=model.option, SURROGATE=model.surrogate, D=d, C=data.coefficients.shape[0],
-            G=data.sums.shape[1], FULL=full, RECURRENT=recurrent, UNIFORM=uniform, RESIDENT=plan.resident,
-            DOT=plan.dot, TILES=plan.tiles, STAGES=_STAGES, BLOCK_B=plan.block_b, BLOCK_N=plan.block_n,
-            BLOCK_K=plan.block_k, num_warps=plan.warps, num_stages=1,
+            G=data.sums.shape[1], FULL=full, OWN=data.synapses is not None, RECURRENT=recurrent, UNIFORM=uniform,
+            RESIDENT=plan.resident, DOT=plan.dot, TILES=plan.tiles, STAGES=_STAGES,
+            BLOCK_B=plan.block_b, BLOCK_N=plan.block_n, BLOCK_K=plan.block_k, num_warps=plan.warps, num_stages=1,
         )  # fmt: skip
 
 

@@ -49,33 +49,38 @@ def credit_layer(layer: Neuron, trajectory: LayerTrajectory, dz: Tensor, mode: M
     (steps, batch, n), d, full, model = dz.shape, len(layer.state_names), mode == "full", model_of(layer)
     recurrent = layer.recurrent_weight.detach().contiguous() if full and layer.recurrent_weight is not None else None
     adjoints = dz.new_zeros(1, d, batch, n)
-    later, sums, d_current = dz.new_zeros(batch, n), dz.new_zeros(1, model.sums, batch, n), _rows(dz, steps)
+    later, sums, d_current = dz.new_zeros(1, batch, n), dz.new_zeros(1, model.sums, batch, n), _rows(dz, steps)
     direct = None if full else dz.new_empty(steps, batch, n)
     data = Credit(
         *_recorded(trajectory), model.coefficients, model.constants, dz.detach().contiguous(), None, recurrent,
-        adjoints, later, d_current, direct, sums,
+        _synapses(layer) if mode == "own" else None, adjoints, later, d_current, direct, sums,
     )  # fmt: skip
     credit(model, plan(batch, n, recurrent is not None, dz.dtype), data, full)
     if recurrent is not None:
-        later = torch.addmm(later, d_current[0, 0], recurrent)
+        later = torch.addmm(later[0], d_current[0, 0], recurrent)[None]
     return LayerCredit(
         d_current=d_current[0, :steps],
         d_direct=direct,
         d_parameters=model.gradients(sums[0].sum(1), model.effective),
         adjoint_start=adjoints[0].transpose(0, 1).contiguous(),
-        dz_start=later if full else None,
+        dz_start=None if mode == "detached" else later[0],
     )
 
 
 @torch.no_grad()
 def carry_eligibility(
-    layer: Neuron, trajectory: LayerTrajectory, eligibility: Eligibility, spike_filters: tuple[float, ...] = ()
+    layer: Neuron,
+    trajectory: LayerTrajectory,
+    eligibility: Eligibility,
+    spike_filters: tuple[float, ...] = (),
+    own_spike: bool = False,
 ) -> Eligibility:
     """See :func:`hypr.kernels.reference.carry_eligibility`.
 
     Row s of the product of Jacobians is the adjoint of state s at the window's end, so the gains are reverse scans that
     start from unit vectors, all in one launch; a filtered spike is one whose error at step t is
-    ``(1 - kappa) kappa^(T - t)``.
+    ``(1 - kappa) kappa^(T - t)``. With ``own_spike`` what a scan hands to the spike before the window is the column of
+    that spike.
     """
     (steps, batch, n), d, model = trajectory.current.shape, len(layer.state_names), model_of(layer)
     like, count = trajectory.current, d + len(spike_filters)
@@ -87,15 +92,26 @@ def carry_eligibility(
         backward = torch.arange(steps - 1, -1, -1, dtype=like.dtype, device=like.device)
         errors[s] = (1.0 - kappa) * torch.pow(torch.full_like(backward, kappa), backward)
         onward[s, s] = kappa**steps
+    synapses = _synapses(layer) if own_spike else None
+    later = like.new_zeros(count, batch, n) if own_spike else model.constants
     gains, sums = like.new_empty(count, steps, batch, n), like.new_zeros(count, model.sums, batch, n)
     data = Credit(
-        *_recorded(trajectory), model.coefficients, model.constants, None, errors, None,
-        adjoints, model.constants, gains, None, sums,
+        *_recorded(trajectory), model.coefficients, model.constants, None, errors, None, synapses,
+        adjoints, later, gains, None, sums,
     )  # fmt: skip
     credit(model, plan(batch, n, False, like.dtype), data, full=False)
     onward[:, :d] = adjoints
+    if own_spike:
+        onward[:, d] = later
     own = model.gradients(sums.transpose(0, 1), model.effective)
     return carry(gains, onward, own, trajectory, eligibility)
+
+
+def _synapses(layer: Neuron) -> Tensor:
+    """(N,), the weight of each neuron to itself."""
+    if layer.recurrent_weight is None:
+        return torch.zeros_like(layer.bias.detach())
+    return layer.recurrent_weight.detach().diagonal().contiguous()
 
 
 def _recorded(trajectory: LayerTrajectory) -> tuple[Tensor, Tensor, Tensor]:

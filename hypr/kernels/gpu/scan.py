@@ -82,10 +82,10 @@ def forward_scan(  # type: ignore[no-untyped-def]
 @triton.jit
 def credit_scan(  # type: ignore[no-untyped-def]
     states, spikes, current, coefficients, constants, dz, errors, recurrent,
-    adjoints, later, d_current, direct, sums, scan_stride, errors_stride, steps, batch, n,
+    synapses, adjoints, later, d_current, direct, sums, scan_stride, errors_stride, steps, batch, n,
     MODEL: tl.constexpr, OPTION: tl.constexpr, SURROGATE: tl.constexpr,
     D: tl.constexpr, C: tl.constexpr, G: tl.constexpr,
-    FULL: tl.constexpr, RECURRENT: tl.constexpr, UNIFORM: tl.constexpr, RESIDENT: tl.constexpr,
+    FULL: tl.constexpr, OWN: tl.constexpr, RECURRENT: tl.constexpr, UNIFORM: tl.constexpr, RESIDENT: tl.constexpr,
     DOT: tl.constexpr, TILES: tl.constexpr, STAGES: tl.constexpr,
     BLOCK_B: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
 ):  # fmt: skip
@@ -93,14 +93,16 @@ def credit_scan(  # type: ignore[no-untyped-def]
     and walk back.
 
     Several scans share one trajectory (third axis of the grid): adjoints (S, D, batch, n) and sums (S, G, batch, n), in
-    and out; d_current (S, rows, batch, n), ``scan_stride`` apart. later (batch, n), in and out: dL/dz through the own
-    neuron (FULL). d_current has one row more after the last step, zeros or the step after (RECURRENT). UNIFORM: instead
-    of dz one error for all neurons per scan and step, (S, steps), ``errors_stride`` apart; else direct (steps, batch,
-    n) is written, unless FULL.
+    and out; d_current (S, rows, batch, n), ``scan_stride`` apart. later (S, batch, n), in and out: dL/dz through the
+    own neuron (FULL, OWN), its synapse to itself included with OWN: synapses (n,). d_current has one row more after the
+    last step, zeros or the step after (RECURRENT). UNIFORM: instead of dz one error for all neurons per scan and step,
+    (S, steps), ``errors_stride`` apart; else direct (steps, batch, n) is written, unless FULL.
     """
     scan = tl.program_id(2)
     adjoints += scan.to(tl.int64) * D * batch * n
     sums += scan.to(tl.int64) * G * batch * n
+    if FULL or OWN:
+        later += scan.to(tl.int64) * batch * n
     d_current += scan.to(tl.int64) * scan_stride
     b = tl.program_id(0) * BLOCK_B + tl.arange(0, BLOCK_B)
     area = batch * n
@@ -130,7 +132,8 @@ def credit_scan(  # type: ignore[no-untyped-def]
     g1 = component(sums, 1, flat, area, mask, G)
     g2 = component(sums, 2, flat, area, mask, G)
     g3 = component(sums, 3, flat, area, mask, G)
-    back = component(later, 0, flat, area, mask, 1 if FULL else 0)
+    back = component(later, 0, flat, area, mask, 1 if FULL or OWN else 0)
+    self_weight = coefficient(synapses, 0, n, columns, 1 if OWN else 0)
     for _ in tl.range(0, steps, num_stages=1):
         for tile in tl.range(0, TILES, num_stages=1):
             if not RESIDENT:
@@ -148,12 +151,14 @@ def credit_scan(  # type: ignore[no-untyped-def]
                 g1 = component(sums, 1, flat, area, mask, G)
                 g2 = component(sums, 2, flat, area, mask, G)
                 g3 = component(sums, 3, flat, area, mask, G)
-                back = component(later, 0, flat, area, mask, 1 if FULL else 0)
+                back = component(later, 0, flat, area, mask, 1 if FULL or OWN else 0)
+                self_weight = coefficient(synapses, 0, n, columns, 1 if OWN else 0)
             if UNIFORM:
                 error = tl.zeros_like(m0) + tl.load(errors + scan * errors_stride)
             else:
                 error = tl.load(dz + flat, mask=mask, other=0.0)
-            if FULL:
+            above = error
+            if FULL or OWN:
                 error += back
             if RECURRENT:
                 error += product(
@@ -166,8 +171,10 @@ def credit_scan(  # type: ignore[no-untyped-def]
             i = tl.load(current + flat, mask=mask, other=0.0)
             m0, m1, m2, d_i, back, through, a0, a1, a2, a3 = adjoint(
                 MODEL, OPTION, SURROGATE, s0, s1, s2, z, i, c0, c1, c2, c3, k0, k1, k2, k3, h0, h1, h2, h3,
-                m0, m1, m2, error,
+                m0, m1, m2, error, above,
             )  # fmt: skip
+            if OWN:
+                back += self_weight * d_i
             g0, g1, g2, g3 = g0 + a0, g1 + a1, g2 + a2, g3 + a3
             tl.store(d_current + flat, d_i, mask=mask)
             if not FULL and not UNIFORM:
@@ -180,7 +187,7 @@ def credit_scan(  # type: ignore[no-untyped-def]
                 put(sums, 1, flat, area, mask, g1, G)
                 put(sums, 2, flat, area, mask, g2, G)
                 put(sums, 3, flat, area, mask, g3, G)
-                put(later, 0, flat, area, mask, back, 1 if FULL else 0)
+                put(later, 0, flat, area, mask, back, 1 if FULL or OWN else 0)
         if RECURRENT:
             tl.debug_barrier()  # every thread of the program sees the d_current just written
         states -= area * D
@@ -201,4 +208,4 @@ def credit_scan(  # type: ignore[no-untyped-def]
         put(sums, 1, flat, area, mask, g1, G)
         put(sums, 2, flat, area, mask, g2, G)
         put(sums, 3, flat, area, mask, g3, G)
-        put(later, 0, flat, area, mask, back, 1 if FULL else 0)
+        put(later, 0, flat, area, mask, back, 1 if FULL or OWN else 0)

@@ -1,0 +1,147 @@
+"""The P-stage of a wide layer whose window hands its eligibilities on: :func:`hypr.kernels.cpu.window.credit_window`
+with another order of work.
+
+Products of dL/dI and inputs, a row for each synapse and adjoint, no longer fit into a level-2 cache there, and went
+through memory once for every block of steps. So a tile of neurons is finished at a time: its products are summed over
+the whole window, meet the eligibility of before, and leave, all of it once.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hypr.kernels.cpu.compile import compiled, inlined
+from hypr.kernels.cpu.scan import OWN, backward
+from hypr.kernels.cpu.vectors import WIDTH, add_scaled_rows, copy_row, load, padded, rows_like, store
+from hypr.kernels.cpu.window import add_products, filter_errors, unit_adjoints
+
+TILE_NUMBERS = 2**18
+"""Products of one tile at most, 1 MiB of float32: what a level-2 cache holds."""
+
+_STEPS = 256  # per block: its dL/dI waits in memory
+
+
+@compiled
+def credit_wide(  # type: ignore[no-untyped-def]
+    numbers, window, pre, dz, has_bias, ends, down, whole, adjoint_start, gradient, first, last
+):  # fmt: skip
+    """Arguments as of :func:`hypr.kernels.cpu.window.credit_window`; ``ends.after`` is needed."""
+    steps, neurons, count = pre.shape[0], gradient.shape[1], 1 + ends.after.shape[2]
+    low, size = first * neurons, (last - first) * neurons
+    adjoints = unit_adjoints(window.states, count, size)
+    errors = filter_errors(len(adjoints), count, ends.kappas, steps, dz)
+    later, sums = np.zeros((count, size), dz.dtype), rows_like(numbers.mixing, (count, size))
+    for k in range(len(sums)):
+        sums[k][:] = 0
+    block = -(-steps // -(-steps // _STEPS))
+    scratch = np.zeros(count * block * size + WIDTH, dz.dtype)  # whole vectors are read at its end
+    latest = (steps - 1) // block * block
+    for begin in range(latest, -1, -block):
+        end = min(begin + block, steps)
+        d_current = scratch[: count * (end - begin) * size].reshape(count, end - begin, size)
+        backward(numbers, window, dz, errors, ends.paths, begin, end, low, size, adjoints, later, sums, d_current, down,
+                 whole)  # fmt: skip
+        _add_tiles(numbers, window, pre, has_bias, begin, end, first, last, scratch, adjoints, later, sums, steps,
+                   gradient, ends, begin == latest)  # fmt: skip
+    for s in range(len(adjoints)):
+        adjoint_start[s, low : low + size] = adjoints[s][0]
+
+
+@compiled
+def _add_tiles(  # type: ignore[no-untyped-def]
+    numbers, window, pre, has_bias, begin, end, first, last, scratch, adjoints, later, sums, all_steps, gradient, ends,
+    fresh,
+):  # fmt: skip
+    """Steps [begin, end) of all tiles; what passes the window's start with the block that begins there."""
+    inputs, feedback, (rows_k, neurons) = pre.shape[2], numbers.recurrent.shape[0], gradient.shape
+    steps, size, count, one = end - begin, (last - first) * neurons, 1 + ends.after.shape[2], scratch.dtype.type(1)
+    most, tile = max(inputs, feedback), max(16, TILE_NUMBERS // (rows_k * count) // 16 * 16)
+    tile = min(tile, neurons)
+    rows = np.zeros(steps * padded(count * tile) + WIDTH, scratch.dtype)
+    products = np.zeros((rows_k, padded(count * tile)), scratch.dtype)
+    events, counts = np.empty((most, steps), np.int64), np.empty(most, np.int64)
+    width = products.shape[1]
+    for left in range(0, neurons, tile):
+        n = min(tile, neurons - left)
+        for b in range(first, last):
+            place = (b - first) * neurons + left
+            for t in range(steps):
+                for a in range(count):  # in ascending order: the rest of a vector is overwritten by the next row
+                    copy_row(rows, t * width + a * n, scratch, (a * steps + t) * size + place, n)
+            add_products(pre, b * inputs, inputs, begin, end, events, counts, rows, products, 0)
+            add_products(window.spikes, b * neurons, feedback, begin, end, events, counts, rows, products, inputs)
+            if has_bias:
+                for t in range(steps):
+                    add_scaled_rows(products, (inputs + feedback) * width, width, rows, (t * width,), (one,))
+            if begin == 0:
+                _add_own(numbers.mixing, sums, place, left, products, inputs + feedback + has_bias, n)
+                if ends.before.shape[0] > 0:
+                    _cross_tile(adjoints, later, all_steps, ends, gradient, products, b, place, left, n)
+            _leave(products, gradient, ends.after, b, left, n, fresh)
+
+
+@inlined
+def _add_own(mixing, sums, place, left, products, row, n):  # type: ignore[no-untyped-def]
+    """The neuron's own parameters, from row ``row``, of n neurons from ``left`` on, at ``place`` of the sums."""
+    for k in range(len(mixing)):
+        for p in range(mixing[k].shape[0]):
+            for a in range(sums[k].shape[0]):
+                for i in range(n):
+                    products[row + p, a * n + i] += mixing[k][p, left + i] * sums[k][a, place + i]
+
+
+@inlined
+def _cross_tile(adjoints, later, steps, ends, gradient, products, b, place, left, n):  # type: ignore[no-untyped-def]
+    """What the eligibility of before gives to the gradient and to the one after, of n neurons from ``left`` on."""
+    before, states, carried = ends.before, len(adjoints), ends.after.shape[2]
+    rows, components, neurons = before.shape[1:]
+    m, onward = np.zeros((components, n), before.dtype), np.zeros((carried, components, n), before.dtype)
+    acts = np.zeros((carried, components), np.bool_)
+    here = b * neurons + left
+    for c in range(components):
+        if c < states:
+            m[c] = adjoints[c][0, place : place + n]
+        elif c - states == ends.own:
+            m[c] = later[0, place : place + n]
+        else:
+            m[c] = ends.filtered[c - states, here : here + n]
+        for s in range(carried):
+            if c < states:
+                onward[s, c], acts[s, c] = adjoints[c][1 + s, place : place + n], True
+            elif c - states == ends.own:
+                onward[s, c], acts[s, c] = later[1 + s, place : place + n], ends.paths[1] == OWN
+            elif s == c:
+                onward[s, c], acts[s, c] = ends.kappas[c - states] ** steps, True
+    for k in range(rows):
+        at, into = (b * rows + k) * components * neurons + left, k * products.shape[1]
+        for c in range(components):
+            source = at + c * neurons
+            for i in range(n):
+                gradient[k, left + i] += load(m, c * n + i) * load(before, source + i)
+            for s in range(carried):
+                if not acts[s, c]:
+                    continue
+                out, factor = into + (1 + s) * n, (s * components + c) * n
+                for i in range(n):
+                    gained = load(onward, factor + i) * load(before, source + i)
+                    store(products, out + i, load(products, out + i) + gained)
+
+
+@inlined
+def _leave(products, gradient, new, b, left, n, fresh):  # type: ignore[no-untyped-def]
+    """Adjoint 0 makes the gradient, the others the eligibility of sample b; products are zero afterwards."""
+    rows, components, neurons = new.shape[1:]
+    for k in range(rows):
+        at, out = k * products.shape[1], (b * rows + k) * components * neurons + left
+        for i in range(n):
+            gradient[k, left + i] += load(products, at + i)
+        for s in range(components):
+            source, target = at + (1 + s) * n, out + s * neurons
+            if fresh:
+                for i in range(n):
+                    store(new, target + i, load(products, source + i))
+            else:
+                for i in range(n):
+                    store(new, target + i, load(new, target + i) + load(products, source + i))
+        for i in range(products.shape[1]):
+            products[k, i] = 0
