@@ -31,7 +31,7 @@ def doubts(
     """
     firing = any(isinstance(stage.node, (nir.LIF, nir.CubaLIF, nir.IF)) for stage in topology.stages)
     found = [
-        f"{key} '{getattr(reading, key)}' is the default of {reading.tool}, and the file does not say it; {_ASSUMED[key]}"
+        f"{key} '{getattr(reading, key)}' is the default of {reading.tool}, which no file says; {_ASSUMED[key]}"
         for key in reading.assumed
         if firing
     ]
@@ -51,9 +51,7 @@ def _of_stage(stage: Stage, population: StepPopulation, dt: float | None, readin
     if isinstance(node, (nir.IF, nir.I)):
         found += _of_integrator(where, node, dt, reading)
     if population.initial:
-        found.append(
-            f"{where}: its membrane starts at {reading.start}, not at 0; --start zero says otherwise"
-        )
+        found.append(f"{where}: its membrane starts at {reading.start}, not at 0; --start zero says otherwise")
     elif reading.start is None and _starts_differ(node):
         found.append(
             f"{where}: its membrane starts at 0; SpikingJelly starts at v_reset, Norse at v_leak (--start v_reset, "
@@ -83,7 +81,9 @@ def _of_integrator(where: str, node: nir.NIRNode, dt: float | None, reading: Rea
             "(--integrator-gain r)"
         )
     if isinstance(node, nir.I):
-        found.append(f"{where}: an integrator forgets nothing; in integers its state stops at its limits on long inputs")
+        found.append(
+            f"{where}: an integrator forgets nothing; in integers its state stops at its limits on long inputs"
+        )
     return found
 
 

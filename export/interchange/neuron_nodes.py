@@ -26,7 +26,9 @@ def neuron_node(layer: StepPopulation, dt: float) -> nir.NIRNode:
         raise ExportError(f"{where}: a bias that starts late, or an initial state, cannot be written as NIR")
     for key, default in (("spikes", "single"), ("spike_at", "above")):
         if layer.options.get(key, default) != default:
-            raise ExportError(f"{where}: {key} '{layer.options[key]}' cannot be written as NIR; its nodes do not say it")
+            raise ExportError(
+                f"{where}: {key} '{layer.options[key]}' cannot be written as NIR; its nodes do not say it"
+            )
     values = layer.parameters
     kind = smallest_float_type(*values.values())
     if layer.kind in ("brf", "se_adlif", "alif"):

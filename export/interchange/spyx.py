@@ -27,7 +27,9 @@ def with_spyx_recurrence(graph: nir.NIRGraph) -> tuple[nir.NIRGraph, tuple[str, 
             )
     if not warnings:
         return graph, ()
-    return nir.NIRGraph(nodes=nodes, edges=list(graph.edges), metadata=graph.metadata, type_check=False), tuple(warnings)
+    return nir.NIRGraph(nodes=nodes, edges=list(graph.edges), metadata=graph.metadata, type_check=False), tuple(
+        warnings
+    )
 
 
 def _rewired(name: str, layer: nir.NIRGraph) -> nir.NIRGraph | None:

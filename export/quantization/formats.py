@@ -15,7 +15,7 @@ from hardware.populations import MAX_EXPONENT
 
 WEIGHT_SCALES = ("power_of_two", "per_layer", "per_row")
 SCALE_CHOICES = ("squared_error", "maximum")
-SYNAPTIC_BIASES = ("refuse", "steady_state")
+SYNAPTIC_BIASES = ("exact", "steady_state", "refuse")
 SYNAPSE_KINDS = ("dense", "sparse", "convolution")
 
 
@@ -35,8 +35,9 @@ class QuantizationSettings:
         headroom_bits: state range kept free above the largest calibrated value, 0 to 8.
         max_fraction_bits: upper end of the automatic choice, 0 to 22.
         guard_bits: extra fraction bits of SE-adLIF's w, 0 to 12 (fewer than 4 lose the adaptation).
-        synaptic_bias: a CubaLIF whose bias enters the synaptic current: ``refuse``, or ``steady_state``: its limit
-            value enters the membrane (not exact during the first few synaptic time constants).
+        synaptic_bias: a CubaLIF whose bias enters the synaptic current: ``exact``: its limit value enters the membrane
+            and the current starts as far below it; ``steady_state``: the same with the current at 0 (not exact during
+            the first few synaptic time constants); ``refuse``.
     """
 
     weight_bits: int | tuple[int, ...] = 8
@@ -47,7 +48,7 @@ class QuantizationSettings:
     headroom_bits: int = 2
     max_fraction_bits: int = 18
     guard_bits: int = 4
-    synaptic_bias: str = "refuse"
+    synaptic_bias: str = "exact"
 
     def __post_init__(self) -> None:
         for key, low, high in (("weight_bits", 2, 8), ("coefficient_bits", 8, 16), ("state_fraction_bits", 0, 22)):
