@@ -353,7 +353,7 @@ def test_import_of_another_framework_is_verified_on_its_own_inputs(hypr_json, tm
 def test_import_that_cannot_be_exact_is_refused_with_the_reason(hypr, tmp_path):
     file = cases_folder("nir") / "braille_noDelay_bias_zero.nir"
     common = ["--state-fraction-bits", "8", "--out", tmp_path / "bundle"]
-    code, _, error = hypr("import", file, "--preset", "nir-paper-braille", *common)
+    code, _, error = hypr("import", file, "--preset", "nir-paper-braille", "--synaptic-bias", "refuse", *common)
     assert code == 2
     assert "synaptic current" in one_line(error)
     code, _, error = hypr("import", file, "--preset", "rockpool", *common)

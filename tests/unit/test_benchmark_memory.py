@@ -34,7 +34,11 @@ def test_peaks_are_measured_printed_written_and_drawn(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("main", "options", "message"),
     [
-        (memory.main, ["--rules=hypr,bpt"], "'bpt' is unknown; choose from hypr, hypr-window, bptt, eprop"),
+        (
+            memory.main,
+            ["--rules=hypr,bpt"],
+            "'bpt' is unknown; choose from hypr, hypr-window, hypr-window-plain, bptt, eprop",
+        ),
         (memory.main, ["--steps=1e3"], "'1e3' is no whole number of at least 1"),
         (memory.main, ["--plot=/nowhere/memory.png"], "must be a .png file in a folder that exists"),
         (training.main, ["--neurons=lif", "--windows=-1"], "'-1' is no whole number of at least 0"),

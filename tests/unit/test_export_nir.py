@@ -232,7 +232,7 @@ SOURCES = {
     "nan": (lambda n: n["layers"][0]["weight"].__setitem__((0, 0), np.nan), "weight is nan at [0, 0]"),
     "inf": (lambda n: n["layers"][0]["parameters"]["omega"].__setitem__(0, np.inf), "omega"),
     "shape": (lambda n: n["layers"][1].update(weight=np.ones((2, 99))), "99 inputs"),
-    "kind": (lambda n: n["layers"][0].update(kind="brff"), "unknown kind 'brff'"),
+    "kind": (lambda n: n["layers"][0].update(kind="brff"), "neuron 'brff' has no integer step"),
     "parameter": (lambda n: n["layers"][0]["parameters"].pop("omega"), "'omega' is missing"),
     "option": (lambda n: n["layers"][0]["options"].update(variant="x"), "variant"),
     "scale": (lambda n: n.update(input_scale=0.3), "power of two"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -122,7 +123,8 @@ def test_states_that_saturate_on_the_calibration_inputs_are_said() -> None:
 
 @pytest.mark.parametrize(("key", "what"), [("bias", "its bias of"), ("theta", "its threshold")])
 def test_what_is_too_large_is_blamed_by_name(key: str, what: str) -> None:
-    network = _network("lif", **{key: 1e9})
+    huge: dict[str, Any] = {key: 1e9}
+    network = _network("lif", **huge)
     with pytest.raises(ExportError, match=rf"layer hidden0: ({what}|states).*1e\+09|hidden0: {what}"):
         export.quantize(network, calibration=_spikes())
 
@@ -143,7 +145,7 @@ def test_warnings_go_to_the_log_and_a_line_for_each_layer_can_be_had(caplog: pyt
     assert [line.partition(":")[0] for line in summary(found)] == ["hidden0"]
 
 
-def _extreme(rng: np.random.Generator) -> tuple[StepNetwork, np.ndarray, dict[str, object]]:
+def _extreme(rng: np.random.Generator) -> tuple[StepNetwork, np.ndarray, dict[str, Any]]:
     """A random network with something far out of the ordinary."""
     arrays = random_network(rng)
     steps = discretise(export.to_nir(arrays, dt=1e-3))
@@ -160,15 +162,15 @@ def _extreme(rng: np.random.Generator) -> tuple[StepNetwork, np.ndarray, dict[st
         bias = item.bias * 10.0 ** rng.uniform(-8, 6) if rng.random() < 0.3 else item.bias
         populations.append(replace(item, parameters=p, bias=bias))
     projections = []
-    for item in steps.projections:
-        matrix = item.weights.table() * 10.0 ** (rng.uniform(-7, 4) if rng.random() < 0.4 else 0.0)
+    for joint in steps.projections:
+        matrix = joint.weights.table() * 10.0 ** (rng.uniform(-7, 4) if rng.random() < 0.4 else 0.0)
         if rng.random() < 0.3 and matrix.size:
             matrix[tuple(rng.integers(0, n) for n in matrix.shape)] *= 10.0 ** rng.uniform(1, 6)
-        projections.append(replace(item, weights=DenseWeights(matrix)))
+        projections.append(replace(joint, weights=DenseWeights(matrix)))
     steps = replace(steps, populations=tuple(populations), projections=tuple(projections))
     low, high = steps.input_format
     inputs = rng.integers(low, high + 1, (2, 40, steps.input_size)) * (rng.random() < 0.9)
-    settings: dict[str, object] = {"weight_bits": int(rng.integers(2, 9)), "synaptic_bias": "steady_state"}
+    settings: dict[str, Any] = {"weight_bits": int(rng.integers(2, 9)), "synaptic_bias": "steady_state"}
     if rng.random() < 0.5:
         settings["weight_scale"] = str(rng.choice(["power_of_two", "per_layer", "per_row"]))
     if rng.random() < 0.3:
@@ -214,8 +216,8 @@ def _check_nothing_silent(
             assert told(source.name, "'bias' round to 0"), f"seed {seed}: bias of {source.name}"
         for key, coefficient in {"alpha": "A", "kappa": "A"}.items():
             if key in source.parameters:
-                real, one = source.parameters[key], 2 ** whole.shifts["K"]
-                gone = (real < 1 - 1e-9) & (whole.parameters[coefficient] == one)
+                decay, one = source.parameters[key], 2 ** whole.shifts["K"]
+                gone = (decay < 1 - 1e-9) & (whole.parameters[coefficient] == one)
                 seen["leak"] += bool(gone.any())
                 assert not gone.any() or told(source.name, f"lose their leak: '{key}'"), f"seed {seed}: {source.name}"
         for state in whole.spec.states:

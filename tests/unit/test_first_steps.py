@@ -159,7 +159,12 @@ def test_arrays_that_do_not_fit_are_refused_before_anything_is_written(tmp_path,
 
 def test_a_recorded_run_without_the_key_began_with_random_weights_and_may_be_continued(tmp_path):
     now = config.from_dict(
-        {"name": "x", "data": {"name": "digits"}, "network": {"layers": [{"neuron": "lif", "width": 4}]}}
+        {
+            "name": "x",
+            "data": {"name": "digits"},
+            "network": {"layers": [{"neuron": "lif", "width": 4}]},
+            "rule": {"name": "hypr", "own_spike": False},
+        }
     )
     assert now.network.initial == "data"
     text = config.dump(now).replace('initial = "data"\n', "")

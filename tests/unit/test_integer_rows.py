@@ -28,7 +28,7 @@ def test_training_with_units_by_row_sees_the_integers_of_export(name: str, dtype
     units = stage.settings.state_units
     assert units is not None and (scale == "per_layer" or len(set(units[0])) > 1)
     for rule in RULES:
-        recorded = on_integers(stage, lambda rule=rule: RULES[rule](net).backward(*data))
+        recorded = on_integers(stage, partial(RULES[rule](net).backward, *data))
         assert recorded.integers.program == exported(net, stage)
         trace = emulate(recorded.integers.program, time_major(data[0]), "all")
         assert differing(net, recorded, trace)[0] == 0, rule
