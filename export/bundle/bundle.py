@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from export.bundle.manifest import MANIFEST, Origin, check_file, read_manifest, write_manifest
+from export.bundle.manifest import MANIFEST, Origin, check_file, read_manifest, write_float_manifest, write_manifest
 from export.errors import ExportError, UnsupportedError
 from export.verification.engines import Engine, Record, Values, get
 from hardware.inputs import Inputs
@@ -47,7 +47,7 @@ FLOAT_SCAN = "float_scan.onnx"
 FLOAT_STEP = "float_step.onnx"
 LAVA = "lava"
 
-__all__ = ["MANIFEST", "TARGETS", "Bundle", "Origin", "write_bundle"]
+__all__ = ["MANIFEST", "TARGETS", "Bundle", "Origin", "write_bundle", "write_float_bundle"]
 
 
 @dataclass(frozen=True)
@@ -72,17 +72,28 @@ class Bundle:
         manifest = read_manifest(folder)
         for name, entry in manifest["files"].items():
             check_file(folder, name, entry)
-        if PROGRAM not in manifest["files"]:
+        if PROGRAM not in manifest["files"] and not manifest.get("float_only"):
             raise ExportError(f"{folder / MANIFEST}: lists no {PROGRAM}; export the network again")
         return cls(folder, manifest)
+
+    @property
+    def float_only(self) -> bool:
+        """Whether the bundle holds the float network alone."""
+        return bool(self.manifest.get("float_only"))
 
     @functools.cached_property
     def program(self) -> Program:
         """The integer network.
 
         Raises:
-            ProgramError: the file breaks the contract. ExportError: it is not the program that the manifest names.
+            ProgramError: the file breaks the contract. ExportError: it is not the program that the manifest names, or
+                the bundle holds no integers.
         """
+        if self.float_only:
+            raise ExportError(
+                f"{self.path}: holds no integers, it was imported with --float-only; run it with --engine float, or "
+                "import it again without that option"
+            )
         program = load(self.path / PROGRAM)
         if content_hash(program) != self.manifest["program_sha256"]:
             raise ExportError(
@@ -202,7 +213,45 @@ def write_bundle(
     unknown = [target for target in to if target not in TARGETS]
     if unknown:
         raise ExportError(f"unknown export target '{unknown[0]}'; targets are {', '.join(TARGETS)}")
-    out = Path(out)
+
+    def fill(part: Path) -> None:
+        _fill(part, graph, program, quantized, reading, to)
+        write_manifest(part, program, reading, origin or Origin())
+
+    return _written(Path(out), overwrite, fill)
+
+
+def write_float_bundle(
+    graph: nir.NIRGraph,
+    network: StepNetwork,
+    out: str | os.PathLike[str],
+    *,
+    reading: Reading | None = None,
+    origin: Origin | None = None,
+    overwrite: bool = False,
+) -> Bundle:
+    """Write a bundle of a network that has no integer form: its NIR file, and its float ONNX files where there are any.
+
+    Args:
+        graph: the float network. network: its difference equations.
+        reading, origin, overwrite: as of :func:`write_bundle`.
+
+    Raises:
+        ExportError: folder in the way.
+    """
+
+    def fill(part: Path) -> None:
+        from export.interchange import graph as nir_files
+
+        nir_files.write(graph, part / FLOAT_NIR)
+        _write_float_onnx(part, network)
+        write_float_manifest(part, network, reading, origin or Origin())
+
+    return _written(Path(out), overwrite, fill)
+
+
+def _written(out: Path, overwrite: bool, fill: Callable[[Path], None]) -> Bundle:
+    """The bundle that `fill` writes into an empty folder; it appears whole or not at all."""
     _check_free(out, overwrite)
     try:
         part = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.", suffix=".part"))
@@ -211,8 +260,7 @@ def write_bundle(
             f"cannot write {out}: {error.strerror or error}; create the folder above it or choose another path"
         ) from None
     try:
-        _fill(part, graph, program, quantized, reading, to)
-        write_manifest(part, program, reading, origin or Origin())
+        fill(part)
         part.chmod(0o755)
         _put_in_place(part, out)
     except OSError as error:
@@ -298,16 +346,20 @@ def _write_nir(part: Path, graph: nir.NIRGraph | None, program: Program, quantiz
 
 def _write_onnx(part: Path, graph: nir.NIRGraph | None, program: Program, reading: Reading | None) -> None:
     from export.interchange.discretise import discretise
-    from export.onnx.floating import export_float_onnx, has_float_graph
     from export.onnx.model_file import export_onnx
 
     export_onnx(program, part / SCAN, "scan")
     export_onnx(program, part / STEP, "step")
     if graph is not None:
-        network = discretise(graph, reading)
-        if has_float_graph(network):
-            export_float_onnx(network, part / FLOAT_SCAN, "scan")
-            export_float_onnx(network, part / FLOAT_STEP, "step")
+        _write_float_onnx(part, discretise(graph, reading))
+
+
+def _write_float_onnx(part: Path, network: StepNetwork) -> None:
+    from export.onnx.floating import export_float_onnx, has_float_graph
+
+    if has_float_graph(network):
+        export_float_onnx(network, part / FLOAT_SCAN, "scan")
+        export_float_onnx(network, part / FLOAT_STEP, "step")
 
 
 def _put_in_place(part: Path, out: Path) -> None:

@@ -18,6 +18,7 @@ from hardware.program_file import content_hash
 
 if TYPE_CHECKING:
     from export.interchange.discretise import Reading
+    from export.interchange.steps import StepNetwork
 
 FORMAT = "hypr-bundle"
 FORMAT_VERSION = 1
@@ -42,21 +43,42 @@ class Origin:
 
 def write_manifest(part: Path, program: Program, reading: Reading | None, origin: Origin) -> None:
     """Write the manifest of all files that lie in `part`."""
+    decision = {"rule": program.decision.rule, "ignore_first": program.decision.ignore_first}
+    of_program = {"spec_version": program.spec_version, "program_sha256": content_hash(program), **describe(program)}
+    found = {**of_program, "decision": decision, "quantization": recorded_findings(program)}
+    _write(part, found, reading, origin)
+
+
+def write_float_manifest(part: Path, network: StepNetwork, reading: Reading | None, origin: Origin) -> None:
+    """Write the manifest of a bundle without integers."""
+    found = {
+        "float_only": True,
+        "spec_version": None,
+        "program_sha256": None,
+        "inputs": [{"name": i.name, "size": i.size, "low": i.low, "high": i.high} for i in network.inputs],
+        "populations": [{"name": p.name, "model": p.kind, "size": p.size} for p in network.populations],
+        "projections": [
+            {"name": p.name, "source": p.source, "target": p.target, "kind": p.weights.kind, "delay": p.delay}
+            for p in network.projections
+        ],
+        "outputs": list(network.outputs),
+        "decision": dict(network.decision),
+    }
+    _write(part, found, reading, origin)
+
+
+def _write(part: Path, network: Mapping[str, Any], reading: Reading | None, origin: Origin) -> None:
     files = sorted(p for p in part.rglob("*") if p.is_file())
     manifest = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
-        "spec_version": program.spec_version,
-        "program_sha256": content_hash(program),
         "files": {p.relative_to(part).as_posix(): {"sha256": file_hash(p), "bytes": p.stat().st_size} for p in files},
-        **describe(program),
-        "decision": {"rule": program.decision.rule, "ignore_first": program.decision.ignore_first},
+        **network,
         "reading": None if reading is None else asdict(reading),
         "dataset": None if origin.dataset is None else dict(origin.dataset),
         "seed": origin.seed,
         "metrics": dict(origin.metrics),
         "notes": dict(origin.notes),
-        "quantization": recorded_findings(program),
         "versions": _versions(),
     }
     try:
@@ -120,13 +142,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise ExportError(
             f"{path}: bundle format {found!r} is not {FORMAT_VERSION}, the one known here; export again or update hypr"
         )
-    if manifest.get("spec_version") not in SPEC_VERSIONS:
+    files, float_only = manifest.get("files"), manifest.get("float_only") is True
+    if not float_only and manifest.get("spec_version") not in SPEC_VERSIONS:
         found = manifest.get("spec_version")
         raise ExportError(
             f"{path}: made for specification version {found!r}, known are {', '.join(SPEC_VERSIONS)}; export again"
         )
-    files = manifest.get("files")
-    if not isinstance(files, dict) or not isinstance(manifest.get("program_sha256"), str):
+    if not isinstance(files, dict) or not (float_only or isinstance(manifest.get("program_sha256"), str)):
         raise ExportError(f"{path}: 'files' or 'program_sha256' is missing; export the network again")
     return manifest
 

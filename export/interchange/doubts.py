@@ -31,7 +31,7 @@ def doubts(
     """
     firing = any(isinstance(stage.node, (nir.LIF, nir.CubaLIF, nir.IF)) for stage in topology.stages)
     found = [
-        f"{key} '{getattr(reading, key)}' is the default of {reading.tool}, and the file does not say it; {_ASSUMED[key]}"
+        f"{key} '{getattr(reading, key)}' is the default of {reading.tool}, which no file says; {_ASSUMED[key]}"
         for key in reading.assumed
         if firing
     ]

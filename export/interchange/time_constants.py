@@ -60,7 +60,7 @@ def decay_and_gain(tau: np.ndarray, r: np.ndarray, dt: float, scheme: str, what:
     """Decay and input gain per step of ``tau dv/dt = -v + r i``, float64.
 
     `scheme` ``euler``: ``1 - dt/tau`` and ``r dt/tau``; ``exponential``: ``exp(-dt/tau)`` and ``r (1 - exp(-dt/tau))``
-    (exact for constant i); ``exponential_unit_gain``: ``exp(-dt/tau)`` and 1; ``euler_unit_gain``: ``1 - dt/tau`` and 1.
+    (exact for constant i); ``exponential_unit_gain``: ``exp(-dt/tau)`` and 1; ``euler_unit_gain``: ``1 - dt/tau``, 1.
     Computed in the type of tau, as other readers do; a gain within rounding of 1 (r chosen as tau/dt) is 1.
 
     Raises:

@@ -20,7 +20,7 @@ FEW_BITS = 6
 
 OF_VERSION_01 = {"weight_scale": "power_of_two", "scale_choice": "squared_error", "keep_leaks": False}
 """What settings mean that a recorded file does not have."""
-SYNAPTIC_BIASES = ("refuse", "steady_state")
+SYNAPTIC_BIASES = ("exact", "steady_state", "refuse")
 SYNAPSE_KINDS = ("dense", "sparse", "convolution")
 
 
@@ -41,8 +41,9 @@ class QuantizationSettings:
         headroom_bits: state range kept free above the largest calibrated value, 0 to 8.
         max_fraction_bits: upper end of the automatic choice, 0 to 22.
         guard_bits: extra fraction bits of SE-adLIF's w, 0 to 12 (fewer than 4 lose the adaptation).
-        synaptic_bias: a CubaLIF whose bias enters the synaptic current: ``refuse``, or ``steady_state``: its limit
-            value enters the membrane (not exact during the first few synaptic time constants).
+        synaptic_bias: a CubaLIF whose bias enters the synaptic current: ``exact``: its limit value enters the membrane
+            and the current starts as far below it; ``steady_state``: the same with the current at 0 (not exact during
+            the first few synaptic time constants); ``refuse``.
         keep_leaks: more coefficient bits for a layer in which a decay would round to 1.
         state_units: value of one state unit of each neuron of each layer, in place of state_fraction_bits and
             weight_scale: units that were chosen before, for weights that have changed since.
@@ -57,7 +58,7 @@ class QuantizationSettings:
     headroom_bits: int = 2
     max_fraction_bits: int = 18
     guard_bits: int = 4
-    synaptic_bias: str = "refuse"
+    synaptic_bias: str = "exact"
     keep_leaks: bool = True
     state_units: tuple[tuple[float, ...], ...] | None = None
     allow_zero: str | tuple[str, ...] = ()

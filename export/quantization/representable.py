@@ -1,5 +1,5 @@
-"""Difference equations in a form that the integer contract has: exact rewriting (initial states of Contract 2 carry what
-a first step does not hear), or a refusal with the reason."""
+"""Difference equations in a form that the integer contract has: exact rewriting (initial states carry what a first step
+does not hear), or a refusal with the reason."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _check_clauses(population: StepPopulation) -> None:
         )
     if options.get("reset") == "none":
         raise UnsupportedError(
-            f"{where}: a neuron without a reset has no integer form; no clause says that: run it in float (--float-only)"
+            f"{where}: a neuron without a reset has no integer form (no clause): run it in float (--float-only)"
         )
     if options.get("spikes") == "multi":
         raise UnsupportedError(
@@ -182,11 +182,16 @@ def _membrane_bias(population: StepPopulation, settings: QuantizationSettings) -
     p, where = population.parameters, f"layer {population.name}"
     if population.options["reset"] != "zero":
         raise UnsupportedError(
-            f"{where}: CubaLIF resets to zero in integers (FP-3.5); reset '{population.options['reset']}' has no clause: "
+            f"{where}: CubaLIF resets to zero in integers (FP-3.5), '{population.options['reset']}' has no clause: "
             "run it in float (--float-only)"
         )
     if not p["b_syn"].any() and not population.late_bias:
         return population
+    if settings.synaptic_bias == "refuse":
+        raise UnsupportedError(
+            f"{where}: its bias enters the synaptic current, in integers it enters the membrane (FP-3.5); "
+            "--synaptic-bias exact (synaptic_bias='exact') converts it"
+        )
     if np.any(p["alpha_syn"] >= 1):
         raise UnsupportedError(
             f"{where}: a synaptic current that never decays has no steady state for its bias; remove the bias"

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
 from hypr.cli.output import json_option, note, seconds, show, show_outcome, table, with_option
+from hypr.cli.reading_options import Spelled, flags_in_messages, print_conventions, reading_from, reading_options
 
 
-@click.command("run")
+@click.command("run", cls=Spelled)
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("inputs", type=click.Path(path_type=Path), required=False)
 @click.option(
@@ -20,13 +23,14 @@ from hypr.cli.output import json_option, note, seconds, show, show_outcome, tabl
     help="Run the test part of a data set instead of INPUTS.",
 )
 @click.option("--samples", type=click.IntRange(min=1), help="Run the first N sequences only.")
-@click.option("--engine", required=True, help="float, reference, emulator, onnx or lava.")
+@click.option("--engine", help="float, reference, emulator, onnx or lava; of a NIR file always float.")
 @click.option(
     "--record",
     default="",
     help="States to keep, separated by commas: u (of every population that has it), u/hidden0, or all.",
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="OUT.npz: output, spikes/NAME, STATE/NAME.")
+@reading_options
 @with_option
 @json_option
 def run_verb(
@@ -34,12 +38,15 @@ def run_verb(
     inputs: Path | None,
     data_name: str | None,
     samples: int | None,
-    engine: str,
+    engine: str | None,
     record: str,
     out: Path,
     as_json: bool,
+    conventions: dict[str, Any],
 ) -> None:
     """Run the network of BUNDLE on the file INPUTS on one engine.
+
+    BUNDLE may be a file FILE.nir: it runs in float, read with the options of hypr import.
 
     INPUTS is an .npz file with input_spikes: integers or bool, steps x samples x channels (for a network with several
     inputs an array input_spikes/NAME for each); perhaps with labels and mask (steps x samples): then the accuracy is
@@ -50,41 +57,38 @@ def run_verb(
       hypr run bundles/ecg inputs.npz --engine emulator --record u,v --out out.npz
       hypr run bundles/ecg inputs.npz --engine lava --record all --out lava.npz
       hypr run bundles/ecg inputs.npz --engine float --out float.npz
+      hypr run net.nir inputs.npz --preset norse --out float.npz
     """
-    from export.bundle.bundle import Bundle
     from export.quantization.findings import saturated, saturation_lines
     from hypr.deployment import outcome
     from hypr.deployment.arrays import read_sequences, sequences_of, write_trace
-    from hypr.deployment.deploy import run_engine
-    from hypr.deployment.sources import bundle_data
 
     if (inputs is None) == (data_name is None):
         raise click.UsageError("give a file INPUTS or --data, one of them")
-
-    opened = Bundle.open(bundle)
     names: str | list[str] = [name.strip() for name in record.split(",") if name.strip()]
+    source = _Source(bundle, engine, conventions, "all" if names == ["all"] else names)
     if inputs is not None:
         data = read_sequences(inputs).first(samples)
     else:
-        whole = bundle_data(opened, name=data_name)
+        whole = source.data(data_name)
         data = sequences_of(whole if samples is None else whole.subset(slice(0, samples)))
     started = time.perf_counter()
-    trace = run_engine(opened, engine, data.values, "all" if names == ["all"] else names)
+    trace = source.run(data.values)
     elapsed = time.perf_counter() - started
-    if engine == "float":
-        found = outcome.of_floats(opened.float_network().decision, trace.output, data)
+    if source.program is None:
+        found = outcome.of_floats(source.decision, trace.output, data)
     else:
-        found = outcome.of_integers(opened.program, trace.output, data)
+        found = outcome.of_integers(source.program, trace.output, data)
     write_trace(trace, out, found.predicted)
     arrays = trace.arrays()
-    full = {} if engine == "float" else saturated(opened.program, trace)
+    full = {} if source.program is None else saturated(source.program, trace)
     answer = {
         "engine": trace.engine,
         "out": out,
         "seconds": elapsed,
         "accuracy": found.accuracy,
         "confusion": None if found.confusion is None else found.confusion.tolist(),
-        "program_sha256": opened.manifest["program_sha256"],
+        "program_sha256": source.sha256,
         "saturated": full,
         "arrays": {key: {"shape": value.shape, "dtype": str(value.dtype)} for key, value in arrays.items()},
     }
@@ -96,5 +100,53 @@ def run_verb(
             note(f"warning: {line}")
 
         show_outcome(found)
+        if source.taken:
+            print_conventions(source.taken["conventions"])
 
-    show(answer, as_json, render)
+    show({**answer, **source.taken}, as_json, render)
+
+
+class _Source:
+    """A bundle, or a NIR file that runs in float."""
+
+    def __init__(self, path: Path, engine: str | None, conventions: Mapping[str, Any], record: str | list[str]) -> None:
+        from export.bundle.bundle import Bundle
+
+        self.path, self.record = path, record
+        preset, given = reading_from(conventions)
+        self.reading = (preset, given)
+        self.bundle = None if path.suffix == ".nir" and path.is_file() else Bundle.open(path)
+        self.engine = engine or "float"
+        self.taken: dict[str, Any] = {}
+        if self.bundle is None:
+            if self.engine != "float":
+                raise click.UsageError(f"a NIR file runs on the engine float; import it first to run {engine}")
+            self.program = None
+            return
+        if engine is None:
+            raise click.UsageError("Missing option '--engine'.")
+        if preset is not None or given:
+            raise click.UsageError("a bundle knows how it was read; the options of a reading are for a file FILE.nir")
+        self.program = None if engine == "float" else self.bundle.program
+        self.decision: Mapping[str, Any] = self.bundle.float_network().decision if engine == "float" else {}
+
+    @property
+    def sha256(self) -> str | None:
+        return None if self.bundle is None else self.bundle.manifest["program_sha256"]
+
+    def data(self, name: str | None) -> Any:
+        from hypr.deployment.sources import bundle_data
+
+        if self.bundle is None:
+            raise click.UsageError("a NIR file takes a file INPUTS; --data is for bundles")
+        return bundle_data(self.bundle, name=name)
+
+    def run(self, values: Any) -> Any:
+        from hypr.deployment.deploy import run_engine, run_file
+
+        if self.bundle is not None:
+            return run_engine(self.bundle, self.engine, values, self.record)
+        with flags_in_messages():
+            trace, network, conventions = run_file(self.path, *self.reading, values, self.record)
+        self.decision, self.taken = network.decision, {"conventions": conventions}
+        return trace

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from export import QuantizationSettings, Reading, quantize, read, to_nir
-from export.bundle.bundle import TARGETS, Bundle, Origin, write_bundle
+from export import QuantizationSettings, Reading, discretise, quantize, read, to_nir
+from export.bundle.bundle import TARGETS, Bundle, Origin, write_bundle, write_float_bundle
 from export.errors import ExportError
+from export.interchange.conventions import conventions_of
 from export.interchange.presets import reading_of
+from export.interchange.steps import StepNetwork
 from export.quantization.formats import OF_VERSION_01
 from export.quantization.quantize import FORMAT_KEY
 from export.quantization.staircase import staircase
@@ -118,10 +120,12 @@ def import_nir(
     calibration: Any = None,
     *,
     to: Sequence[str] = TARGETS,
+    float_only: bool = False,
     overwrite: bool = False,
     **settings: Any,
 ) -> Bundle:
-    """Quantize a network from a NIR file and write its bundle.
+    """Quantize a network from a NIR file and write its bundle. Its manifest's notes say under ``conventions`` how the
+    file was read (:func:`export.interchange.conventions.conventions_of`).
 
     Args:
         path: the NIR file.
@@ -129,22 +133,28 @@ def import_nir(
         preset: framework that wrote it, a key of :data:`export.interchange.presets.PRESETS`; None: what the file itself
             says.
         conventions: fields of :class:`export.Reading`; None keeps the preset's.
-        calibration: inputs (T, B, N_in) from which the range of states is measured, or a sequence of such. A file
-            that holds its integer formats needs none, and without settings gives the program it was written from.
+        calibration: inputs (T, B, N_in) from which the range of states is measured, by name where there are several
+            inputs, or a sequence of such. A file that holds its integer formats needs none, and without settings gives
+            the program it was written from.
+        float_only: no integers, for networks that have no integer form; `calibration` and `settings` are not used.
         **settings: fields of :class:`export.QuantizationSettings`.
 
     Raises:
         ExportError: a damaged file, conventions that contradict it, or what has no exact form, with the reason.
     """
-    given = {key: value for key, value in conventions.items() if value is not None}
-    reading = Reading(**given) if preset is None else reading_of(preset, **given)
+    reading = reading_for(preset, conventions)
     graph = read(path)
+    network = discretise(graph, reading)
     inputs = calibration
     if calibration is not None and not isinstance(calibration, InputFiles):
         inputs = of_each(calibration, lambda value: value.transpose(1, 0, 2))
-    program = quantize(graph, calibration=inputs, reading=reading, **settings)
-    origin = Origin(notes={"run": path.name, "preset": preset, "file_sha256": file_hash(path)})
+    program = None if float_only else quantize(graph, calibration=inputs, reading=reading, **settings)
+    taken = conventions_of(network, reading.scheme or "euler")
+    notes = {"run": path.name, "preset": preset, "file_sha256": file_hash(path), "conventions": taken}
+    origin = Origin(notes=notes)
     out.absolute().parent.mkdir(parents=True, exist_ok=True)
+    if program is None:
+        return write_float_bundle(graph, network, out, reading=reading, origin=origin, overwrite=overwrite)
     return write_bundle(graph, program, out, to, reading=reading, origin=origin, overwrite=overwrite)
 
 
@@ -155,6 +165,27 @@ def holds_formats(path: Path) -> bool:
         ExportError: a damaged file.
     """
     return any(FORMAT_KEY in (getattr(node, "metadata", None) or {}) for node in read(path).nodes.values())
+
+
+def reading_for(preset: str | None, conventions: Mapping[str, Any]) -> Reading:
+    """The reading of a preset with conventions changed by name; None keeps the preset's."""
+    given = {key: value for key, value in conventions.items() if value is not None}
+    return Reading(**given) if preset is None else reading_of(preset, **given)
+
+
+def run_file(
+    path: Path, preset: str | None, conventions: Mapping[str, Any], inputs: Inputs, record: Sequence[str] | str = ()
+) -> tuple[Trace, StepNetwork, dict[str, Any]]:
+    """Run a NIR file in float, without a bundle; arguments as of :func:`import_nir` and :func:`run_engine`.
+
+    Returns:
+        Trace, difference equations, and how the file was read.
+    """
+    from export.interchange import float_engine
+
+    reading = reading_for(preset, conventions)
+    network = discretise(read(path), reading)
+    return float_engine.run(network, inputs, record), network, conventions_of(network, reading.scheme or "euler")
 
 
 def run_engine(bundle: Bundle, engine: str, inputs: Inputs, record: Sequence[str] | str = ()) -> Trace:

@@ -100,7 +100,7 @@ def test_chosen_format_is_the_cheapest_within_the_loss_and_gives_what_was_measur
     within = [c for c in found.candidates if c.accuracy - c.standard_error >= 1.0 - loss]
     assert found.chosen is not None and found.initial is not None
     assert found.chosen.memory.total == min(c.memory.total for c in within)
-    assert found.chosen.memory.total < 0.8 * found.initial.memory.total
+    assert found.chosen.memory.total < 0.85 * found.initial.memory.total  # a standard error is kept, too
     for item in (found.chosen, found.initial, *found.front):
         measured, program = accuracy(steps, item.settings, inputs, labels)
         assert measured == item.accuracy
