@@ -205,3 +205,21 @@ def test_masks_of_an_inputs_file_count_in_the_decision(own_file, hypr, hypr_json
     assert short["confusion"] == cut["confusion"]
     code, proof = hypr_json("verify", "bundle", "--inputs", "short.npz", "--engines", "emulator")
     assert code == 0 and proof["outcome"]["confusion"] == short["confusion"]
+
+
+def test_events_of_a_function_train_export_and_verify_without_a_dense_copy(own_file, hypr, hypr_json, tmp_path):
+    (tmp_path / "own_events.py").write_text(
+        "import numpy as np\nimport hypr.data\n"
+        "def mine():\n"
+        "    z = np.load('mine.npz')\n"
+        "    times, units = zip(*(np.nonzero(sample) for sample in z['inputs']))\n"
+        "    return hypr.data.from_events(times, units, z['labels'], steps=60, channels=8)\n"
+    )
+    place = "own_events:mine"
+    code, dense = hypr_json("train", "mine.toml", "epochs=3", "--out", "dense")
+    assert code == 0
+    code, events = hypr_json("train", "mine.toml", f"data.name={place}", "epochs=3", "--out", "events")
+    assert code == 0 and events["best"] == dense["best"]  # the same integers in the same order
+    assert hypr("export", "events", "--data", place, "--to", "nir", "--out", "bundle")[0] == 0
+    code, proof = hypr_json("verify", "bundle", "--data", place, "--engines", "emulator", "--samples", "20")
+    assert code == 0 and proof["outcome"]["decisions"] == 20

@@ -22,7 +22,7 @@ from hypr.errors import HyprError
 from hypr.training import config
 from hypr.training.folder import prepare_folder
 from hypr.training.keys import neuron_options, recipe_keys
-from hypr.training.recorded import load_recorded
+from hypr.training.recorded import load_recorded, settled
 
 
 @pytest.mark.parametrize("arguments", [[], ["data"], ["lava"]])
@@ -158,14 +158,8 @@ def test_arrays_that_do_not_fit_are_refused_before_anything_is_written(tmp_path,
 
 
 def test_a_recorded_run_without_the_key_began_with_random_weights_and_may_be_continued(tmp_path):
-    now = config.from_dict(
-        {
-            "name": "x",
-            "data": {"name": "digits"},
-            "network": {"layers": [{"neuron": "lif", "width": 4}]},
-            "rule": {"name": "hypr", "own_spike": False},
-        }
-    )
+    own = {"name": "x", "data": {"name": "digits"}, "network": {"layers": [{"neuron": "lif", "width": 4}]}}
+    now = settled(config.from_dict(own), None)  # as train does before it writes or looks
     assert now.network.initial == "data"
     text = config.dump(now).replace('initial = "data"\n', "")
     (tmp_path / "config.toml").write_text(text)
