@@ -49,9 +49,11 @@ def written(path: Path) -> Config | None:
 
 def settled(config: Config, before: Config | None) -> Config:
     """A configuration whose rule says all its options: those left open are the recorded ones of the run that is
-    continued, or the rule's defaults.
+    continued, or the rule's defaults. A continued run also begins as it was to begin, if it had not.
     """
-    rule = config.rule
+    rule, network = config.rule, config.network
+    if before is not None:
+        network = network.model_copy(update={"initial": before.network.initial})
     if before is not None and before.rule.name == rule.name:
         kept = {
             key: value
@@ -59,4 +61,4 @@ def settled(config: Config, before: Config | None) -> Config:
             if getattr(rule, key) is None and key != "window"
         }
         rule = rule.model_copy(update=kept)
-    return config.model_copy(update={"rule": rule.settled()})
+    return config.model_copy(update={"rule": rule.settled(), "network": network})
