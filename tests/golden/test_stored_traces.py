@@ -1,5 +1,5 @@
-"""Traces of independent emulators, and of an emulator that was checked against the Loihi chip, by the checking commands;
-other engines are compared with them in tests of their own."""
+"""Traces of independent emulators, and of an emulator that was checked against the Loihi chip, by the checking
+commands; other engines are compared with them in tests of their own."""
 
 from __future__ import annotations
 
