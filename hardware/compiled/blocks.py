@@ -52,6 +52,7 @@ class ComponentRun:
         self.parameters = [self._tiled(cells) for cells in component]
         self.orders = [np.zeros(0, np.int32) if cells.plain else cells.order for cells in component]
         self.visits = [visit for cells in component for visit in cells.visits]
+        self.rows: dict[int, np.ndarray] = {}
         self.visit_records = table(VISIT, [visit.record for visit in self.visits])
         self.records = table(POPULATION, self._fixed())
 
@@ -166,7 +167,8 @@ class ComponentRun:
                 self.visit_records[place]["kind"] = IDLE
             else:
                 self.visit_records[place]["kind"] = DENSE
-                self.visit_records[place]["weight"] = visit.rows.ctypes.data
+                self.rows[place] = visit.rows  # held: another thread may make them at the same time and replace ours
+                self.visit_records[place]["weight"] = self.rows[place].ctypes.data
         record["current"] = 0 if total is None else total.ctypes.data
         return total
 
