@@ -91,16 +91,10 @@ class Bundle:
             ProgramError: the file breaks the contract. ExportError: it is not the program that the manifest names, or
                 the bundle holds no integers.
         """
-        if self.float_only:
-            raise ExportError(
-                f"{self.path}: holds no integers, it was imported with --float-only; run it with --engine float, or "
-                "import it again without that option"
-            )
+        self._refuse_float_only()
         program = load(self.path / PROGRAM)
         if content_hash(program) != self.manifest["program_sha256"]:
-            raise ExportError(
-                f"{self.path / PROGRAM}: is not the program that {MANIFEST} names; export the network again"
-            )
+            raise ExportError(f"{self.path / PROGRAM}: is not the program that {MANIFEST} names; export it again")
         return program
 
     def float_network(self) -> StepNetwork:
@@ -154,6 +148,13 @@ class Bundle:
 
         return content_hash(quantize(nir_files.read(self.file(QUANTIZED_NIR))))
 
+    def _refuse_float_only(self) -> None:
+        if self.float_only:
+            raise ExportError(
+                f"{self.path}: holds no integers, it was imported with --float-only; run it with --engine float, or "
+                "import it again without that option"
+            )
+
     def has(self, name: str) -> bool:
         """Whether the bundle contains that file."""
         return name in self.manifest["files"]
@@ -161,6 +162,7 @@ class Bundle:
     def file(self, name: str) -> Path:
         """Path of a file of the bundle; ExportError where it was not exported."""
         if not self.has(name):
+            self._refuse_float_only()
             present = ", ".join(self.manifest["files"])
             raise ExportError(
                 f"{self.path}: holds no {name} (it has {present}); export the network again with that target"

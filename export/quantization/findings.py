@@ -84,8 +84,19 @@ def findings(
             "states": saturation(whole, trace, bounds.get(source.name, {})),
         }
         layers.append(layer)
-        warnings += _warnings(layer)
+        warnings += [*_warnings(layer), *_of_the_reset(source, form)]
     return {"version": 1, "layers": layers, "warnings": warnings}
+
+
+def _of_the_reset(source: StepPopulation, form: LayerFormat) -> list[str]:
+    """``u >= TH`` is ``u > TH - 1`` (FP-3.4), and a reset by subtraction takes the same number away."""
+    if source.options.get("spike_at") != "threshold" or source.options.get("reset") != "subtract":
+        return []
+    unit = float(np.max(form.unit))
+    return [
+        f"layer {source.name}: it spikes at its threshold and resets by subtraction; in integers each spike subtracts "
+        f"one state unit ({unit:.3g}) too little, as no clause has both; give more state_fraction_bits, or run in float"
+    ]
 
 
 def refuse_zeros(found: Mapping[str, Any], allowed: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from dataclasses import replace
@@ -225,3 +226,12 @@ def _check_nothing_silent(
             if (whole.model, state) != ("cuba_lif", "u") and np.abs(values).max() >= STATE_MAX:
                 seen["saturated"] += 1
                 assert told(source.name, f"'{state}' saturates"), f"seed {seed}: {state} of {source.name}"
+
+
+@pytest.mark.parametrize(("spike_at", "reset", "said"), [("threshold", "subtract", True), ("threshold", "zero", False)])
+def test_what_a_reset_at_the_threshold_leaves_behind_is_said(spike_at: str, reset: str, said: bool) -> None:
+    file = cases_folder("tools") / "sinabs_12.nir"
+    reading = reading_of("sinabs", scheme="exponential", spikes="single", spike_at=spike_at, reset=reset)
+    program = export.quantize(export.read(file), reading=reading, state_fraction_bits=10)
+    found = json.loads(program.metadata[FINDINGS_KEY])["warnings"]
+    assert any("one state unit" in line for line in found) == said, found
