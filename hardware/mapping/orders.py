@@ -1,0 +1,77 @@
+"""Orders in which a population's neurons are cut into slices; neurons that share sources should be neighbours."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hardware.mapping.demand import Needs
+from hardware.mapping.partition import equal_slices, extend
+from hardware.populations import Population
+from hardware.synapses import Convolution, Sparse
+
+
+def best_orders(needs: Needs, names: list[str]) -> dict[str, np.ndarray]:
+    """For each of these populations the order with the fewest slices, the program's own where it is as good."""
+    return {name: _best(needs, needs.program.population(name)) for name in names}
+
+
+def _best(needs: Needs, population: Population) -> np.ndarray:
+    own = np.arange(population.size, dtype=np.int64)
+    if extend(needs, population, own, 0) == population.size:
+        return own
+    best, fewest = own, _key(needs, population, own)
+    for order in _candidates(needs, population):
+        found = _key(needs, population, order)
+        if found < fewest:
+            best, fewest = order, found
+    return best
+
+
+def _key(needs: Needs, population: Population, order: np.ndarray) -> tuple[int, int]:
+    pieces = equal_slices(needs, population, order)
+    return len(pieces), sum(piece.demand.input_axons for piece in pieces)
+
+
+def _candidates(needs: Needs, population: Population) -> list[np.ndarray]:
+    found = []
+    shape = next(
+        (
+            wiring.projection.synapses.out_shape
+            for wiring in needs.into[population.name]
+            if isinstance(wiring.projection.synapses, Convolution)
+        ),
+        None,
+    )
+    if shape is not None:
+        found += _by_place(shape)
+    if any(isinstance(wiring.projection.synapses, Sparse) for wiring in needs.into[population.name]):
+        found.append(_by_sources(needs, population))
+    if needs.target.most("parameter_sets_per_core") is not None or needs.target.most("thresholds_per_core") is not None:
+        sets, thresholds = needs.sets[population.name]
+        found.append(np.lexsort((thresholds, sets)))
+        found.append(np.lexsort((sets, thresholds)))
+    return [order.astype(np.int64) for order in found]
+
+
+def _by_place(shape: tuple[int, int, int]) -> list[np.ndarray]:
+    """All channels of a place together: along rows, along columns, and in square tiles of several sizes."""
+    numbers = np.arange(int(np.prod(shape)), dtype=np.int64).reshape(shape)
+    rows, columns = np.indices(shape[1:])
+    found = [numbers.transpose(1, 2, 0).ravel(), numbers.transpose(2, 1, 0).ravel()]
+    for side in (2, 4, 8, 16, 32):
+        if side < max(shape[1:]):
+            places = np.lexsort((columns.ravel(), rows.ravel(), columns.ravel() // side, rows.ravel() // side))
+            found.append(numbers.reshape(shape[0], -1)[:, places].T.ravel())
+    return found
+
+
+def _by_sources(needs: Needs, population: Population) -> np.ndarray:
+    """By the mean number of a neuron's sources: bands and blocks of a sparse matrix come together."""
+    centre, count = np.zeros(population.size), np.zeros(population.size)
+    for wiring in needs.into[population.name]:
+        synapses = wiring.projection.synapses
+        if isinstance(synapses, Sparse):
+            target, source, _ = synapses.coo()
+            centre += np.bincount(target, source / wiring.sources, population.size)
+            count += np.bincount(target, minlength=population.size)
+    return np.argsort(centre / np.maximum(count, 1), kind="stable")

@@ -1,0 +1,249 @@
+"""A plan: which neurons of a program lie on which core of which chip, and what does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from hardware.errors import HardwareError
+from hardware.mapping import partition, placement, routes
+from hardware.mapping.activity import Activity
+from hardware.mapping.bounds import core_bound, message_bound
+from hardware.mapping.demand import Needs
+from hardware.mapping.limits import Limit, Target
+from hardware.mapping.orders import best_orders
+from hardware.mapping.partition import Core, Orders
+from hardware.mapping.placement import Placement
+from hardware.mapping.violations import FIXES, Violation, all_violations, blocked, too_many_cores
+from hardware.program import Program
+
+WAYS = ("fewest", "merged", "layers")
+ASSUMED_RATE = 0.1
+ASSUMED_STEPS = 100
+_TRIES = 30
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Cores of a network on a target.
+
+    Attributes:
+        target, needs: what was planned for, and the demands it was planned with.
+        cores: no core exceeds a limit, also where the network as a whole does not fit.
+        layer_by_layer, merged: cores of the two plainer ways, for comparison; 0 where something cannot be placed.
+        bounds: limit -> cores that it asks for at least. violations: all that does not fit.
+        placed: where the cores lie. activity: what they were placed for.
+        between, entering: messages per step from core to core, and from inputs to each core.
+        hops, hops_in_order: (east-west, north-south, between chips) per step, as placed and in order.
+        least_messages: messages per step that every plan sends.
+    """
+
+    target: Target
+    needs: Needs
+    cores: tuple[Core, ...]
+    layer_by_layer: int
+    merged: int
+    bounds: Mapping[str, int]
+    violations: tuple[Violation, ...]
+    placed: Placement
+    activity: Activity
+    between: np.ndarray = field(repr=False)
+    entering: np.ndarray = field(repr=False)
+    hops: tuple[float, float, float]
+    hops_in_order: tuple[float, float, float]
+    least_messages: float
+
+    @property
+    def bound(self) -> int:
+        """Cores that every plan needs at least."""
+        return max(self.bounds.values())
+
+    @property
+    def fits(self) -> bool:
+        return not self.violations
+
+    @property
+    def messages(self) -> float:
+        """Messages per step."""
+        return float(self.between.sum() + self.entering.sum())
+
+
+def make_plan(
+    program: Program,
+    target: Target,
+    activity: Activity | None = None,
+    *,
+    cores: int | None = None,
+    chips: int | None = None,
+    way: str = "fewest",
+) -> Plan:
+    """Partition and place a network.
+
+    Args:
+        program: the network. target: the chip.
+        activity: what it is placed for; an assumed rate by default.
+        cores: spread over so many; None: as few as are found.
+        chips: chips there are, the target's largest system by default.
+        way: without ``cores``: ``fewest``; ``merged``: equal slices that share cores; ``layers``: equal slices, one per
+            core.
+
+    Raises:
+        HardwareError: an unknown way, or numbers below 1.
+    """
+    if way not in WAYS:
+        raise HardwareError(f"unknown way '{way}' to partition; ways are {', '.join(WAYS)}")
+    for name, number in (("cores", cores), ("chips", chips)):
+        if number is not None and number < 1:
+            raise HardwareError(f"{name} must be 1 or more, got {number}")
+    needs = Needs(program, target)
+    activity = activity or Activity.uniform(program, ASSUMED_RATE, ASSUMED_STEPS)
+    found = all_violations(needs)
+    stuck = blocked(needs, found)
+    names = [item.name for item in program.populations if item.name not in stuck]
+    orders = best_orders(needs, names)
+    plans, problem = _settled(needs, orders, cores, way, activity)
+    found += problem + _room(needs, len(plans[0]), cores, chips)
+    between, entering = routes.traffic(needs, plans[0], activity)
+    placed = placement.place(target, between, entering)
+    plain = placement.in_order(target, len(plans[0]))
+    rates = {name: float(activity.rate(name, size).sum()) for name, size in program.sizes.items()}
+    return Plan(
+        target,
+        needs,
+        tuple(plans[0]),
+        *((0, 0) if stuck else (len(plans[1]), len(plans[2]))),
+        core_bound(needs, names),
+        tuple(found),
+        placed,
+        activity,
+        between,
+        entering,
+        placement.hops(placed, between, entering),
+        placement.hops(plain, between, entering),
+        message_bound(needs, rates),
+    )
+
+
+def _settled(
+    needs: Needs, orders: Orders, cores: int | None, way: str, activity: Activity
+) -> tuple[tuple[list[Core], list[Core], list[Core]], list[Violation]]:
+    """The plan and the two plain ones, slices made smaller until output axons suffice; and what stands against it."""
+    most = needs.target.most("output_axons_per_core")
+    worst = 0
+    for _ in range(_TRIES):
+        layers, merged = partition.layer_by_layer(needs, orders), partition.merged(needs, orders)
+        chosen = _chosen(needs, orders, cores, way, activity, layers, merged)
+        if most is None:
+            return (chosen, layers, merged), []
+        sent = routes.output_axons(needs, chosen)
+        worst = int(sent.max(initial=0))
+        if worst <= most:
+            return (chosen, layers, merged), []
+        for core, count in zip(chosen, sent, strict=True):
+            for piece in core.slices if count > most else ():
+                smaller = max(1, min(len(piece.neurons) - 1, len(piece.neurons) * most // int(count)))
+                needs.cap[piece.population] = min(needs.cap[piece.population], smaller)
+    limit = needs.target.limits["output_axons_per_core"]
+    where = "the fullest core of the best plan"
+    problem = Violation(
+        limit.name, where, most or 0, worst, limit.unit, limit.source, limit.confidence, FIXES[limit.name]
+    )
+    return ([], layers, merged), [problem]
+
+
+def _chosen(
+    needs: Needs,
+    orders: Orders,
+    cores: int | None,
+    way: str,
+    activity: Activity,
+    layers: list[Core],
+    merged: list[Core],
+) -> list[Core]:
+    if cores is None:
+        return {"layers": lambda: layers, "merged": lambda: merged, "fewest": lambda: partition.fewest(needs, orders)}[
+            way
+        ]()
+    rates = {name: activity.rate(name, size) for name, size in needs.program.sizes.items()}
+
+    def load(piece: partition.Slice) -> float:
+        """Synaptic operations, and a neuron's update for one and a half of them."""
+        found = 1.5 * len(piece.neurons)
+        for wiring in needs.into[piece.population]:
+            found += float(rates[wiring.projection.source] @ wiring.counts(piece.neurons))
+        return found
+
+    return partition.spread(needs, orders, cores, load) or partition.fewest(needs, orders)
+
+
+def _room(needs: Needs, used: int, cores: int | None, chips: int | None) -> list[Violation]:
+    found = []
+    if cores is not None and used > cores:
+        asked = Limit("cores_per_chip", cores, "asked for with cores", "user")
+        found.append(too_many_cores(needs, used, cores, asked))
+    per_chip, limit = needs.target.number("cores_per_chip"), needs.target.limits["chips"]
+    if chips is not None:
+        limit = replace(limit, value=chips, source="asked for with chips", confidence="user")
+    if used > per_chip * int(limit.value or 0):
+        found.append(too_many_cores(needs, used, per_chip * int(limit.value or 0), limit))
+    return found
+
+
+def describe(plan: Plan) -> dict[str, Any]:
+    """The plan as plain data (JSON-able): cores, use of every limit, places, violations, bounds, assumptions."""
+    sent = routes.output_axons(plan.needs, plan.cores)
+    cores = []
+    for index, core in enumerate(plan.cores):
+        place = {name: int(getattr(plan.placed, name)[index]) for name in ("chip", "tile", "slot", "x", "y")}
+        slices = [{"population": one.population, "neurons": _ranges(one.neurons)} for one in core.slices]
+        use = {**core.demand.amounts(), "output_axons_per_core": int(sent[index])}
+        cores.append({**place, "slices": slices, "use": use})
+    limits = {
+        name: {"value": one.value, "unit": one.unit, "source": one.source, "confidence": one.confidence}
+        for name, one in plan.target.limits.items()
+    }
+    return {
+        "target": {"name": plan.target.name, "title": plan.target.title, "limits": limits},
+        "fits": plan.fits,
+        "violations": [{**vars(one), "text": str(one)} for one in plan.violations],
+        "cores_used": len(plan.cores),
+        "chips_used": plan.placed.chips,
+        "tiles_used": plan.placed.tiles,
+        "bound": plan.bound,
+        "bounds": dict(plan.bounds),
+        "layer_by_layer": plan.layer_by_layer,
+        "merged": plan.merged,
+        "cores": cores,
+        "activity": plan.activity.origin,
+        "messages_per_step": plan.messages,
+        "least_messages_per_step": plan.least_messages,
+        "hops_per_step": dict(zip(("east_west", "north_south", "between_chips"), plan.hops, strict=True)),
+        "hops_per_step_in_order": dict(
+            zip(("east_west", "north_south", "between_chips"), plan.hops_in_order, strict=True)
+        ),
+        "assumptions": assumptions(plan),
+    }
+
+
+def assumptions(plan: Plan) -> list[str]:
+    """Sentences for people: limits of confidence D or set by the user, and what the planner itself assumes."""
+    found = [
+        f"{one.name} = {'none' if one.value is None else one.value} ({one.confidence}): {one.source}"
+        for one in plan.target.assumptions()
+    ]
+    found.append("inputs enter at the first tile of the first chip; bringing them there is not counted (D)")
+    if plan.activity.samples == 0:
+        found.append(f"activity {plan.activity.origin} (D)")
+    if any(wiring.kind == "sparse" for wiring in plan.needs.wirings.values()):
+        found.append("a sparse projection is stored in one format on all cores, the cheaper of dense and sparse (D)")
+    return found
+
+
+def _ranges(neurons: np.ndarray) -> list[list[int]]:
+    """Sorted numbers as [first, last] pairs."""
+    numbers = np.sort(neurons)
+    cuts = np.flatnonzero(np.diff(numbers) != 1) + 1
+    return [[int(part[0]), int(part[-1])] for part in np.split(numbers, cuts)]
