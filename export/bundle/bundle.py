@@ -9,6 +9,8 @@ the manifest.
 
 from __future__ import annotations
 
+import copy
+import json
 import logging
 import os
 import shutil
@@ -164,7 +166,7 @@ def _write_nir(part: Path, graph: nir.NIRGraph | None, program: Program, quantiz
     from export.quantization.dequantize import has_reals, quantized_nir
 
     if graph is not None:
-        nir_files.write(graph, part / FLOAT_NIR)
+        nir_files.write(_without_other_formats(graph, program), part / FLOAT_NIR)
     # others were not quantized here and have no scales
     if quantized is None and "formats" in program.metadata and has_reals(program):
         try:
@@ -173,6 +175,22 @@ def _write_nir(part: Path, graph: nir.NIRGraph | None, program: Program, quantiz
             log.warning("%s is left out: %s", QUANTIZED_NIR, error)
     if quantized is not None:
         nir_files.write(quantized, part / QUANTIZED_NIR)
+
+
+def _without_other_formats(graph: nir.NIRGraph, program: Program) -> nir.NIRGraph:
+    """The graph without integer formats that it brought along and that the program does not have."""
+    from export.quantization.quantize import FORMAT_KEY
+
+    recorded = json.loads(program.metadata.get("formats", "[]"))
+    forms = {item.name: text for item, text in zip(program.populations, recorded, strict=False)}
+    brought = {name: (node.metadata or {}).get(FORMAT_KEY) for name, node in graph.nodes.items()}
+    if all(text is None or text == forms.get(name) for name, text in brought.items()):
+        return graph
+    nodes = {name: copy.copy(node) for name, node in graph.nodes.items()}
+    for node in nodes.values():
+        node.metadata = {key: value for key, value in (node.metadata or {}).items() if key != FORMAT_KEY}
+    metadata = {key: value for key, value in graph.metadata.items() if key != "spec_version"}
+    return type(graph)(nodes=nodes, edges=list(graph.edges), metadata=metadata, type_check=False)
 
 
 def _write_onnx(part: Path, graph: nir.NIRGraph | None, program: Program, reading: Reading | None) -> None:
