@@ -6,11 +6,30 @@ the line that installs it).
 
 from __future__ import annotations
 
+import os
 import sys
 
 
 def main() -> None:
-    """Entry point of the console script."""
+    """Entry point of the console script and of ``python -m hypr``."""
+    search_working_folder_last()
     from hypr.cli.app import run
 
     sys.exit(run(sys.argv[1:]))
+
+
+def search_working_folder_last() -> None:
+    """No file in the working folder takes the place of a package: ``python -m`` puts that folder first on the path, and
+    so does every Python that is started from here, unless it is told not to.
+
+    The folder that this package itself lies in keeps its place.
+    """
+    os.environ.setdefault("PYTHONSAFEPATH", "1")
+    here = os.getcwd()
+    home = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    if here == home:
+        return
+    named = {entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry}
+    first = [entry for entry in sys.path if entry in ("", ".", here) and entry not in named]
+    if first:
+        sys.path[:] = [entry for entry in sys.path if entry not in first] + [here]

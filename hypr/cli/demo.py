@@ -62,8 +62,10 @@ def _render(result: DemoResult) -> None:
     differing = sum(row.differing or 0 for row in result.rows)
     if result.equal:
         click.echo(f"BIT-EXACT: 0 of {compared:,} integers differ")
-    else:
+    elif differing:
         click.echo(f"DIFFERENT: {differing:,} of {compared:,} integers differ; see {result.certificate}")
+    else:
+        click.echo(f"NOT THIS PROGRAM: no integer differs, but a file is another; see {result.certificate}")
     spent = ", ".join(f"{name} {seconds(value)}" for name, value in result.seconds.items())
     click.echo(f"time: {spent}; {seconds(sum(result.seconds.values()))} in all")
     click.echo(f"report: {result.report}")
