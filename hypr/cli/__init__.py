@@ -4,6 +4,9 @@ Exit codes: 0 fine; 1 a mismatch or a failed check; 2 usage or bad input; 3 a mi
 the line that installs it).
 """
 
+# a pathlib.py of the working folder could still be taken for pathlib here
+# ruff: noqa: PTH100, PTH109, PTH120
+
 from __future__ import annotations
 
 import os
@@ -24,11 +27,11 @@ def search_working_folder_last() -> None:
 
     The folder that this package itself lies in keeps its place.
     """
-    os.environ.setdefault("PYTHONSAFEPATH", "1")
     here = os.getcwd()
     home = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     if here == home:
         return
+    os.environ.setdefault("PYTHONSAFEPATH", "1")
     named = {entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry}
     first = [entry for entry in sys.path if entry in ("", ".", here) and entry not in named]
     if first:
