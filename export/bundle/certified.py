@@ -85,6 +85,22 @@ def changed_files(bundle: Bundle, content: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
+def gaps(bundle: Bundle, content: Mapping[str, Any]) -> dict[str, str]:
+    """Engine or file -> how a certificate says other things of it than a verification of this bundle can have found,
+    without running or comparing anything again."""
+    each, found = sum(sizes(bundle.program).values()), {}
+    for entry in content["comparisons"]:
+        if entry["integers_compared"] != entry["samples"] * entry["steps"] * each:
+            found[entry["engine"]] = "it counts other integers than this program has"
+    if "not_compared" in content:  # version 0.1 did not look at every file
+        for name in bundle.files():
+            if name not in content["not_compared"] and not any(
+                line.startswith(f"{name} ") for line in content["checks"]
+            ):
+                found[name] = "the certificate has no check of it"
+    return found
+
+
 def statements(bundle: Bundle, content: Mapping[str, Any]) -> list[Statement]:
     """Everything that a certificate says and that can be looked up in the bundle without running an engine."""
     verdict = verdict_of(content)

@@ -101,6 +101,11 @@ def _contradictions(content: Mapping[str, Any], found: Verdict) -> list[str]:
         lines.append(f"it says 'equal': {str(content['equal']).lower()}, its entries say otherwise")
     if "silent" in content and tuple(content["silent"]) != found.silent:
         lines.append("it names other silent layers than its entries")
+    if content["statement"] != found.statement and "not_compared" in content:  # version 0.1 had other words
+        lines.append("its statement is not what its entries say")
+    names = [entry["engine"] for entry in content["comparisons"]]
+    lines += [f"{name}: it is listed twice" for name in sorted({name for name in names if names.count(name) > 1})]
+    lines += [f"{name}: nothing says which version of it ran" for name in names if name not in content["versions"]]
     steps, batch = content["inputs"]["shape"][:2]
     for entry in content["comparisons"]:
         name, listed = entry["engine"], [range(first, last + 1) for first, last in entry["sample_ranges"]]

@@ -32,12 +32,7 @@ def certified_inputs(
     Raises:
         HyprError: they cannot be found, or are others.
     """
-    count = int(content["inputs"]["shape"][1])
-    if inputs is not None:
-        found = read_sequences(inputs).first(count)
-    else:
-        whole = bundle_data(bundle, name=data)
-        found = sequences_of(whole if count >= len(whole) else whole.subset(slice(0, count)))
+    found = _sequences(bundle, content, data, inputs)
     if inputs_hash(found.values) != content["inputs"]["sha256"]:
         raise HyprError(
             f"{found.name}: other inputs than those of the certificate ({content['inputs']['name']}, sha256 "
@@ -46,16 +41,29 @@ def certified_inputs(
     return found
 
 
+def _sequences(bundle: Bundle, content: Mapping[str, Any], data: str | None, inputs: Path | None) -> Sequences:
+    """As many as the certificate counts."""
+    count = int(content["inputs"]["shape"][1])
+    if inputs is not None:
+        return read_sequences(inputs).first(count)
+    whole = bundle_data(bundle, name=data)
+    return sequences_of(whole if count >= len(whole) else whole.subset(slice(0, count)))
+
+
 def inputs_statement(
     bundle: Bundle, content: Mapping[str, Any], data: str | None = None, inputs: Path | None = None
 ) -> Statement:
     """Whether the inputs are those of the certificate; None where they cannot be found."""
     name = str(content["inputs"]["name"] or "inputs")
     try:
-        certified_inputs(bundle, content, data, inputs)
+        found = _sequences(bundle, content, data, inputs)
     except (HyprError, ExportError, OSError) as error:
-        return Statement(name, f"inputs: {' '.join(str(error).split())}", False if data or inputs else None)
-    return Statement(name, "inputs: the very values that were run", True)
+        return Statement(name, f"inputs: {' '.join(str(error).split())}", None)
+    if inputs_hash(found.values) == content["inputs"]["sha256"]:
+        return Statement(name, "inputs: the very values that were run", True)
+    if data is None and inputs is None and found.name != name:
+        return Statement(name, "inputs: not those of the bundle's data; give --inputs FILE.npz or --data NAME", None)
+    return Statement(name, f"inputs: {found.name} has other values", False)
 
 
 def rerun(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from export.bundle.bundle import Bundle
-from export.bundle.certified import changed_files
+from export.bundle.certified import changed_files, gaps
 from export.bundle.names import CERTIFICATE, PARTIAL
 from export.verification.certificate import read_certificate
 from export.verification.verdict import Verdict, verdict_of
@@ -47,7 +47,9 @@ def proofs(bundle: Bundle) -> list[Proof]:
     for name in (CERTIFICATE, PARTIAL):
         if (bundle.path / name).exists():
             content = read_certificate(bundle.path / name)
-            found.append(Proof(name, content, verdict_of(content), changed_files(bundle, content)))
+            found.append(
+                Proof(name, content, verdict_of(content), changed_files(bundle, content) | gaps(bundle, content))
+            )
     return found
 
 
