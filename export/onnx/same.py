@@ -47,6 +47,15 @@ def difference(path: Path, expected: ModelProto) -> str | None:
         return f"holds something that cannot be compared ({first_line(error)})"
 
 
+def fingerprint(model: ModelProto) -> str:
+    """SHA-256 over what a model computes and says: the same for every release of onnx and every order of its nodes."""
+    computed = _outputs(model.graph, {}, "x")
+    parts = [part for item in _ends(model.graph) for part in (item.name.encode(), _type(item))]
+    parts += [computed[item.name] for item in model.graph.output]
+    parts += [f"{key}={value}".encode() for key, value in sorted(_properties(model).items())]
+    return _hash(*parts).hex()
+
+
 def _properties(model: ModelProto) -> dict[str, str]:
     if len({item.key for item in model.metadata_props}) != len(model.metadata_props):
         raise ExportError("has metadata of which a key stands there twice")
