@@ -151,7 +151,8 @@ def _unlisted(bundle: Opened) -> tuple[str | None, dict[str, str]]:
         name = path.relative_to(bundle.path).as_posix()
         if name in listed or (name in ADDED and not path.is_symlink()):
             continue
-        if path.suffix in PLAIN and "/" not in name and name not in DERIVED and not path.is_symlink():
+        harmless = path.suffix in PLAIN or (path.name.startswith(".") and "/" not in name)
+        if harmless and name not in DERIVED and not path.is_symlink():
             plain[name] = f"{MANIFEST} does not list it"
         else:
             strange.append(name)
@@ -205,11 +206,26 @@ def _float_network(bundle: Opened, name: str) -> str | None:
     metadata = graph.metadata or {}
     if not is_ours(graph):
         ours = sorted({"spec_version", "recurrence"} & set(metadata))
-        return f"a graph from elsewhere has no metadata '{ours[0]}'" if ours else None
+        if ours:
+            return f"a graph from elsewhere has no metadata '{ours[0]}'"
+        return _more_in_file(bundle.file(name), graph)
     expected = rewritten(graph, _formats_in(graph, program))
     if "spec_version" in metadata:
         expected.metadata["spec_version"] = program.spec_version
-    return difference(graph, expected, _as_written_now(program))
+    return difference(graph, expected, _as_written_now(program)) or _more_in_file(bundle.file(name), graph)
+
+
+def _more_in_file(path: Path, graph: nir.NIRGraph) -> str | None:
+    """Whether an HDF5 file holds more than the graph that is read from it."""
+    from export.interchange import graph as nir_files
+    from export.interchange.same import objects_of
+
+    with tempfile.TemporaryDirectory(prefix="hypr-") as folder:
+        again = Path(folder) / FLOAT_NIR
+        nir_files.write(graph, again)
+        found, expected = objects_of(path), objects_of(again)
+    strange = sorted(found ^ expected)
+    return f"it holds something besides the network ({strange[0]})" if strange else None
 
 
 def _formats_in(graph: nir.NIRGraph, program: Program) -> dict[str, dict[str, Any]]:
@@ -223,15 +239,14 @@ def _formats_in(graph: nir.NIRGraph, program: Program) -> dict[str, dict[str, An
 
 
 def _as_written_now(program: Program) -> Callable[[str, Any], Any]:
-    """Integer formats in today's words: version 0.1 wrote them in others."""
+    """Integer formats in today's words where they are in those of version 0.1."""
     from export.quantization.formats import LayerFormat
     from export.quantization.quantize import FORMAT_KEY
 
     def change(key: str, value: Any) -> Any:
-        if key != FORMAT_KEY:
+        if key != FORMAT_KEY or not _in_words_of_01(value):
             return value
-        sizes = {(item.size, item.model) for item in program.populations}
-        for size, model in sorted(sizes):
+        for size, model in sorted({(item.size, item.model) for item in program.populations}):
             try:
                 return LayerFormat.from_json(value, size, model, key).to_json()
             except ExportError:
@@ -239,6 +254,16 @@ def _as_written_now(program: Program) -> Callable[[str, Any], Any]:
         return value
 
     return change
+
+
+def _in_words_of_01(text: Any) -> bool:
+    try:
+        return set(json.loads(str(text))) == _KEYS_OF_01
+    except (ValueError, TypeError, RecursionError):
+        return False
+
+
+_KEYS_OF_01 = {"unit", "input_exponent", "recurrent_exponent", "weight_bits", "coefficient_bits", "shifts"}
 
 
 def _quantized_network(bundle: Opened, name: str) -> str | None:
@@ -251,7 +276,8 @@ def _quantized_network(bundle: Opened, name: str) -> str | None:
     if content_hash(quantize(graph)) != content_hash(program):
         return "it gives other integers"
     origin = nir_files.read(bundle.file(FLOAT_NIR)) if bundle.has(FLOAT_NIR) else None
-    return difference(graph, quantized_nir(program, origin), _as_written_now(program))
+    expected = quantized_nir(program, origin)
+    return difference(graph, expected, _as_written_now(program)) or _more_in_file(bundle.file(name), graph)
 
 
 def _integer_graph(form: str) -> Comparison:

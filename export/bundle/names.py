@@ -24,4 +24,4 @@ ADDED = frozenset((CERTIFICATE, PARTIAL, STORED, "report.html", "search.json", "
 """What this package writes into a bundle later, so that the manifest does not list it."""
 
 PLAIN = frozenset((".json", ".html", ".npz", ".txt", ".md", ".csv", ".png", ".svg", ".pdf", ".log"))
-"""Endings of files that a user may lay into the top folder of a bundle: none of them is run or imported."""
+"""Endings of files that a user may lay into a bundle: none of them is run or imported."""

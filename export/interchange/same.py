@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
+import h5py
 import nir
 import numpy as np
 
@@ -35,6 +37,21 @@ def difference(found: nir.NIRGraph, expected: nir.NIRGraph, change: Change | Non
     if sorted(map(tuple, found.edges)) != sorted(map(tuple, expected.edges)):
         return "other edges"
     return _other_metadata(found.metadata, expected.metadata, change)
+
+
+def objects_of(path: Path) -> set[str]:
+    """Every object of an HDF5 file with its attributes, and what stands around them, in words."""
+    found: set[str] = set()
+    with h5py.File(path, "r") as file:
+        if file.userblock_size or file.id.get_filesize() != path.stat().st_size:
+            found.add("bytes around the HDF5 file")
+
+        def note(name: str, item: h5py.Group | h5py.Dataset) -> None:
+            found.add(f"{name} {'group' if isinstance(item, h5py.Group) else 'dataset'} {sorted(item.attrs)}")
+
+        file.visititems(note)
+        found.add(f"root {sorted(file.attrs)}")
+    return found
 
 
 def _other_values(one: Mapping[str, Any], other: Mapping[str, Any]) -> str | None:

@@ -38,6 +38,11 @@ def difference(path: Path, expected: ModelProto) -> str | None:
     same.producer_version = found.producer_version
     if content == same.SerializeToString(deterministic=True):
         return None
+    known = ModelProto()
+    known.CopyFrom(found)
+    known.DiscardUnknownFields()
+    if known.ByteSize() != found.ByteSize():
+        return "holds fields that ONNX does not have"
     try:
         refuse_outside_parts(found)
         return _other_metadata(found, expected) or _other_words(found, expected) or _other_graph(found, expected)
@@ -78,11 +83,16 @@ def _other_words(found: ModelProto, expected: ModelProto) -> str | None:
     """Texts for people, which are claims as well; version 0.1 wrote others, and they are not compared then."""
     if not LATER_METADATA & set(_properties(found)):
         return None
-    texts = [
-        (model.doc_string, model.graph.doc_string, model.domain, *(item.doc_string for item in _ends(model.graph)))
-        for model in (found, expected)
-    ]
+    texts = [[model.doc_string, model.domain, *_words(model.graph)] for model in (found, expected)]
     return "describes itself in other words" if texts[0] != texts[1] else None
+
+
+def _words(graph: GraphProto) -> list[str]:
+    nodes = [text for node in graph.node for text in (node.doc_string, *(item.doc_string for item in node.attribute))]
+    inner = [text for node in graph.node for item in node.attribute if item.HasField("g") for text in _words(item.g)]
+    named = [item.doc_string for item in (*graph.initializer, *graph.value_info)]
+    silent = [text for text in (*nodes, *named) if text]  # how many there are is the graph's own affair
+    return [graph.doc_string, *(item.doc_string for item in _ends(graph)), *silent, *inner]
 
 
 def _ends(graph: GraphProto) -> list[ValueInfoProto]:

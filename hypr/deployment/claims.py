@@ -13,7 +13,7 @@ from export.errors import ExportError
 from export.interchange import float_engine
 from hypr.data import SequenceDataset
 from hypr.deployment.evaluation import float_accuracy, integer_accuracy, outputs_of, time_major
-from hypr.deployment.sources import bundle_data
+from hypr.deployment.sources import bundle_data, is_other
 from hypr.errors import HyprError
 
 FLOAT_SLACK = 0.01
@@ -39,6 +39,8 @@ def examined(bundle: Bundle, name: str | None = None) -> Findings:
         return found.and_also({f"{MANIFEST} claims accuracies that are so": "'metrics' are no numbers"})
     try:
         data = bundle_data(bundle, name=name)
+        if is_other(bundle, data):
+            raise HyprError("the data given are others than those the bundle was made with")
         held, left = _compared(bundle, metrics, data)
     except (HyprError, ExportError) as error:
         why = " ".join(str(error).split())
