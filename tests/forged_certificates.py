@@ -71,6 +71,11 @@ def _step(bundle: Path) -> None:
     content("integer_step.onnx", lambda old: old + b"\x00\x01")(bundle)
 
 
+def _lost(bundle: Path) -> None:
+    manifest(lambda content: content["files"].pop("quantized.nir"))(bundle)
+    (bundle / "quantized.nir").unlink()
+
+
 FALSE_PROOFS = (
     FalseProof("equal beside 7 differing integers", CERTIFICATE, edit(_first("integers_differing", 7))),
     FalseProof("all integers differ", CERTIFICATE, edit(_all("integers_differing", 5))),
@@ -99,10 +104,7 @@ FALSE_PROOFS = (
     FalseProof(
         "the bundle lost a file afterwards",
         "quantized.nir",
-        lambda bundle: (
-            manifest(lambda c: c["files"].pop("quantized.nir"))(bundle),
-            (bundle / "quantized.nir").unlink(),
-        ),
+        _lost,
     ),
 )
 

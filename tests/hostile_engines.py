@@ -19,7 +19,7 @@ class Agreeable(np.ndarray):
     def __eq__(self, other: object) -> Any:
         return np.ones(self.shape, bool)
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
         return np.zeros(self.shape, bool)
