@@ -293,8 +293,10 @@ def _finite(bound: int) -> int | None:
     return None if abs(bound) >= UNBOUNDED else bound
 
 
-def staircase_of(bundle: Bundle, test: SequenceDataset) -> list[tuple[str, float]]:
-    """(what was made integer, accuracy on ``test`` as a fraction), from float to the Program of the bundle."""
+def staircase_of(bundle: Bundle, test: SequenceDataset) -> list[tuple[str, float, float]]:
+    """(what was made integer, accuracy on ``test`` as a fraction, its standard error over sequences), from float to the
+    Program of the bundle.
+    """
     program = bundle.program
     settings = QuantizationSettings.from_json(program.metadata["settings"])
     calibration = bundle_data(bundle, "train").dense(slice(0, CALIBRATION_SAMPLES))
@@ -308,7 +310,7 @@ def staircase_of(bundle: Bundle, test: SequenceDataset) -> list[tuple[str, float
         "states": f"+ {STATE_BITS}-bit states",
         "integer": "all integers, as deployed",
     }
-    return [(names[stair.name], stair.accuracy) for stair in found]
+    return [(names[stair.name], stair.accuracy, stair.error) for stair in found]
 
 
 def _notes(run: Run) -> dict[str, Any]:
