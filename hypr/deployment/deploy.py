@@ -6,7 +6,9 @@ What the command line, the demo and the notebook share.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -300,7 +302,8 @@ def staircase_of(bundle: Bundle, test: SequenceDataset) -> list[tuple[str, float
     program = bundle.program
     settings = QuantizationSettings.from_json(program.metadata["settings"])
     calibration = bundle_data(bundle, "train").dense(slice(0, CALIBRATION_SAMPLES))
-    found = staircase(bundle.float_network(), test.dense(), test.labels, test.mask, settings, calibration)
+    with _quiet():  # quantizes once more; what there is to say was said at export
+        found = staircase(bundle.float_network(), test.dense(), test.labels, test.mask, settings, calibration)
     first = program.populations[0]
     bits = program.into(first.name)[0].synapses.weight_bits
     names = {
@@ -311,6 +314,17 @@ def staircase_of(bundle: Bundle, test: SequenceDataset) -> list[tuple[str, float
         "integer": "all integers, as deployed",
     }
     return [(names[stair.name], stair.accuracy, stair.error) for stair in found]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the warnings of the log ``export``."""
+    log = logging.getLogger("export")
+    before, log.disabled = log.disabled, True
+    try:
+        yield
+    finally:
+        log.disabled = before
 
 
 def _notes(run: Run) -> dict[str, Any]:
