@@ -23,7 +23,7 @@ ifneq ($(wildcard ../shared/cases),)
 export HYPR_CASES  ?= $(abspath ../shared/cases)
 endif
 
-.PHONY: help setup lava demo test test-slow reproducible lint format bench clean
+.PHONY: help setup lava demo test test-slow reproducible lint format bench docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -42,7 +42,7 @@ $(STAMP): pyproject.toml constraints.txt
 	  echo "creating $(VENV) with $$("$$python" -V)"; "$$python" -m venv --clear "$(VENV)"; \
 	fi
 	@echo "installing into $(VENV) (a few minutes the first time)"
-	@"$(BIN)/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,notebook]'
+	@"$(BIN)/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,notebook,docs]'
 	@touch $@
 
 lava: $(STAMP) ## create the Python 3.10 runtime that holds Lava
@@ -80,6 +80,9 @@ format: $(STAMP) ## let ruff rewrite what it can
 bench: $(STAMP) ## side-by-side speed and memory ratios
 	@"$(BIN)/hypr" bench
 
+docs: $(STAMP) ## the documentation, into site/; any warning is an error
+	@NO_MKDOCS_2_WARNING=1 "$(BIN)/mkdocs" build --quiet --strict && echo "open site/index.html"
+
 clean: ## remove environments, runs and caches
-	rm -rf $(VENV) runs bundles build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) runs bundles build dist site *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -22,7 +22,7 @@ _permitted: set[str] = set()
 
 
 def permit(place: str) -> None:
-    """Say that the code at ``module:name`` may be imported where a configuration names it."""
+    """Say that the code at ``place``, written ``module:name``, may be imported where a configuration names it."""
     _permitted.add(place)
 
 

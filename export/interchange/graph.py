@@ -92,6 +92,9 @@ def _plain_metadata(metadata: Any) -> Any:
 def read(path: str | os.PathLike[str]) -> nir.NIRGraph:
     """Read a NIR file that nobody vouches for.
 
+    Args:
+        path: an HDF5 file, usually ``.nir``.
+
     Returns:
         The graph in canonical node order; every array finite, every edge between existing nodes, shapes consistent.
 

@@ -101,6 +101,7 @@ def quantized_nir(program: Program, graph: nir.NIRGraph | None = None) -> nir.NI
     """NIR graph of a Program, with the formats and the specification's version in the metadata.
 
     Args:
+        program: made by :func:`quantize`.
         graph: the float graph the Program came from; its dt is used where the Program records none.
 
     Raises:

@@ -86,7 +86,11 @@ class QuantizationSettings:
                 raise QuantizationError("state_units must be positive numbers, one for each neuron of each layer")
 
     def units_of(self, index: int, layers: int, size: int, where: str) -> np.ndarray | None:
-        """Given state units of a layer, (N,); QuantizationError where they are those of another network."""
+        """Given state units of layer ``index`` of ``layers``, (N,), N = ``size``; None where none are given.
+
+        Raises:
+            QuantizationError: they are those of another network; the message begins with ``where``.
+        """
         if self.state_units is None:
             return None
         if len(self.state_units) != layers or len(self.state_units[index]) != size:
@@ -94,7 +98,7 @@ class QuantizationSettings:
         return np.asarray(self.state_units[index], np.float64)
 
     def of_layer(self, key: str, index: int, layers: int) -> Any:
-        """The value of a bit width for layer `index` of `layers`; QuantizationError where a list has another length."""
+        """Bit width ``key`` of layer ``index`` of ``layers``; QuantizationError where a list has another length."""
         value = getattr(self, key)
         if not isinstance(value, tuple):
             return value
@@ -105,11 +109,15 @@ class QuantizationSettings:
         return value[index]
 
     def to_json(self) -> str:
+        """Text that :meth:`from_json` reads back."""
         return json.dumps({f.name: getattr(self, f.name) for f in fields(self)})
 
     @classmethod
     def from_json(cls, text: str) -> QuantizationSettings:
         """Settings recorded in a Program; those it does not have mean what version 0.1 did.
+
+        Args:
+            text: of :meth:`to_json`.
 
         Raises:
             QuantizationError: they are damaged.

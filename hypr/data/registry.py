@@ -60,7 +60,7 @@ _SPECS: dict[str, DatasetSpec] = {}
 
 
 def register(spec: DatasetSpec) -> None:
-    """Add a data set, also one of a user's own; a name that exists is replaced."""
+    """Add the data set that ``spec`` describes, also one of a user's own; a name that exists is replaced."""
     _SPECS[spec.name] = spec
 
 

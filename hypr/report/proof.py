@@ -168,13 +168,14 @@ def _divergences(content: Mapping[str, Any]) -> Table | None:
     return Table(names, cells, right=(2, 3, 4, 6, 7)) if cells else None
 
 
-def outcome(found: Mapping[str, Any]) -> Part:
-    """Decisions on the sequences of the verification, and what of the network is silent."""
+def outcome(found: Mapping[str, Any], confusion: bool = True) -> Part:
+    """Decisions on the sequences of the verification, and what of the network is silent; ``confusion``: with the table
+    of labels and decisions."""
     tables = []
-    confusion = found.get("confusion")
-    if confusion and len(confusion) <= MOST_CLASSES_SHOWN:
-        names = [str(index) for index in range(len(confusion))]
-        rows = [(name, *map(str, row)) for name, row in zip(names, confusion, strict=True)]
+    counts = found.get("confusion") if confusion else None
+    if counts and len(counts) <= MOST_CLASSES_SHOWN:
+        names = [str(index) for index in range(len(counts))]
+        rows = [(name, *map(str, row)) for name, row in zip(names, counts, strict=True)]
         tables.append(Table(("label \\ decision", *names), rows, right=tuple(range(1, len(names) + 1))))
     rates = [(name, f"{rate:.4f}") for name, rate in found.get("rates", {}).items()]
     tables.append(Table(("layer", "spikes per neuron and step"), rates, right=(1,)))
