@@ -65,8 +65,10 @@ def _render(result: DemoResult) -> None:
     engines = ", ".join(dict.fromkeys(row.engine for row in result.rows if row.compared))
     if result.equal:
         verdict(f"BIT-EXACT: 0 of {compared:,} integers differ between the emulator and {engines}", good=True)
-    else:
+    elif differing:
         verdict(f"DIFFERENT: {differing:,} of {compared:,} integers differ; see {result.certificate}", good=False)
+    else:
+        verdict(f"NOT THIS PROGRAM: no integer differs, but a file is another; see {result.certificate}", good=False)
     click.echo(f"proved on these sequences, not on others and not on silicon: {result.certificate}")
     click.echo(
         f"now open {result.report}; next: hypr train --list, and docs/index.md for data, networks and chips of your own"

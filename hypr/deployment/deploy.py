@@ -5,7 +5,6 @@ What the command line, the demo and the notebook share.
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -255,20 +254,19 @@ def named_engine(bundle: Bundle, name: str) -> Engine:
     """
     if ":" in name:
         return imported_engine(name)
-    point = None if name in (*engines.ENGINES, "onnx-step") else extensions.offered("hypr.engines", name)
+    point = None if name in engines.RESERVED else extensions.offered("hypr.engines", name)
     if point is None:
         return bundle.engine(name)
-    found = extensions.load(point)
-    return dataclasses.replace(engines.get(found() if isinstance(found, type) else found), name=name)
+    return engines.at_place(point.value, extensions.load(point), name)
 
 
 def imported_engine(place: str) -> Engine:
-    """The user's own engine at ``module:name``; the working folder is searched too.
+    """The user's own engine at ``module:name``, under that name; the working folder is searched last.
 
     Raises:
         HyprError: no such module or name. ExportError: the object has no ``run``.
     """
-    return engines.get(extensions.imported(place, "engine"))
+    return engines.at_place(place, extensions.imported(place, "engine"))
 
 
 def state_ranges(program: Program, trace: Trace | None = None) -> list[dict[str, Any]]:

@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 from export.bundle.bundle import MANIFEST, Bundle
 from export.errors import ExportError
-from export.verification.certificate import read_certificate
 from hardware import emulate
 from hardware.program import Program
 from hypr.data import SequenceDataset
@@ -20,15 +19,13 @@ from hypr.report import pictures
 from hypr.report.behaviour import behaviour
 from hypr.report.comparison import COMPARED_SEQUENCES, side_by_side
 from hypr.report.integers import count_synapses, integers
-from hypr.report.page import Block, Cell, Page, Part, Picture, Table
+from hypr.report.page import Block, Page, Part, Picture, Table
+from hypr.report.proof import headline, outcome, proofs, verification
 from hypr.training.config import dump
 from hypr.training.recorded import from_recorded
 from hypr.training.runs import CONFIG, Run, open_run
 
 Found = TypeVar("Found")
-
-MOST_CLASSES_SHOWN = 20
-CERTIFICATE = "certificate.json"
 
 
 def page_of(folder: Path, data: str | None = None) -> Page:
@@ -82,16 +79,17 @@ def of_bundle(bundle: Bundle, name: str | None = None) -> Page:
     steps: list[tuple[str, float, float]] = []
     if data is not None:
         steps = _or_leave_out(left_out, "the staircase", lambda: _stairs(bundle, data)) or []
-    proof = _or_leave_out(left_out, "the verification", lambda: _proof(bundle))
+    found = _or_leave_out(left_out, "the verification", lambda: proofs(bundle)) or []
+    proof = found[0].content if found and found[0].about_this else None
     parts: list[Part] = []
     if steps:
         parts.append(_staircase(steps, data))
-    parts.append(_verification(proof, bundle.path))
+    parts += verification(found, bundle.path)
     compared = None
     if data is not None:
         compared = _or_leave_out(left_out, "float against integers", lambda: behaviour(bundle, data))
-    if proof is not None and isinstance(proof.get("outcome"), dict):
-        parts.append(_outcome(proof["outcome"], confusion=compared is None))
+    if proof is not None and "outcome" in proof:
+        parts.append(outcome(proof["outcome"], confusion=compared is None))
     if data is not None:
         parts += [] if compared is None else [compared]
         parts += _or_leave_out(left_out, "rasters and traces", lambda: side_by_side(bundle, data)) or []
@@ -101,7 +99,7 @@ def of_bundle(bundle: Bundle, name: str | None = None) -> Page:
     parts += [*integers(program, few, bundle.manifest.get("quantization")), _provenance(bundle, notes, proof)]
     name = str(notes.get("run") or bundle.path.name)
     subtitle = "trained in float, deployed as integers" + (f" on {data.description}" if data is not None else "")
-    return Page(f"Deployment report: {name}", subtitle, _verdict(proof), _cards(program, steps, proof), parts, left_out)
+    return Page(f"Deployment report: {name}", subtitle, headline(found), _cards(program, steps, proof), parts, left_out)
 
 
 def _or_leave_out(left_out: list[str], what: str, make: Callable[[], Found]) -> Found | None:
@@ -125,55 +123,6 @@ def _stairs(bundle: Bundle, data: SequenceDataset) -> list[tuple[str, float, flo
     if data.regression:
         raise HyprError("it counts right decisions, these data have real targets")
     return staircase_of(bundle, data)
-
-
-def _proof(bundle: Bundle) -> dict[str, Any] | None:
-    path = bundle.path / CERTIFICATE
-    proof = read_certificate(path) if path.exists() else None
-    if proof is not None and proof["program_sha256"] != bundle.manifest["program_sha256"]:
-        raise HyprError(f"{path}: is about another program; run 'hypr verify {bundle.path}' again")
-    return proof
-
-
-def _outcome(found: Mapping[str, Any], confusion: bool) -> Part:
-    """Decisions on the sequences of the verification, and what of the network is silent; ``confusion``: with the table
-    of labels and decisions."""
-    tables = []
-    counts = found.get("confusion") if confusion else None
-    if counts and len(counts) <= MOST_CLASSES_SHOWN:
-        names = [str(index) for index in range(len(counts))]
-        rows = [(name, *map(str, row)) for name, row in zip(names, counts, strict=True)]
-        tables.append(Table(("label \\ decision", *names), rows, right=tuple(range(1, len(names) + 1))))
-    rates = [(name, f"{rate:.4f}") for name, rate in found.get("rates", {}).items()]
-    tables.append(Table(("layer", "spikes per neuron and step"), rates, right=(1,)))
-    score = found.get("accuracy")
-    what = "R2" if found.get("metric") == "r2" else "accuracy"
-    text = (
-        "The sequences carry no labels."
-        if score is None
-        else f"{what} {_percent(score)} of {found['decisions']:,} decisions."
-    )
-    return Part("What it decided", text, tables, notes=[f"Warning: {line}" for line in found.get("warnings", ())])
-
-
-def _verdict(proof: Mapping[str, Any] | None) -> tuple[str, str, str] | None:
-    if proof is None:
-        return None
-    compared = sum(entry["integers_compared"] for entry in proof["comparisons"])
-    differing = sum(entry["integers_differing"] for entry in proof["comparisons"])
-    engines = sorted(
-        {entry["engine"] for entry in proof["comparisons"]} | {entry["against"] for entry in proof["comparisons"]}
-    )
-    if proof["equal"]:
-        return ("Bit-exact", f"0 of {compared:,} compared integers differ between {', '.join(engines)}.", "good")
-    if differing:
-        return (
-            "Different",
-            f"{differing:,} of {compared:,} compared integers differ; the first difference is named below.",
-            "bad",
-        )
-    failed = [name for name, held in proof["checks"].items() if not held]
-    return ("Different", f"No integer differs, but this does not hold: {'; '.join(failed)}.", "bad")
 
 
 def _cards(
@@ -208,58 +157,6 @@ def _staircase(steps: Sequence[tuple[str, float, float]], data: SequenceDataset 
             )
         ],
     )
-
-
-def _verification(proof: Mapping[str, Any] | None, folder: Path) -> Part:
-    if proof is None:
-        return Part("Verification", f"Not verified yet: run 'hypr verify {folder}', then write this report again.")
-    rows = []
-    for entry in proof["comparisons"]:
-        differing = entry["integers_differing"]
-        rows.append(
-            (
-                entry["ran_as"],
-                entry["against"],
-                f"{entry['samples']:,}",
-                f"{entry['steps']:,}",
-                f"{entry['integers_compared']:,}",
-                Cell(f"{differing:,}", "bad" if differing else "good"),
-                f"{entry['seconds']:.2f} s",
-            )
-        )
-    columns = ("engine", "against", "sequences", "steps", "integers", "differing", "time")
-    tables = [Table(columns, rows, right=(2, 3, 4, 5, 6))]
-    found = [(entry, entry["first_divergence"]) for entry in proof["comparisons"] if entry["first_divergence"]]
-    if found:
-        cells = [
-            (
-                e["engine"],
-                d["layer"],
-                str(d["step"]),
-                str(d["sample"]),
-                str(d["neuron"]),
-                d["state"],
-                f"{d['value_against']:,}",
-                f"{d['value_engine']:,}",
-                d["clause"],
-            )
-            for e, d in found
-        ]
-        names = ("engine", "layer", "step", "sample", "neuron", "state", "expected", "found", "clause")
-        tables.append(Table(names, cells, right=(2, 3, 4, 6, 7)))
-    checks = [
-        (name, Cell("holds", "good") if held else Cell("does not hold", "bad"))
-        for name, held in proof["checks"].items()
-    ]
-    if checks:
-        tables.append(Table(("exported file", "check"), checks))
-    inputs = proof["inputs"]
-    shape = " x ".join(map(str, inputs["shape"]))
-    text = (
-        f"Outputs, spikes and every state of every neuron at every step, {proof['mode'].replace('_', '-')}, "
-        f"on {inputs['name']} (steps x sequences x channels: {shape})."
-    )
-    return Part("Verification", text, tables, notes=[proof["statement"], *proof["limits"]])
 
 
 def _training(lines: Sequence[Mapping[str, Any]], rule: str) -> Part:
