@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import time
 from pathlib import Path
 from typing import Any
@@ -61,7 +60,8 @@ def shown(notebook: Any) -> list[tuple[int, str]]:
         if cell.cell_type != "code" or VARIES in cell.metadata.get("tags", []):
             continue
         for output in cell.outputs:
-            text = output.get("text") or output.get("data", {}).get("text/html")
+            printed = output.get("text") if output.get("name") == "stdout" else None
+            text = printed or output.get("data", {}).get("text/html")
             if text:
                 found.append((index, "".join(text).strip()))
     return found
@@ -69,8 +69,8 @@ def shown(notebook: Any) -> list[tuple[int, str]]:
 
 def pictures(notebook: Any) -> list[str]:
     """All pictures, base64."""
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    return [output.data["image/png"] for cell in code for output in cell.outputs if "image/png" in output.get("data", {})]
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    return [output.data["image/png"] for output in outputs if "image/png" in output.get("data", {})]
 
 
 def clean(notebook: Any) -> None:
@@ -91,8 +91,9 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="default: all")
     parser.add_argument("--scratch", type=Path, default=ROOT / "runs" / "notebooks")
     arguments = parser.parse_args()
-    for name in arguments.names or names():
-        notebook = read(re.sub(r"\.ipynb$", "", name))
+    for given in arguments.names or names():
+        name = Path(given).stem
+        notebook = read(name)
         arguments.scratch.mkdir(parents=True, exist_ok=True)
         seconds = execute(notebook, arguments.scratch)
         clean(notebook)

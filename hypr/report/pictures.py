@@ -231,7 +231,11 @@ def image(figure: Figure, kind: str = "png") -> bytes:
 
 
 def most_active(spikes: np.ndarray, count: int) -> list[int]:
-    """The ``count`` neurons that spike most in (T, N), in ascending order."""
+    """The neurons that spike most, in ascending order.
+
+    Args:
+        spikes: (T, N), 0 or 1, one sequence of one layer. count: how many neurons.
+    """
     order = np.argsort(-spikes.sum(axis=0), kind="stable")[:count]
     return sorted(int(neuron) for neuron in order)
 
