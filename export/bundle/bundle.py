@@ -65,10 +65,7 @@ class Bundle:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Bundle:
-        """Open and check: manifest, versions, presence, size and SHA-256 of every file.
-
-        Args:
-            path: of the folder.
+        """Open the folder at `path` and check manifest, versions, presence, size and SHA-256 of every file.
 
         Raises:
             ExportError: one line that names the file, what is wrong, and the fix.
