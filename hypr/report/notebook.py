@@ -13,6 +13,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from PIL import Image
 
+from hypr.errors import HyprError
 from hypr.report.pictures import STYLE, subplots
 
 WIDTH_IN = 9.0
@@ -70,12 +71,12 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Html:
         rows: a cell for each column; floats are written with four digits after the point, None as ``-``.
 
     Raises:
-        ValueError: a row with another number of cells.
+        HyprError: a row with another number of cells.
     """
     found = tuple(tuple(_text(value) for value in row) for row in rows)
     for index, row in enumerate(found):
         if len(row) != len(columns):
-            raise ValueError(f"table: row {index} has {len(row)} cells, there are {len(columns)} columns")
+            raise HyprError(f"table: row {index} has {len(row)} cells, there are {len(columns)} columns")
     return Html(tuple(columns), found)
 
 
