@@ -23,7 +23,7 @@ ifneq ($(wildcard ../shared/cases),)
 export HYPR_CASES  ?= $(abspath ../shared/cases)
 endif
 
-.PHONY: help setup lava demo test test-slow reproducible lint format bench docs clean
+.PHONY: help setup lava demo test test-slow reproducible lint format bench notebooks docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -79,6 +79,9 @@ format: $(STAMP) ## let ruff rewrite what it can
 
 bench: $(STAMP) ## side-by-side speed and memory ratios
 	@"$(BIN)/hypr" bench
+
+notebooks: $(STAMP) lava ## execute the notebooks and store what they show
+	@"$(BIN)/python" -m tests.notebook_runs
 
 docs: $(STAMP) ## the documentation, into site/; any warning is an error
 	@NO_MKDOCS_2_WARNING=1 "$(BIN)/mkdocs" build --quiet --strict && echo "open site/index.html"

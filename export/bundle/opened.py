@@ -38,7 +38,7 @@ class Bundle:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Bundle:
-        """Open and check: manifest, versions, presence, size and SHA-256 of every file.
+        """Open the folder at `path` and check manifest, versions, presence, size and SHA-256 of every file.
 
         Raises:
             ExportError: one line that names the file, what is wrong, and the fix.
@@ -109,11 +109,11 @@ class Bundle:
             )
 
     def has(self, name: str) -> bool:
-        """Whether the bundle contains that file."""
+        """Whether the bundle contains the file of that name (``integer_scan.onnx``, ``lava/program.npz``)."""
         return name in self.manifest["files"]
 
     def file(self, name: str) -> Path:
-        """Path of a file of the bundle; ExportError where it was not exported."""
+        """Path of the file of that name in the bundle; ExportError where it was not exported."""
         if not self.has(name):
             self._refuse_float_only()
             present = ", ".join(self.manifest["files"])

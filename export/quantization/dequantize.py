@@ -30,8 +30,14 @@ _QUARTER = 0.25
 
 
 def formats_of(program: Program) -> tuple[LayerFormat, ...]:
-    """The formats of the populations, recorded in a Program's metadata; QuantizationError where they are absent or
-    damaged."""
+    """The formats of the populations, in the Program's order.
+
+    Args:
+        program: from :func:`export.quantize`, which records them in its metadata.
+
+    Raises:
+        QuantizationError: they are absent or damaged.
+    """
     try:
         texts = json.loads(program.metadata["formats"])
     except (KeyError, ValueError):

@@ -179,7 +179,14 @@ class LayerFormat:
 
     @classmethod
     def from_json(cls, text: Any, size: int, model: str, where: str) -> LayerFormat:
-        """Checked format from a file's metadata; QuantizationError names what is wrong."""
+        """Checked format from a file's metadata.
+
+        Args:
+            text: of :meth:`to_json`. size, model: of the population. where: named in messages.
+
+        Raises:
+            QuantizationError: says what is wrong.
+        """
         try:
             data = json.loads(str(text))
             unit = data["unit"]

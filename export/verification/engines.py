@@ -46,6 +46,7 @@ class Runner(Protocol):
 
 
 def _always() -> str | None:
+    """None: it runs everywhere."""
     return None
 
 

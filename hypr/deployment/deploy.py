@@ -1,6 +1,6 @@
 """From a trained run to a verified deployment: export, run one engine, verify all.
 
-What the command line, the demo and the notebook share.
+What the command line and the demo share.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 FLOAT, INTEGER, BOTH, ACCENT, GREY = "#2f6fb5", "#d9742b", "#3b4252", "#b3261e", "#8b93a1"
+"""Colours: the float network, the integer network, what both have in common, what needs attention, what stands back."""
 _EDGE, _TICK = "#c3c9d3", "#5b6472"
 _VARIABLES = {  # colours above -> what the page calls them, in light and dark
     FLOAT: "--float",
@@ -47,6 +48,7 @@ STYLE: Any = {  # matplotlib's stubs type its keys as literals
     "legend.fontsize": 8,
     "svg.hashsalt": "hypr",
 }
+"""How every picture of the report and of the notebooks looks: ``matplotlib.rc_context(STYLE)``, or :func:`panels`."""
 
 
 def training_curves(epochs: Sequence[Mapping[str, Any]]) -> Figure:
@@ -229,7 +231,11 @@ def image(figure: Figure, kind: str = "png") -> bytes:
 
 
 def most_active(spikes: np.ndarray, count: int) -> list[int]:
-    """The ``count`` neurons that spike most in (T, N), in ascending order."""
+    """The neurons that spike most, in ascending order.
+
+    Args:
+        spikes: (T, N), 0 or 1, one sequence of one layer. count: how many neurons.
+    """
     order = np.argsort(-spikes.sum(axis=0), kind="stable")[:count]
     return sorted(int(neuron) for neuron in order)
 

@@ -36,6 +36,18 @@ def test_every_verb_and_every_recipe_key_stands_on_its_page(site):
     assert "training.epochs" in keys and "omega_range" in keys and "&lt;!-- made" not in keys
 
 
+def test_every_notebook_is_a_page_with_its_pictures(site):
+    notebooks = sorted((ROOT / "notebooks").glob("*.ipynb"))
+    assert len(notebooks) == 6
+    for notebook in notebooks:
+        stored = json.loads(notebook.read_text())
+        outputs = [output for cell in stored["cells"] for output in cell.get("outputs", [])]
+        pictures = sum("image/png" in output.get("data", {}) for output in outputs)
+        page = (site / "notebooks" / f"{notebook.stem}.html").read_text()
+        assert pictures and page.count("data:image/png;base64,") == pictures
+        assert (site / "notebooks" / notebook.name).read_bytes() == notebook.read_bytes()
+
+
 def test_pages_ask_no_other_host(site):
     pages = list(site.rglob("*.html"))
     assert len(pages) > 25

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -13,10 +14,13 @@ import export
 import hardware
 import hypr
 import hypr.data
+import hypr.report
+from tests.paths import ROOT
 
 PLACES = [
     (hypr, list(hypr._HOME)),
     (hypr.data, hypr.data.__all__),
+    (hypr.report, [name for name in hypr.report._HOME if name[0].islower() or name in ("Html", "Png")]),
     (export, export.__all__),
     (hardware, hardware.__all__),
 ]
@@ -35,6 +39,25 @@ def _public() -> Iterator[tuple[str, Any, str]]:
                 yield from _members(label, value)
             elif callable(value):
                 yield label, value, inspect.getdoc(value) or ""
+
+    for label in _on_reference_pages():
+        place, _, name = label.rpartition(".")
+        try:
+            value = getattr(import_module(place), name)
+        except ModuleNotFoundError as error:
+            assert error.name == "lava", f"{label}: {error}"  # lives in another interpreter
+            continue
+        if callable(value):
+            yield label, value, inspect.getdoc(value) or ""
+            yield from _members(label, value) if inspect.isclass(value) else ()
+
+
+def _on_reference_pages() -> list[str]:
+    pages = sorted((ROOT / "docs" / "reference").glob("*.md"))
+    named = [name for page in pages for name in re.findall(r"^::: ([\w.]+)$", page.read_text(), re.MULTILINE)]
+    public = {f"{place.__name__}.{name}" for place, names in PLACES for name in names}
+    homes = {f"{getattr(getattr(place, name), '__module__', None)}.{name}" for place, names in PLACES for name in names}
+    return [name for name in named if name not in public | homes]
 
 
 def _members(label: str, owner: type) -> Iterator[tuple[str, Any, str]]:
