@@ -18,6 +18,7 @@ from export.interchange.weights import DenseWeights, SparseWeights, Weights
 from export.quantization.recordings import first_recording
 from export.quantization.scales import Table, squared_error
 from export.quantization.synapses import quantize_synapses, restored_weights
+from export.quantization.tensors import weight_limit
 from hardware.own import OWN
 
 _VALUES = 2**20
@@ -155,24 +156,36 @@ class StateError:
         for weights, rows, exponent in zip(self.weights, self.rows, exponents, strict=True):
             rate = _UNSEEN * max(float(np.mean(rows**2)), 1e-6)
             for index, unit in enumerate(units):
+                if isinstance(weights, DenseWeights):
+                    wrong = _rounding(weights.matrix, bits, exponent, unit)
+                    errors[:, :, index] += (rows @ wrong.T).reshape(steps, samples, -1)
+                    unseen[index] += rate * np.einsum("ij,ij->i", wrong, wrong)
+                    continue
                 whole = quantize_synapses(weights, bits, exponent, unit, "weights")
                 restored = restored_weights(whole, exponent, unit, np.ones_like(unit))
-                if isinstance(weights, DenseWeights) and isinstance(restored, DenseWeights):
-                    wrong = (restored.matrix - weights.matrix).astype(np.float32)
-                    errors[:, :, index] += (rows @ wrong.T).reshape(steps, samples, -1)
-                    unseen[index] += rate * np.sum(wrong * wrong, axis=1)
-                else:
-                    wrong = restored.apply(rows) - weights.apply(rows)
-                    errors[:, :, index] += wrong.reshape(steps, samples, -1)
-                    table = Table.of(weights)
-                    each = squared_error(table.values, bits, exponent, table.rows(unit))
-                    unseen[index] += rate * table.neurons(each)
+                difference = restored.apply(rows) - weights.apply(rows)
+                errors[:, :, index] += difference.reshape(steps, samples, -1)
+                table = Table.of(weights)
+                each = squared_error(table.values, bits, exponent, table.rows(unit))
+                unseen[index] += rate * table.neurons(each)
         values: np.ndarray = errors
         for pole in self.poles:
             values = _filtered(values, pole)
             unseen = unseen / np.maximum(1.0 - np.abs(pole) ** 2, 1.0 / steps)
         seen = (np.abs(values) ** 2).mean(axis=(0, 1), dtype=np.float64)
         return np.asarray(seen + unseen)
+
+
+def _rounding(matrix: np.ndarray, bits: int, exponent: int, unit: np.ndarray) -> np.ndarray:
+    """Integer weights in their own value less the real ones, float32 (N, K); what ties do is left to the quantization
+    itself, which is ten times slower and would measure the same."""
+    step = unit[:, None] * 2.0**exponent
+    wrong = np.divide(matrix, step)
+    np.rint(wrong, out=wrong)
+    np.clip(wrong, -weight_limit(bits), weight_limit(bits), out=wrong)
+    wrong *= step
+    wrong -= matrix
+    return wrong.astype(np.float32)
 
 
 def _filtered(values: np.ndarray, pole: np.ndarray) -> np.ndarray:
