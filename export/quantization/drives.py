@@ -84,7 +84,6 @@ class StateError:
     Args:
         weights: folded, of each projection. heard: what each of them hears (:meth:`Drives.into`).
         poles: what each stage of the state is multiplied with at each step while nothing spikes, (N,) each.
-        size: (N,), what an error is large or small beside: the threshold, or of a readout the spread of its states.
     """
 
     def __init__(
@@ -92,20 +91,14 @@ class StateError:
         poles: Sequence[np.ndarray],
         weights: Sequence[Weights],
         heard: Sequence[np.ndarray],
-        size: np.ndarray | None = None,
     ) -> None:
-        self.size = np.zeros(0) if size is None else size
         self.poles, self.weights, self.heard = list(poles), list(weights), list(heard)
         self.rows = [np.ascontiguousarray(value.reshape(-1, value.shape[2])) for value in heard]
 
     @classmethod
     def at(cls, network: StepNetwork, population: StepPopulation, weights: Sequence[Weights], drives: Drives) -> Self:
         """Of a population, with what its projections hear in a float run."""
-        found = cls(_poles(population), weights, drives.into(network, population))
-        p = population.parameters
-        threshold = p.get("theta", p.get("b0"))
-        found.size = found.spread() if threshold is None else np.broadcast_to(threshold, (population.size,))
-        return found
+        return cls(_poles(population), weights, drives.into(network, population))
 
     def some(self, neurons: np.ndarray) -> StateError | None:
         """For a few neurons, ascending; None where weights cannot be taken apart (convolutions)."""
@@ -127,14 +120,6 @@ class StateError:
         return float(
             sum(len(rows) * np.prod(item.table().shape) for item, rows in zip(self.weights, self.rows, strict=True))
         )
-
-    def spread(self) -> np.ndarray:
-        """(N,): standard deviation of each state without bias and spikes."""
-        values: Any = sum(weights.apply(rows) for weights, rows in zip(self.weights, self.rows, strict=True))
-        values = np.reshape(values, (*self.heard[0].shape[:2], -1))
-        for pole in self.poles:
-            values = _filtered(values, pole)
-        return np.asarray(np.std(values, axis=(0, 1)))
 
     def of(self, bits: int, exponents: Sequence[int], units: Sequence[np.ndarray]) -> np.ndarray:
         """(C, N): mean square of the error of each state, without spikes, for each of C choices of units.
