@@ -42,8 +42,8 @@ def case(kind: str, max_loss: float) -> tuple[object, np.ndarray, np.ndarray, Se
 
 
 def accuracy(steps, settings: QuantizationSettings, inputs: np.ndarray, labels: np.ndarray) -> tuple[float, Program]:
-    """By the public way: quantize with the settings alone, no calibration, and run."""
-    program = export.quantize(steps, settings)
+    """By the public way: quantize with the settings on the search's calibration inputs, and run."""
+    program = export.quantize(steps, settings, calibration=inputs[:8])
     output = emulate(program, inputs.swapaxes(0, 1)).output
     counts = np.ones(output.shape[:2], bool)
     return accuracy_of(output, steps.decision, labels.T, counts, program.decision.multiplier), program
@@ -125,7 +125,7 @@ def test_front_holds_what_no_other_format_beats() -> None:
 
 
 def test_no_single_bit_can_be_saved_from_the_chosen_format() -> None:
-    steps, _, _, found = case("lif", 0.02)
+    steps, inputs, _, found = case("lif", 0.02)
     chosen = found.chosen
     assert chosen is not None
     network = prepare(steps, None, chosen.settings, {})
@@ -136,7 +136,7 @@ def test_no_single_bit_can_be_saved_from_the_chosen_format() -> None:
             assert all(c.sure < 0.98 or c.memory.total >= chosen.memory.total for c in tried)
             if not tried:  # only what has no integers is left out
                 with pytest.raises(ExportError):
-                    export.quantize(steps, settings)
+                    export.quantize(steps, settings, calibration=inputs[:8])
 
 
 def test_every_width_is_tried_with_both_scales_and_stays_in_its_range() -> None:
