@@ -236,8 +236,9 @@ class _Asked:
 
     @classmethod
     def of(cls, settings: QuantizationSettings, population: StepPopulation, index: int, count: int) -> _Asked:
-        widths = (settings.of_layer(key, index, count) for key in ("weight_bits", "coefficient_bits"))
-        return cls(settings, *widths, settings.units_of(index, count, population.size, f"layer {population.name}"))
+        weight, coefficient = (settings.of_layer(key, index, count) for key in ("weight_bits", "coefficient_bits"))
+        units = settings.units_of(index, count, population.size, f"layer {population.name}")
+        return cls(settings, weight, coefficient, units)
 
 
 def _powers_of_two(

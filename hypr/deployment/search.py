@@ -251,7 +251,11 @@ def picture(trade: TradeOff) -> Figure:
             xlabel="memory of synapses, parameters and states (kbit)",
             ylabel="accuracy (%)",
         )
-        low, high = _visible_from(found), 100 * max(found.float_accuracy, found.best.accuracy)
+        if tested and trade.float_test_accuracy is not None:
+            label = "float network on the test part"
+            axes.axhline(100 * trade.float_test_accuracy, color=ACCENT, lw=0.8, ls=(0, (1, 2)), label=label)
+        tops = [found.float_accuracy, found.best.accuracy, trade.float_test_accuracy or 0.0]
+        low, high = _visible_from(found), 100 * max(tops + [accuracy + error for _, accuracy, error in tested])
         axes.set_ylim(low, high + 0.1 * (high - low))
         axes.legend(loc="lower right")
     return figure
