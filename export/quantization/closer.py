@@ -6,7 +6,7 @@ Programs run on calibration inputs, and the simpler format stays unless the othe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -75,7 +75,7 @@ def closer(
     return rows[0] if clearly_less(old, new) else plain
 
 
-def differing(spikes: dict[str, np.ndarray], program: Program, inputs: Any) -> np.ndarray:
+def differing(spikes: Mapping[str, np.ndarray], program: Program, inputs: Any) -> np.ndarray:
     """Share of spikes of each sequence that differ from the given ones, mean over populations, (B,)."""
     found = emulate(program, _whole(inputs)).spikes
     shares = [np.mean(found[name] != value, axis=(0, 2)) for name, value in spikes.items()]
