@@ -236,9 +236,9 @@ class _Asked:
 
     @classmethod
     def of(cls, settings: QuantizationSettings, population: StepPopulation, index: int, count: int) -> _Asked:
-        weight, coefficient = (settings.of_layer(key, index, count) for key in ("weight_bits", "coefficient_bits"))
+        weight = settings.of_layer("weight_bits", index, count)
         units = settings.units_of(index, count, population.size, f"layer {population.name}")
-        return cls(settings, weight, coefficient, units)
+        return cls(settings, weight, settings.of_layer("coefficient_bits", index, count), units)
 
 
 def _powers_of_two(
