@@ -33,9 +33,9 @@ class QuantizationSettings:
         coefficient_bits: fraction bits of decays and rotations, 8 to 16.
         state_fraction_bits: fraction bits of states, 0 to 22; None: the most that the calibration run's states allow.
         weight_scale: ``power_of_two``: one state unit 2^-F per layer; ``per_layer``: one unit of any size per layer;
-            ``per_row``: a unit per neuron; ``auto``: per_row for layers of at most 6 bits, and for others where
-            power_of_two makes errors of states on the calibration inputs that matter. Units are folded into thresholds
-            and coefficients at no run-time cost.
+            ``per_row``: a unit per neuron; ``auto``: per_row for layers of at most 6 bits, and for others where the
+            Program's spikes follow the float network clearly better with it on the calibration inputs. Units are
+            folded into thresholds and coefficients at no run-time cost.
         scale_choice: scale of the weights with the least ``state_error`` on the calibration inputs (without any:
             squared_error), with the least ``squared_error`` of the weights themselves, or by the ``maximum``.
         headroom_bits: state range kept free above the largest calibrated value, 0 to 8.
