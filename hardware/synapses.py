@@ -242,11 +242,9 @@ class Convolution:
         """A convolution whose output shape is computed (FP-2.5).
 
         Args:
-            kernel: integer mantissas (C_out, C_in / groups, kH, kW).
-            in_shape: (C_in, H, W).
+            kernel: integer mantissas (C_out, C_in / groups, kH, kW). in_shape: (C_in, H, W).
             stride, padding, dilation: (vertical, horizontal), in pixels; padding on both sides.
-            groups: of channels.
-            weight_bits: 2 to 8.
+            groups: of channels. weight_bits: 2 to 8.
 
         Raises:
             ProgramError: a kernel or shape of other dimensions, or values that do not fit.

@@ -74,7 +74,7 @@ def read(path: Path) -> Checkpoint:
         expected = _digest(header, data) if known["format"] == FORMAT else None
         if known.get("sha256") != expected:
             raise HyprError(
-                f"{path}: content does not match its SHA-256, the file was changed or damaged; use another checkpoint "
+                f"{path}: damaged or cut short, or changed: it does not match its SHA-256; use another checkpoint "
                 "or train again"
             )
         tensors = safetensors.torch.load(content)
