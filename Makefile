@@ -23,7 +23,7 @@ ifneq ($(wildcard ../shared/cases),)
 export HYPR_CASES  ?= $(abspath ../shared/cases)
 endif
 
-.PHONY: help setup lava demo test test-slow lint format bench clean
+.PHONY: help setup lava demo test test-slow reproducible lint format bench notebooks docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -42,7 +42,7 @@ $(STAMP): pyproject.toml constraints.txt
 	  echo "creating $(VENV) with $$("$$python" -V)"; "$$python" -m venv --clear "$(VENV)"; \
 	fi
 	@echo "installing into $(VENV) (a few minutes the first time)"
-	@"$(BIN)/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,notebook]'
+	@"$(BIN)/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,notebook,docs]'
 	@touch $@
 
 lava: $(STAMP) ## create the Python 3.10 runtime that holds Lava
@@ -57,6 +57,17 @@ test: $(STAMP) lava ## the test suite
 test-slow: $(STAMP) lava ## everything, the long runs too
 	@"$(BIN)/python" -m pytest $(PYTEST)
 
+# Pairs of interpreter and numpy for which there are no wheels are left out.
+reproducible: $(STAMP) ## the recorded hashes on every Python of pyenv, with numpy 1.26 and the newest (3.10: hardware alone)
+	@pythons=""; \
+	for python in "$$HOME"/.pyenv/versions/3.1[0-3]*/bin/python3; do for numpy in 'numpy==1.26.4' 'numpy>=2.1'; do \
+	  place="$(abspath $(VENV))/reproducible/$$(basename "$$(dirname "$$(dirname "$$python")")")-$${numpy//[^0-9.]/}"; \
+	  case "$$python" in *versions/3.10*) more="";; *) more="nir h5py onnx";; esac; \
+	  "$$python" -m venv "$$place" && "$$place/bin/pip" install --quiet --disable-pip-version-check --only-binary=:all: "$$numpy" $$more \
+	    && pythons="$$pythons:$$place/bin/python" || echo "left out: $$place"; \
+	done; done; \
+	HYPR_PYTHONS="$${pythons#:}" "$(BIN)/python" -m pytest tests/unit/test_reproducible.py $(PYTEST)
+
 lint: $(STAMP) ## ruff and mypy over the whole tree
 	@"$(BIN)/ruff" check .
 	@"$(BIN)/ruff" format --check .
@@ -69,6 +80,12 @@ format: $(STAMP) ## let ruff rewrite what it can
 bench: $(STAMP) ## side-by-side speed and memory ratios
 	@"$(BIN)/hypr" bench
 
+notebooks: $(STAMP) lava ## execute the notebooks and store what they show
+	@"$(BIN)/python" -m tests.notebook_runs
+
+docs: $(STAMP) ## the documentation, into site/; any warning is an error
+	@NO_MKDOCS_2_WARNING=1 "$(BIN)/mkdocs" build --quiet --strict && echo "open site/index.html"
+
 clean: ## remove environments, runs and caches
-	rm -rf $(VENV) runs bundles build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) runs bundles build dist site *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -41,7 +41,7 @@ __all__ = [
 
 
 def to_torch(program: Program) -> IntegerModule:
-    """The integer network of a Program as a ``torch.nn.Module``, for people who stay in torch: integers (B, T, N_in)
+    """The integer network of ``program`` as a ``torch.nn.Module``, for people who stay in torch: integers (B, T, N_in)
     in, integers (B, T, N_out) out, the same ones as of every engine. Needs torch, which the rest of this package does
     not.
     """

@@ -33,7 +33,9 @@ class ProgramBuilder:
         self._projections: list[Projection] = []
 
     def input(self, name: str, size: int | tuple[int, ...], low: int = 0, high: int = 1) -> str:
-        """Input channels that accept integers from ``low`` to ``high``; returns the name."""
+        """Input channels that accept integers from ``low`` to ``high``; returns the name. ``size`` is their number, or
+        (channels, height, width).
+        """
         self._inputs.append(Input(name, size, low, high))  # type: ignore[arg-type]
         return name
 
@@ -54,6 +56,7 @@ class ProgramBuilder:
         Args:
             size: number of neurons, or (channels, height, width).
             parameters, bias, initial: an integer for all neurons, or one for each.
+            shifts, options, coefficient_bits: as of a :class:`Population`.
 
         Raises:
             ProgramError: names the population and the item.
@@ -89,6 +92,7 @@ class ProgramBuilder:
 
         Args:
             synapses: Dense, Sparse or Convolution, or a matrix of integer mantissas (N_target, N_source).
+            exponent: power of two by which the sum is multiplied, 0 to 23. delay: steps, 0 to 62.
             name: by default made of source, target and delay.
             weight_bits: of a matrix.
 
@@ -108,7 +112,11 @@ class ProgramBuilder:
         decision: Decision | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> Program:
-        """The program; by default its last population is the output.
+        """The program.
+
+        Args:
+            outputs: populations whose results are wanted; None is the last one.
+            decision, metadata: as of a Program.
 
         Raises:
             ProgramError: names what does not fit.

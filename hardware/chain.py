@@ -73,16 +73,22 @@ class Layer:
 
     @property
     def spec(self) -> ModelSpec:
+        """What the specification says of its model: states, parameters, shifts, options."""
         return MODELS.get(self.model) or OWN_MODELS[self.model]
 
     @property
     def size(self) -> int:
+        """Number of neurons N."""
         return int(self.input.weight.shape[0])
 
 
 @dataclass(frozen=True)
 class InputFormat:
-    """Integers that a chain accepts at each input channel and step: ``low`` to ``high`` (0 to 1 for spikes)."""
+    """Integers that a chain accepts at each input channel and step.
+
+    Attributes:
+        size: number of channels. low, high: smallest and largest integer (0 and 1 for spikes).
+    """
 
     size: int
     low: int = 0

@@ -82,6 +82,7 @@ class Comparison:
 
     @property
     def equal(self) -> bool:
+        """Whether no integer differs among the arrays that both traces hold (``not_compared`` names the others)."""
         return self.differing == 0
 
 
@@ -89,6 +90,7 @@ def compare(a: Trace, b: Trace, program: Program | None = None) -> Comparison:
     """Compare every array that both traces hold.
 
     Args:
+        a, b: traces of the same inputs; ``a`` is named first in the divergence.
         program: names clauses and orders layers and states; without it the order of the arrays in ``a`` is used.
 
     Raises:

@@ -12,6 +12,7 @@ def classify(program: Program, output: np.ndarray, mask: np.ndarray | None = Non
     """Classes from the output of any engine; the lowest index wins a tie.
 
     Args:
+        program: has the decision rule (FP-4.1).
         output: integers (T, B, N_out), ``Trace.output``.
         mask: bool (T, B), steps that count (for padded sequences), or None for all; the decision's ``ignore_first``
             applies besides.

@@ -94,7 +94,7 @@ class Emulator:
         return tuple(np.asarray(s, dtype=np.int64) for s in new), silent if spikes is None else spikes
 
     def run(self, inputs: Inputs, record: str | Iterable[str] = (), initial_state: NetworkState | None = None) -> Trace:
-        """As :func:`emulate`."""
+        """Run from ``initial_state``, or from the start; ``inputs`` and ``record`` as for :func:`emulate`."""
         program = self.program
         given = named_inputs(program, inputs)
         steps, batch, _ = next(iter(given.values())).shape

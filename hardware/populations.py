@@ -106,6 +106,7 @@ class Population:
 
     @property
     def spec(self) -> ModelSpec:
+        """What the specification says of its model: states, parameters, shifts, options."""
         return MODELS.get(self.model) or OWN_MODELS[self.model]
 
     def start(self, state: str) -> np.ndarray:
@@ -221,7 +222,7 @@ class Decision:
             object.__setattr__(self, "multiplier", frozen(self.multiplier))
 
     def check(self, population: Population) -> None:
-        """Raises ProgramError where the rule does not fit the output that it reads."""
+        """Raises ProgramError where the rule does not fit ``population``, the output that it reads."""
         if self.rule not in DECISION_RULES:
             raise ProgramError(f"decision rule {self.rule!r} is unknown; rules are {', '.join(DECISION_RULES)}")
         if self.rule == "spike_count" and not population.spec.spiking:

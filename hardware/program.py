@@ -70,6 +70,7 @@ class Program:
         Args:
             layers: in order of evaluation; the last is the output.
             input: accepted input integers.
+            decision, metadata: as of a Program.
 
         Raises:
             ProgramError: names the layer, the item, the limit, the actual value and the fix.
@@ -170,6 +171,7 @@ class Program:
         return InputFormat(self.inputs[0].size, self.inputs[0].low, self.inputs[0].high)
 
     def population(self, name: str) -> Population:
+        """The population of that name; ProgramError where there is none."""
         for population in self.populations:
             if population.name == name:
                 return population
@@ -177,13 +179,14 @@ class Program:
         raise ProgramError(f"no population '{name}'; populations are {names}")
 
     def layer(self, name: str) -> Layer:
+        """A chain's layer of that name; ProgramError where there is none."""
         for layer in self.layers:
             if layer.name == name:
                 return layer
         raise ProgramError(f"no layer '{name}'; layers are {', '.join(la.name for la in self.layers)}")
 
     def into(self, name: str) -> tuple[Projection, ...]:
-        """Projections into a population, in the program's order."""
+        """Projections into population ``name``, in the program's order."""
         return tuple(projection for projection in self.projections if projection.target == name)
 
     def _check(self) -> None:

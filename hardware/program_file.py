@@ -35,13 +35,14 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def content_hash(program: Program) -> str:
-    """SHA-256 (64 hexadecimal digits) over everything that an engine reads: integers, models, options and names; not
-    metadata."""
+    """SHA-256 (64 hexadecimal digits) over everything of ``program`` that an engine reads: integers, models, options
+    and names; not metadata.
+    """
     return program.content_hash
 
 
 def save(program: Program, path: str | os.PathLike[str]) -> str:
-    """Write the program; the file appears whole or not at all. Returns the content hash.
+    """Write the program to ``path``; the file appears whole or not at all. Returns the content hash.
 
     Raises:
         ProgramError: if the folder cannot be written.
@@ -74,7 +75,7 @@ def save(program: Program, path: str | os.PathLike[str]) -> str:
 
 
 def load(path: str | os.PathLike[str]) -> Program:
-    """Read and check a program.
+    """Read and check the program at ``path``.
 
     Raises:
         ProgramError: file missing, truncated, edited, too large, of a newer version, or breaking the contract; one

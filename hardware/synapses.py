@@ -96,6 +96,7 @@ class Sparse:
 
         Args:
             target, source: ints (n,). weight: integer mantissas (n,).
+            shape: (N_target, N_source). weight_bits: 2 to 8.
 
         Raises:
             ProgramError: where an index does not exist or a sum does not fit ``weight_bits``.
@@ -131,7 +132,7 @@ class Sparse:
 
     @classmethod
     def from_matrix(cls, weight: np.ndarray, weight_bits: int = 8) -> Sparse:
-        """The non-zero elements of a matrix of mantissas (N_target, N_source)."""
+        """The non-zero elements of ``weight``, integer mantissas (N_target, N_source) of ``weight_bits`` bits."""
         weight = np.asarray(weight)
         target, source = np.nonzero(weight)
         return cls.from_coo(target, source, weight[target, source], (weight.shape[0], weight.shape[1]), weight_bits)
@@ -238,7 +239,16 @@ class Convolution:
         groups: int = 1,
         weight_bits: int = 8,
     ) -> Convolution:
-        """A convolution whose output shape is computed."""
+        """A convolution whose output shape is computed (FP-2.5).
+
+        Args:
+            kernel: integer mantissas (C_out, C_in / groups, kH, kW). in_shape: (C_in, H, W).
+            stride, padding, dilation: (vertical, horizontal), in pixels; padding on both sides.
+            groups: of channels. weight_bits: 2 to 8.
+
+        Raises:
+            ProgramError: a kernel or shape of other dimensions, or values that do not fit.
+        """
         kernel = np.asarray(kernel)
         if kernel.ndim != 4 or len(in_shape) != 3:
             raise ProgramError(

@@ -22,7 +22,7 @@ _permitted: set[str] = set()
 
 
 def permit(place: str) -> None:
-    """Say that the code at ``module:name`` may be imported where a configuration names it."""
+    """Say that the code at ``place``, written ``module:name``, may be imported where a configuration names it."""
     _permitted.add(place)
 
 
@@ -40,18 +40,18 @@ def require_permission(place: str, repeat: str) -> None:
 
 
 def imported(place: str, what: str) -> Any:
-    """The object at ``module:name``; the working folder is searched too.
+    """The object at ``module:name``; the working folder is searched last.
 
     Raises:
-        HyprError: no such module or name.
+        HyprError: no such module or name, or the module raises when it is imported.
     """
     module, _, name = place.partition(":")
     try:
         found: Any = _module(module)
         for part in name.split("."):
             found = getattr(found, part)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise HyprError(f"{what} '{place}' cannot be imported ({error}); give module:name") from None
+    except (Exception, SystemExit) as error:  # whatever the user's module raises
+        raise HyprError(f"{what} '{place}' cannot be imported ({_said(error)}); give module:name") from error
     return found
 
 
@@ -68,8 +68,10 @@ def use(name: str) -> None:
         return
     try:
         _module(name)
-    except (ImportError, ValueError) as error:
-        raise HyprError(f"'{name}' is no module that Python finds ({error}) and no installed extension") from None
+    except (Exception, SystemExit) as error:  # whatever the user's module raises
+        raise HyprError(
+            f"'{name}' is no module that Python finds ({_said(error)}) and no installed extension"
+        ) from error
 
 
 def installed(group: str) -> list[EntryPoint]:
@@ -102,8 +104,15 @@ def hint(group: str, name: str) -> str:
     return "" if point is None else f"; the installed extension '{name}' has it: add --with {name}"
 
 
+def _said(error: BaseException) -> str:
+    """What an import failed with, on one line."""
+    kind = "" if isinstance(error, (ImportError, AttributeError, ValueError)) else f"{type(error).__name__}: "
+    return " ".join(f"{kind}{error}".split())
+
+
 def _module(name: str) -> Any:
+    """Import a module; the working folder is searched last, so that no file there takes a package's place."""
     folder = str(Path.cwd())
     if folder not in sys.path:
-        sys.path.insert(0, folder)
+        sys.path.append(folder)
     return importlib.import_module(name)

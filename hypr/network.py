@@ -78,18 +78,22 @@ class Network(nn.Module):
 
     @property
     def n_in(self) -> int:
+        """Number of input channels."""
         return self.layers[0].n_in
 
     @property
     def n_out(self) -> int:
+        """Number of outputs."""
         return self.layers[-1].n
 
     @property
     def dtype(self) -> torch.dtype:
+        """Precision in which the network computes."""
         return self.layers[0].weight.dtype
 
     @property
     def device(self) -> torch.device:
+        """Where the network computes."""
         return self.layers[0].weight.device
 
     def layer_names(self) -> tuple[str, ...]:
@@ -152,7 +156,7 @@ class Network(nn.Module):
         return self.delayed(pre, self.initial_inputs(pre.shape[1]))[0]
 
     def initial_inputs(self, batch: int) -> Tensor:
-        """Inputs under way before the first step: zeros (D, B, n_in), D the longest delay."""
+        """Inputs under way before the first step: zeros (D, B, n_in), D the longest delay, B = ``batch``."""
         return self.layers[0].weight.new_zeros(max(self.input_delays, default=0), batch, self.n_in)
 
     def delayed(self, pre: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
@@ -177,6 +181,9 @@ class Network(nn.Module):
 
     def prepare(self, x: Tensor) -> Tensor:
         """Checked, scaled, time-major inputs (T, B, n_in) in the network's dtype and on its device.
+
+        Args:
+            x: (B, T, n_in), real.
 
         Raises:
             HyprError: wrong shape, no steps or samples, or values that are not finite.
@@ -220,6 +227,10 @@ class Network(nn.Module):
     def from_structure(cls, structure: Mapping[str, Any], generator: torch.Generator | None = None) -> Network:
         """Network with fresh weights from :meth:`structure`. Masks keep every synapse until ``load_state_dict`` brings
         them.
+
+        Args:
+            structure: as :meth:`structure` gives it.
+            generator: of the fresh weights; None is torch's own.
 
         Raises:
             HyprError: an unknown kind or an unknown or wrong setting; names the layer.

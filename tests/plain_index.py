@@ -21,7 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VERSIONS = ("3.11", "3.12", "3.13")
-EXTRAS = "dev,notebook"
+EXTRAS = "dev,notebook,docs"
 TIME_LIMIT_S = 1200
 _UNREACHABLE = re.compile(
     r"NewConnectionError|NameResolutionError|ConnectTimeoutError|ProxyError|SSLError|"

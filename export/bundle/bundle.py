@@ -3,187 +3,39 @@
 ``manifest.json`` (versions, hash of each file, data set, metrics), ``program.npz``, ``network.nir`` and
 ``quantized.nir``, ``integer_scan.onnx``, ``integer_step.onnx``, ``float_scan.onnx`` and ``float_step.onnx``, and
 ``lava/`` (what a Loihi-style host needs). A bundle appears whole or not at all, and is checked against its manifest
-whenever it is opened. Files that are added later (certificate, reports) are not part of the manifest.
+whenever it is opened (:mod:`export.bundle.opened`). Files that are added later (certificates, reports) are not part of
+the manifest.
 """
 
 from __future__ import annotations
 
-import functools
+import copy
 import json
 import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from export.bundle.manifest import MANIFEST, Origin, check_file, read_manifest, write_float_manifest, write_manifest
+from export.bundle.manifest import MANIFEST, Origin, write_float_manifest, write_manifest
+from export.bundle.names import FLOAT_NIR, FLOAT_SCAN, FLOAT_STEP, LAVA, PROGRAM, QUANTIZED_NIR, SCAN, STEP, TARGETS
+from export.bundle.opened import Bundle
 from export.errors import ExportError, UnsupportedError
-from export.verification.engines import Engine, Record, Values, get
-from hardware.inputs import Inputs
-from hardware.lava.assignment import BIASES, CHIP, with_chip_biases
-from hardware.own import hashes as hashes_of_own
 from hardware.own import models_of
 from hardware.program import Program
-from hardware.program_file import content_hash, load, save
-from hardware.trace import Trace
+from hardware.program_file import save
 
 if TYPE_CHECKING:
     import nir
 
     from export.interchange.discretise import Reading
     from export.interchange.steps import StepNetwork
-    from export.onnx.runtime import OnnxNetwork
 
-TARGETS = ("nir", "onnx", "lava")
-
-PROGRAM = "program.npz"
-FLOAT_NIR = "network.nir"
-QUANTIZED_NIR = "quantized.nir"
 log = logging.getLogger("export")
-SCAN = "integer_scan.onnx"
-STEP = "integer_step.onnx"
-FLOAT_SCAN = "float_scan.onnx"
-FLOAT_STEP = "float_step.onnx"
-LAVA = "lava"
 
-__all__ = ["MANIFEST", "TARGETS", "Bundle", "Origin", "write_bundle", "write_float_bundle"]
-
-
-@dataclass(frozen=True)
-class Bundle:
-    """A bundle whose files match their manifest.
-
-    Attributes:
-        path: its folder. manifest: content of ``manifest.json``.
-    """
-
-    path: Path
-    manifest: Mapping[str, Any]
-
-    @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> Bundle:
-        """Open and check: manifest, versions, presence, size and SHA-256 of every file.
-
-        Raises:
-            ExportError: one line that names the file, what is wrong, and the fix.
-        """
-        folder = Path(path)
-        manifest = read_manifest(folder)
-        for name, entry in manifest["files"].items():
-            check_file(folder, name, entry)
-        if PROGRAM not in manifest["files"] and not manifest.get("float_only"):
-            raise ExportError(f"{folder / MANIFEST}: lists no {PROGRAM}; export the network again")
-        return cls(folder, manifest)
-
-    @property
-    def float_only(self) -> bool:
-        """Whether the bundle holds the float network alone."""
-        return bool(self.manifest.get("float_only"))
-
-    @functools.cached_property
-    def program(self) -> Program:
-        """The integer network.
-
-        Raises:
-            ProgramError: the file breaks the contract. ExportError: it is not the program that the manifest names, or
-                the bundle holds no integers.
-        """
-        self._refuse_float_only()
-        program = load(self.path / PROGRAM)
-        if content_hash(program) != self.manifest["program_sha256"]:
-            raise ExportError(f"{self.path / PROGRAM}: is not the program that {MANIFEST} names; export it again")
-        return program
-
-    def float_network(self) -> StepNetwork:
-        """The float network as difference equations, for the float engine; ExportError where the bundle has none."""
-        from export.interchange import graph as nir_files
-        from export.interchange.discretise import Reading, discretise
-
-        stored = self.manifest.get("reading")
-        try:
-            if isinstance(stored, dict) and stored.get("input_format") is not None:
-                stored = {**stored, "input_format": tuple(stored["input_format"])}
-            reading = None if stored is None else Reading(**stored)
-        except TypeError:
-            raise ExportError(f"{self.path / MANIFEST}: 'reading' is damaged; export the network again") from None
-        return discretise(nir_files.read(self.file(FLOAT_NIR)), reading)
-
-    def checks(self) -> dict[str, bool]:
-        """Whether every file still means the very Program of the bundle; names are lines for the certificate.
-
-        NIR files are quantized again: the float network in the formats that the Program records, the quantized one in
-        its own.
-        """
-        from export.quantization.quantize import OWN_KEY
-
-        expected = content_hash(self.program)
-        hashes: dict[str, Callable[[], str]] = {
-            FLOAT_NIR: self._hash_of_float_network,
-            QUANTIZED_NIR: self._hash_of_quantized_network,
-            SCAN: lambda: _onnx_hash(self.file(SCAN)),
-            STEP: lambda: _onnx_hash(self.file(STEP)),
-            f"{LAVA}/{PROGRAM}": lambda: content_hash(load(self.file(f"{LAVA}/{PROGRAM}"))),
-        }
-        recorded = json.loads(self.program.metadata.get(OWN_KEY, "{}"))
-        own = {
-            f"the integer step of '{name}' is the one that the export recorded": recorded.get(name) == now
-            for name, now in hashes_of_own(self.program).items()
-        }
-        return own | {
-            f"{name} is this program": found() == expected for name, found in hashes.items() if self.has(name)
-        }
-
-    def _hash_of_float_network(self) -> str:
-        from export.quantization.dequantize import requantize
-
-        again = requantize(self.float_network(), self.program)
-        return content_hash(with_chip_biases(again) if self.program.metadata.get(BIASES) == CHIP else again)
-
-    def _hash_of_quantized_network(self) -> str:
-        from export.interchange import graph as nir_files
-        from export.quantization.quantize import quantize
-
-        return content_hash(quantize(nir_files.read(self.file(QUANTIZED_NIR))))
-
-    def _refuse_float_only(self) -> None:
-        if self.float_only:
-            raise ExportError(
-                f"{self.path}: holds no integers, it was imported with --float-only; run it with --engine float, or "
-                "import it again without that option"
-            )
-
-    def has(self, name: str) -> bool:
-        """Whether the bundle contains that file."""
-        return name in self.manifest["files"]
-
-    def file(self, name: str) -> Path:
-        """Path of a file of the bundle; ExportError where it was not exported."""
-        if not self.has(name):
-            self._refuse_float_only()
-            present = ", ".join(self.manifest["files"])
-            raise ExportError(
-                f"{self.path}: holds no {name} (it has {present}); export the network again with that target"
-            )
-        return self.path / name
-
-    def engine(self, name: str) -> Engine:
-        """Engine `name` running this bundle's own file where it has one (ONNX graph, copy of the program for Lava).
-
-        Besides the registered names there is ``onnx-step``, which runs the step form in a loop over time.
-        """
-        if name in ("onnx", "onnx-step"):
-            form, file = ("scan", SCAN) if name == "onnx" else ("step", STEP)
-            run = functools.partial(_run_onnx, self.file(file), form)
-            step = functools.partial(_step_onnx, self.file(STEP)) if self.has(STEP) else None
-            return replace(get("onnx"), name=name, description=f"{file} of the bundle", run=run, step=step)
-        return get(name)
-
-    def files(self) -> dict[str, Path]:
-        """All files of the manifest by name."""
-        return {name: self.path / name for name in self.manifest["files"]}
+__all__ = ["MANIFEST", "SCAN", "STEP", "TARGETS", "Bundle", "Origin", "write_bundle", "write_float_bundle"]
 
 
 def write_bundle(
@@ -290,32 +142,6 @@ def refuse_own(program: Program, to: Sequence[str]) -> None:
                 )
 
 
-def _onnx_hash(path: Path) -> str:
-    from export.onnx.runtime import OnnxNetwork
-
-    return OnnxNetwork.open(path).program_sha256
-
-
-def _open_onnx(path: Path, program: Program) -> OnnxNetwork:
-    from export.onnx.runtime import OnnxNetwork
-
-    network = OnnxNetwork.open(path, threads=1)
-    if network.program_sha256 != content_hash(program):
-        raise ExportError(f"{path}: was made from another program than {PROGRAM}; export the network again")
-    return network
-
-
-def _run_onnx(path: Path, form: str, program: Program, inputs: Inputs, record: Record) -> Trace:
-    network = _open_onnx(path, program)
-    if network.form != form:
-        raise ExportError(f"{path}: holds the '{network.form}' form, expected '{form}'; export the network again")
-    return network.run(inputs, record)
-
-
-def _step_onnx(path: Path, program: Program, inputs: Inputs, previous: Values) -> Values:
-    return _open_onnx(path, program).step(inputs, previous)
-
-
 def _fill(
     part: Path,
     graph: nir.NIRGraph | None,
@@ -340,7 +166,7 @@ def _write_nir(part: Path, graph: nir.NIRGraph | None, program: Program, quantiz
     from export.quantization.dequantize import has_reals, quantized_nir
 
     if graph is not None:
-        nir_files.write(graph, part / FLOAT_NIR)
+        nir_files.write(_without_other_formats(graph, program), part / FLOAT_NIR)
     # others were not quantized here and have no scales
     if quantized is None and "formats" in program.metadata and has_reals(program):
         try:
@@ -349,6 +175,22 @@ def _write_nir(part: Path, graph: nir.NIRGraph | None, program: Program, quantiz
             log.warning("%s is left out: %s", QUANTIZED_NIR, error)
     if quantized is not None:
         nir_files.write(quantized, part / QUANTIZED_NIR)
+
+
+def _without_other_formats(graph: nir.NIRGraph, program: Program) -> nir.NIRGraph:
+    """The graph without integer formats that it brought along and that the program does not have."""
+    from export.quantization.quantize import FORMAT_KEY
+
+    recorded = json.loads(program.metadata.get("formats", "[]"))
+    forms = {item.name: text for item, text in zip(program.populations, recorded, strict=False)}
+    brought = {name: (node.metadata or {}).get(FORMAT_KEY) for name, node in graph.nodes.items()}
+    if all(text is None or text == forms.get(name) for name, text in brought.items()):
+        return graph
+    nodes = {name: copy.copy(node) for name, node in graph.nodes.items()}
+    for node in nodes.values():
+        node.metadata = {key: value for key, value in (node.metadata or {}).items() if key != FORMAT_KEY}
+    metadata = {key: value for key, value in graph.metadata.items() if key != "spec_version"}
+    return type(graph)(nodes=nodes, edges=list(graph.edges), metadata=metadata, type_check=False)
 
 
 def _write_onnx(part: Path, graph: nir.NIRGraph | None, program: Program, reading: Reading | None) -> None:

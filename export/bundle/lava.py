@@ -69,16 +69,19 @@ def write(program: Program, folder: str | os.PathLike[str]) -> Path:
     try:
         folder.mkdir(exist_ok=True)
         save(program, folder / PROGRAM)
-        (folder / LAUNCHER).write_text(launcher(program), encoding="utf-8")
+        for name, text in texts(program).items():
+            (folder / name).write_text(text, encoding="utf-8")
         (folder / LAUNCHER).chmod(0o755)
         write_wheel(folder)
-        for example in EXAMPLES:
-            text = (_EXAMPLES / f"{example}.py").read_text(encoding="utf-8")
-            (folder / f"example_{example}.py").write_text(text, encoding="utf-8")
-        (folder / REQUIREMENTS.name).write_text(REQUIREMENTS.read_text(encoding="utf-8"), encoding="utf-8")
     except OSError as error:
         raise ExportError(f"cannot write {folder}: {error.strerror or error}; choose another path") from None
     return folder
+
+
+def texts(program: Program) -> dict[str, str]:
+    """Name -> text of every file of the folder that is one."""
+    examples = {f"example_{name}.py": (_EXAMPLES / f"{name}.py").read_text(encoding="utf-8") for name in EXAMPLES}
+    return {LAUNCHER: launcher(program), **examples, REQUIREMENTS.name: REQUIREMENTS.read_text(encoding="utf-8")}
 
 
 def launcher(program: Program) -> str:

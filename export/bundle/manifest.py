@@ -41,12 +41,43 @@ class Origin:
     notes: Mapping[str, Any] = field(default_factory=dict)
 
 
+ENTRIES = frozenset(
+    (
+        *("format", "format_version", "files", "spec_version", "program_sha256", "decision", "quantization"),
+        *("input", "layers", "inputs", "populations", "projections", "outputs"),
+        *("reading", "dataset", "seed", "metrics", "notes", "versions"),
+    )
+)
+"""All that a manifest with integers says."""
+
+
 def write_manifest(part: Path, program: Program, reading: Reading | None, origin: Origin) -> None:
     """Write the manifest of all files that lie in `part`."""
+    _write(part, of_program(program), reading, origin)
+
+
+def of_program(program: Program) -> dict[str, Any]:
+    """What a manifest says of the integer network, all of which follows from it."""
     decision = {"rule": program.decision.rule, "ignore_first": program.decision.ignore_first}
-    of_program = {"spec_version": program.spec_version, "program_sha256": content_hash(program), **describe(program)}
-    found = {**of_program, "decision": decision, "quantization": recorded_findings(program)}
-    _write(part, found, reading, origin)
+    found = {"spec_version": program.spec_version, "program_sha256": content_hash(program), **describe(program)}
+    return {**found, "decision": decision, "quantization": recorded_findings(program)}
+
+
+def difference_of_manifest(manifest: Mapping[str, Any], program: Program) -> str | None:
+    """How a manifest differs from what an export of `program` says of it, in a few words; None where it does not."""
+    expected = json.loads(json.dumps(of_program(program)))
+    if "quantization" not in manifest and expected["quantization"] is None:  # version 0.1 had no such entry
+        del expected["quantization"]
+    for key, value in expected.items():
+        if key not in manifest or json.dumps(manifest[key], sort_keys=True) != json.dumps(value, sort_keys=True):
+            return f"its '{key}' is not that of the program"
+    unknown = sorted((set(manifest) - ENTRIES) | (set(describe_keys(manifest)) - set(expected)))
+    return f"its '{unknown[0]}' is no entry that an export writes" if unknown else None
+
+
+def describe_keys(manifest: Mapping[str, Any]) -> set[str]:
+    """Entries of a manifest that describe the network."""
+    return {"input", "layers", "inputs", "populations", "projections", "outputs"} & set(manifest)
 
 
 def write_float_manifest(part: Path, network: StepNetwork, reading: Reading | None, origin: Origin) -> None:
@@ -165,6 +196,8 @@ def check_file(folder: Path, name: str, entry: Any) -> None:
             f"{folder / MANIFEST}: '{name}' is no valid entry (files lie inside the bundle); export the network again"
         )
     path = folder / name
+    if any(part.is_symlink() for part in (path, *(folder / place for place in pure.parents if place.name))):
+        raise ExportError(f"{path}: is a link, which leads out of the bundle; export the network again")
     if not path.is_file():
         raise ExportError(f"{path}: missing, though {MANIFEST} lists it; export the network again")
     size = path.stat().st_size

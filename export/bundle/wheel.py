@@ -20,17 +20,44 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 def write_wheel(folder: str | os.PathLike[str]) -> Path:
     """Write the wheel into a folder; returns its path. OSError where it cannot be written."""
+    path = Path(folder) / WHEEL
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in _members().items():
+            archive.writestr(zipfile.ZipInfo(name, _EPOCH), content, zipfile.ZIP_DEFLATED)
+    return path
+
+
+def difference_of_wheel(path: Path) -> str | None:
+    """How a wheel differs from the one written here, member by member (their compression is zlib's own affair); None
+    where it does not.
+
+    Raises:
+        zipfile.BadZipFile: it is no archive.
+    """
+    with zipfile.ZipFile(path) as archive:
+        items, ours = archive.infolist(), _members()
+        packed = sum(30 + len(item.filename.encode()) + len(item.extra) + item.compress_size for item in items)
+        if archive.comment or archive.start_dir != packed or any(item.extra or item.comment for item in items):
+            return "it holds something besides its members"
+        names = [item.filename for item in items]
+        if len(set(names)) != len(names) or set(names) != set(ours):
+            other = sorted(set(names) ^ set(ours)) or names
+            return f"it has other members than the package that is here, among them {other[0]}"
+        for item in items:
+            if item.file_size != len(ours[item.filename]) or archive.read(item) != ours[item.filename]:
+                return f"its {item.filename} is another than the one that is here"
+    return None
+
+
+def _members() -> dict[str, bytes]:
+    """Name -> content of everything in the wheel."""
     files = {f"hardware/{name}": content for name, content in _sources().items()}
     info = f"{NAME.replace('-', '_')}-{VERSION}.dist-info"
     files[f"{info}/METADATA"] = _metadata().encode()
     files[f"{info}/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: hypr\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     record = [f"{name},sha256={_digest(content)},{len(content)}" for name, content in files.items()]
     files[f"{info}/RECORD"] = "\n".join([*record, f"{info}/RECORD,,", ""]).encode()
-    path = Path(folder) / WHEEL
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in files.items():
-            archive.writestr(zipfile.ZipInfo(name, _EPOCH), content, zipfile.ZIP_DEFLATED)
-    return path
+    return files
 
 
 def _sources() -> dict[str, bytes]:

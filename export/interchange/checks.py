@@ -9,12 +9,10 @@ import h5py
 import nir
 import numpy as np
 
-from export.errors import GraphError
+from export.errors import ExportError, GraphError
+from export.interchange.hdf5 import refuse_foreign_storage
 from export.interchange.linear import size_of
 from export.interchange.wiring import declared_shape, without_leading
-
-MAX_BYTES = 2**32
-"""Largest sum of all arrays of a file, uncompressed; a small damaged file can claim any size."""
 
 MAX_DEPTH = 8
 _IGNORED = {"input_type", "output_type", "metadata"}
@@ -31,39 +29,20 @@ def scan_file(path: Path) -> None:
         raise GraphError(f"{path}: no such file; check the path")
     try:
         with h5py.File(path, "r") as file:
+            refuse_foreign_storage(file, path)
             root = file.get("node")
             if not isinstance(root, h5py.Group):
                 raise GraphError(
                     f"{path}: no NIR graph in this HDF5 file (group 'node' is missing); export it with nir.write"
                 )
-            _scan_group(root, str(path), 0, [0])
             if _text(root, "type") != "NIRGraph":
                 raise GraphError(f"{path}: the root is '{_text(root, 'type')}'; it must be a NIRGraph")
             _scan_types(root, str(path), "")
-    except GraphError:
-        raise
+    except ExportError as error:
+        raise GraphError(str(error)) from None
     except Exception as error:  # h5py raises OSError, RuntimeError, KeyError, UnicodeDecodeError ... on damaged files
         detail = (str(error).splitlines() or [""])[0][:160]
         raise GraphError(f"{path}: damaged or not an HDF5 file ({detail}); copy or export it again") from None
-
-
-def _scan_group(group: h5py.Group, where: str, depth: int, total: list[int]) -> None:
-    if depth > 4 * MAX_DEPTH:
-        raise GraphError(f"{where}: groups are nested deeper than {4 * MAX_DEPTH} levels; not a NIR graph")
-    for key in group:
-        link = group.get(key, getlink=True)
-        if not isinstance(link, h5py.HardLink):
-            raise GraphError(f"{where}: item '{key}' is a link, which NIR does not use; export the graph again")
-        item = group[key]
-        if isinstance(item, h5py.Group):
-            _scan_group(item, where, depth + 1, total)
-        else:
-            total[0] += int(item.size or 0) * max(int(item.dtype.itemsize), 1)
-            if total[0] > MAX_BYTES:
-                raise GraphError(
-                    f"{where}: arrays need more than {MAX_BYTES >> 30} GiB (at '{item.name}', shape {item.shape}); "
-                    "the file is damaged"
-                )
 
 
 def _text(group: h5py.Group, key: str) -> str:

@@ -11,6 +11,7 @@ graph and its nodes.
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,14 @@ def write(graph: nir.NIRGraph, path: str | os.PathLike[str]) -> None:
         metadata=_plain_metadata(graph.metadata),
         type_check=False,
     )
-    write_atomically(path, lambda part: nir.write(str(part), vector))
+    # In memory first: HDF5 does not survive a full disk.
+    content = io.BytesIO()
+    nir.write(content, vector)
+    write_atomically(path, lambda part: _put(part, content.getvalue()))
+
+
+def _put(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
 
 
 def _without_scalars(node: nir.NIRNode) -> nir.NIRNode:
@@ -91,6 +99,9 @@ def _plain_metadata(metadata: Any) -> Any:
 
 def read(path: str | os.PathLike[str]) -> nir.NIRGraph:
     """Read a NIR file that nobody vouches for.
+
+    Args:
+        path: an HDF5 file, usually ``.nir``.
 
     Returns:
         The graph in canonical node order; every array finite, every edge between existing nodes, shapes consistent.

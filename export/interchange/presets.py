@@ -83,7 +83,11 @@ REFUSED: Mapping[str, str] = {
 
 
 def reading_of(preset: str, **changes: Any) -> Reading:
-    """Reading of a preset, with fields of :class:`Reading` changed by name (None keeps the preset's).
+    """Reading of a preset.
+
+    Args:
+        preset: a name in :data:`PRESETS`.
+        changes: fields of :class:`Reading` by name; None keeps the preset's.
 
     Raises:
         UnsupportedError: a framework whose dynamics have no exact form here; says why.

@@ -105,6 +105,6 @@ class Reading:
             raise ExportError(f"dt is {self.dt}; it must be a positive number of seconds")
 
     def of_layer(self, name: str) -> Reading:
-        """The conventions of one neuron."""
+        """The conventions of the neuron ``name``."""
         own = self.layers.get(name)
         return self if not own else replace(self, layers={}, **own)

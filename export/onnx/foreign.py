@@ -58,6 +58,28 @@ def refuse_foreign_parts(loaded: onnx.ModelProto) -> None:
         _check_shapes(graph, constants, scans)
 
 
+def refuse_outside_parts(loaded: onnx.ModelProto) -> None:
+    """Operators of one's own, and weights in other files, in a model of any operators that is compared and not run.
+
+    Raises:
+        ExportError: the beginning of a line that says what was found.
+    """
+    if loaded.functions or loaded.training_info:
+        raise ExportError("defines operators or training of its own")
+    for graph, _ in _graphs(loaded.graph):
+        if graph.sparse_initializer or graph.quantization_annotation:
+            raise ExportError("holds sparse or annotated weights")
+        for tensor in graph.initializer:
+            _check_tensor(tensor)
+        for node in graph.node:
+            for attribute in node.attribute:
+                others = (attribute.graphs, attribute.tensors, attribute.sparse_tensors, attribute.type_protos)
+                if attribute.ref_attr_name or any(others) or attribute.HasField("sparse_tensor"):
+                    raise ExportError(f"has an attribute {attribute.name} of a kind that hypr does not write")
+                if attribute.HasField("t"):
+                    _check_tensor(attribute.t)
+
+
 def refuse_huge_tensors(loaded: onnx.ModelProto) -> None:
     """Tensors that one sample and step could fill memory with.
 

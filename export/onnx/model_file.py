@@ -59,7 +59,7 @@ def load(path: str | os.PathLike[str]) -> onnx.ModelProto:
             specification version.
     """
     path = Path(path)
-    loaded = _parsed(path)
+    _, loaded = parsed(path)
     properties = {item.key: item.value for item in loaded.metadata_props}
     if properties.get("hypr.arithmetic") != "integer":
         raise ExportError(
@@ -86,7 +86,12 @@ def first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
-def _parsed(path: Path) -> onnx.ModelProto:
+def parsed(path: Path) -> tuple[bytes, onnx.ModelProto]:
+    """Bytes of a file and what they say, of which nothing was checked.
+
+    Raises:
+        ExportError: not readable, too large, no ONNX file.
+    """
     try:
         size = path.stat().st_size
         if size > MAX_FILE_BYTES:
@@ -97,6 +102,6 @@ def _parsed(path: Path) -> onnx.ModelProto:
     except OSError as error:
         raise ExportError(f"{path}: cannot be read ({error.strerror or error}); check the path") from None
     try:
-        return onnx.ModelProto.FromString(content)
+        return content, onnx.ModelProto.FromString(content)
     except Exception:  # protobuf has a class of its own for this
         raise ExportError(f"{path}: damaged or not an ONNX file; export the network again") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from export.errors import QuantizationError
 from export.interchange.steps import StepNetwork, StepPopulation
 from export.interchange.weights import ConvolutionWeights, Weights
+from export.quantization.closer import Build, closer, comparison_inputs
 from export.quantization.drives import Drives, StateError, example_inputs
 from export.quantization.fitting import fit_units
 from export.quantization.formats import FEW_BITS, LayerFormat, QuantizationSettings, SynapseFormat
@@ -39,19 +41,13 @@ _MAX_CURRENT = 2**30
 """Worst-case current kept within half of the contract's limit (FP-2.7): rounding of weights may raise it."""
 
 
-_NOTICED = 0.3
-"""With 7 and 8 bits, errors of states below this part of the threshold in every layer keep scales that are powers of
-two."""
-
-_CLEARLY = 4.0
-"""So many times smaller (mean squares) must errors be with a scale for each row."""
-
-
 def choose_formats(
     network: StepNetwork,
     settings: QuantizationSettings,
     calibration: Any = None,
     seen: Statistics | None = None,
+    build: Build | None = None,
+    signals: Signals | None = None,
 ) -> tuple[LayerFormat, ...]:
     """One format per population.
 
@@ -59,6 +55,10 @@ def choose_formats(
         calibration: inputs (B, T, N_in) as in training, the first 64 samples of which are run, or a mapping of such
             arrays by the name of the input, or several of either; needed unless state_fraction_bits is given.
         seen: what the float network does on them, where that is known already.
+        build: makes the Program of given formats. With it ``auto`` runs layers of more than 6 bits in powers of two and
+            in units by neuron, and takes the latter where they follow the float network clearly better; without, they
+            get powers of two.
+        signals: of the same network and calibration, where several choices share them.
 
     Raises:
         QuantizationError: no calibration, or a layer that has no format; names the layer.
@@ -78,40 +78,48 @@ def choose_formats(
     if settings.state_units is None:
         parts = zip(given, network.populations, synapses, largest, strict=True)
         given = [_fraction_bits(p, own, most, settings) if bits is None else bits for bits, p, own, most in parts]
-    measured = _Measured(network, settings, calibration)
-    measured.listen(synapses, given)
-    each = zip(network.populations, synapses, given, strict=True)
-    return tuple(_format(p, own, bits or 0, measured, i, count) for i, (p, own, bits) in enumerate(each))
+    if calibration is None or settings.scale_choice != "state_error":
+        signals = None
+    elif signals is None:
+        signals = Signals(network, calibration)
+
+    asked = [_Asked.of(settings, population, i, count) for i, population in enumerate(network.populations)]
+
+    def formats(wide: str) -> tuple[LayerFormat, ...]:
+        each = zip(network.populations, synapses, given, asked, strict=True)
+        return tuple(_format(p, own, bits or 0, ask, wide, signals) for p, own, bits, ask in each)
+
+    widest = max(ask.weight_bits for ask in asked)
+    open_choice = settings.weight_scale == "auto" and settings.state_units is None and widest > FEW_BITS
+    if not open_choice or signals is None or build is None:
+        return formats("power_of_two")
+    return closer(network, build, formats, signals.held_out())
 
 
-class _Measured:
-    """What the choice of scales knows: the settings, and signals of the float network where there are inputs."""
+class Signals:
+    """What the float network does on a part of the calibration inputs, and the units that were fitted with it."""
 
-    def __init__(self, network: StepNetwork, settings: QuantizationSettings, calibration: Any) -> None:
-        self.network, self.settings, self._calibration = network, settings, calibration
+    def __init__(self, network: StepNetwork, calibration: Any) -> None:
+        self.network, self._calibration = network, calibration
         self._drives: Drives | None = None
-        self.loud = False
+        self._fits: dict[tuple[Any, ...], tuple[np.ndarray, tuple[int, ...]]] = {}
 
-    def listen(self, synapses: Sequence[Folded], fraction_bits: Sequence[int | None]) -> None:
-        """Decide whether powers of two make errors that matter in some layer of more than 6 bits (``loud``); then
-        all of them get scales by row, as what one layer does wrong the next one hears."""
-        settings, count = self.settings, len(synapses)
-        if settings.weight_scale != "auto" or settings.state_units is not None:
-            return
-        for index, (population, own) in enumerate(zip(self.network.populations, synapses, strict=True)):
-            bits, fraction = settings.of_layer("weight_bits", index, count), fraction_bits[index]
-            if bits <= FEW_BITS or fraction is None or self.loud:
-                continue
-            error = self.error(population, own)
-            self.loud = error is not None and _noise(population, own, fraction, bits, error) > _NOTICED
+    def held_out(self) -> Any:
+        """Inputs on which formats are compared; others than those of the fits where there are enough."""
+        return comparison_inputs(self.network, self._calibration)
 
-    def error(self, population: StepPopulation, synapses: Folded) -> StateError | None:
-        """Of a population's states; None without calibration inputs, or where another choice is asked for."""
-        if self._calibration is None or not synapses.weights or self.settings.scale_choice != "state_error":
-            return None
-        if self._drives is None:
-            self._drives = Drives(self.network, example_inputs(self.network, self._calibration))
-        return StateError.at(self.network, population, synapses.weights, self._drives)
+    def fit(
+        self, population: StepPopulation, synapses: Folded, bits: int, finest: np.ndarray, shared: bool
+    ) -> tuple[np.ndarray, tuple[int, ...]]:
+        """:func:`fit_units`, once for each question."""
+        key = (population.name, bits, shared, finest.tobytes())
+        if key not in self._fits:
+            if self._drives is None:
+                self._drives = Drives(self.network, example_inputs(self.network, self._calibration))
+            error = StateError.at(self.network, population, synapses.weights, self._drives)
+            tables = [Table.of(weights) for weights in synapses.weights]
+            self._fits[key] = fit_units(error, tables, bits, finest, shared, f"layer {population.name}")
+        return self._fits[key]
 
 
 class Folded:
@@ -182,21 +190,31 @@ def _fraction_bits(population: StepPopulation, synapses: Folded, largest: float,
 
 
 def _format(
-    population: StepPopulation, synapses: Folded, fraction_bits: int, measured: _Measured, index: int, count: int
+    population: StepPopulation,
+    synapses: Folded,
+    fraction_bits: int,
+    asked: _Asked,
+    wide: str,
+    signals: Signals | None,
 ) -> LayerFormat:
-    where, settings = f"layer {population.name}", measured.settings
-    bits = settings.of_layer("weight_bits", index, count)
-    given = settings.units_of(index, count, population.size, where)
-    unit = np.full(population.size, 2.0**-fraction_bits) if given is None else given
+    """`wide`: the scale that ``auto`` means where weights have more than 6 bits."""
+    where, settings = f"layer {population.name}", asked.settings
+    unit = np.full(population.size, 2.0**-fraction_bits) if asked.units is None else asked.units
     tables = [Table.of(weights) for weights in synapses.weights]
-    scale = settings.weight_scale
-    fixed = given is not None or scale == "power_of_two" or not tables
-    if fixed:
-        exponents = _powers_of_two(synapses, tables, bits, unit, settings.scale_choice, where, population.kind)
+    scale, choice = settings.weight_scale, settings.scale_choice
+    if scale == "auto":
+        scale = "per_row" if asked.weight_bits <= FEW_BITS else wide
+        choice = "squared_error" if scale == "power_of_two" else choice
+    if asked.units is not None or scale == "power_of_two" or not tables:
+        exponents = _powers_of_two(synapses, tables, asked.weight_bits, unit, choice, where, population.kind)
     else:
-        error = measured.error(population, synapses)
-        unit, exponents = _scaled(population, synapses, tables, bits, unit, error, settings, measured.loud)
-    coefficient_bits = settings.of_layer("coefficient_bits", index, count)
+        finest, shared = synaptic_unit(population.kind, unit), scale == "per_layer"
+        if signals is None:
+            fitted, exponents = fitted_units(tables, asked.weight_bits, finest, choice, shared, where)
+        else:
+            fitted, exponents = signals.fit(population, synapses, asked.weight_bits, finest, shared)
+        unit = fitted / (finest / unit)
+    coefficient_bits = asked.coefficient_bits
     if settings.keep_leaks:
         coefficient_bits = bits_that_keep_leaks(population, coefficient_bits)
     shifts = coefficient_shifts(
@@ -204,7 +222,23 @@ def _format(
     )
     kinds = (weights.kind for weights in synapses.weights)
     formats = tuple(SynapseFormat(exponent, kind) for exponent, kind in zip(exponents, kinds, strict=True))
-    return LayerFormat(unit, formats, bits, coefficient_bits, shifts)
+    return LayerFormat(unit, formats, asked.weight_bits, coefficient_bits, shifts)
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """What the settings say of one layer. units: given state units (N,), or None."""
+
+    settings: QuantizationSettings
+    weight_bits: int
+    coefficient_bits: int
+    units: np.ndarray | None
+
+    @classmethod
+    def of(cls, settings: QuantizationSettings, population: StepPopulation, index: int, count: int) -> _Asked:
+        weight = settings.of_layer("weight_bits", index, count)
+        units = settings.units_of(index, count, population.size, f"layer {population.name}")
+        return cls(settings, weight, settings.of_layer("coefficient_bits", index, count), units)
 
 
 def _powers_of_two(
@@ -216,45 +250,6 @@ def _powers_of_two(
         best_exponent(table.values, bits, table.rows(synaptic), choice, f"{where}: {what}")
         for table, what in zip(tables, _labels(synapses.names), strict=True)
     )
-
-
-def _scaled(
-    population: StepPopulation,
-    synapses: Folded,
-    tables: Sequence[Table],
-    bits: int,
-    finest: np.ndarray,
-    error: StateError | None,
-    settings: QuantizationSettings,
-    loud: bool,
-) -> tuple[np.ndarray, tuple[int, ...]]:
-    """Units and exponents where a unit need not be a power of two."""
-    where, scale = f"layer {population.name}", settings.weight_scale
-    synaptic = synaptic_unit(population.kind, finest)
-    noise = None
-    if scale == "auto" and bits > FEW_BITS:
-        exponents = _powers_of_two(synapses, tables, bits, finest, "squared_error", where, population.kind)
-        if error is None or not loud:
-            return finest, exponents
-        noise = error.of(bits, exponents, [synaptic])[0]
-    shared = scale == "per_layer"
-    if error is None:
-        unit, chosen = fitted_units(tables, bits, synaptic, settings.scale_choice, shared, where)
-        return unit / (synaptic / finest), chosen
-    unit, chosen, left = fit_units(error, tables, bits, synaptic, shared, where)
-    if noise is not None and left.sum() * _CLEARLY > noise.sum():
-        return finest, exponents
-    return unit / (synaptic / finest), chosen
-
-
-def _noise(population: StepPopulation, synapses: Folded, fraction_bits: int, bits: int, error: StateError) -> float:
-    """Root mean square of the errors of states with powers of two, beside what the states are compared with."""
-    finest = np.full(population.size, 2.0**-fraction_bits)
-    tables = [Table.of(weights) for weights in synapses.weights]
-    where = f"layer {population.name}"
-    exponents = _powers_of_two(synapses, tables, bits, finest, "squared_error", where, population.kind)
-    noise, used = error.of(bits, exponents, [synaptic_unit(population.kind, finest)])[0], error.size > 0
-    return float(np.sqrt(np.mean(noise[used] / error.size[used] ** 2))) if used.any() else 0.0
 
 
 def _labels(names: Sequence[str]) -> list[str]:

@@ -30,8 +30,14 @@ _QUARTER = 0.25
 
 
 def formats_of(program: Program) -> tuple[LayerFormat, ...]:
-    """The formats of the populations, recorded in a Program's metadata; QuantizationError where they are absent or
-    damaged."""
+    """The formats of the populations, in the Program's order.
+
+    Args:
+        program: from :func:`export.quantize`, which records them in its metadata.
+
+    Raises:
+        QuantizationError: they are absent or damaged.
+    """
     try:
         texts = json.loads(program.metadata["formats"])
     except (KeyError, ValueError):
@@ -101,6 +107,7 @@ def quantized_nir(program: Program, graph: nir.NIRGraph | None = None) -> nir.NI
     """NIR graph of a Program, with the formats and the specification's version in the metadata.
 
     Args:
+        program: made by :func:`quantize`.
         graph: the float graph the Program came from; its dt is used where the Program records none.
 
     Raises:

@@ -13,7 +13,7 @@ from export.errors import QuantizationError
 from export.interchange.steps import StepNetwork, StepPopulation
 from export.quantization.drives import example_inputs
 from export.quantization.formats import LayerFormat
-from export.quantization.leaks import decays, gone, integer_decays, lost, time_constant_error
+from export.quantization.leaks import decays, drift, gone, integer_decays, lost, time_constant_error
 from export.quantization.recordings import Statistics
 from export.quantization.synapses import of_kind
 from export.quantization.tensors import folded_bias, folded_weights, synaptic_unit, weight_limit
@@ -31,12 +31,21 @@ _LOG = logging.getLogger("export")
 _SPOKEN = 8
 _MANY_LOST = 0.5
 _FAR_OFF = 0.25
+_FELT = 0.08
+"""By so much a state differs at most in the long run where a time constant is off by a quarter; what differs by less
+within the calibration's steps is not said."""
+
+_TURNED = 0.1
+"""So many radians must a rotation that rounds to 0 have turned a state by within the calibration's steps."""
 
 _COEFFICIENTS = {
     "brf": {"S": "omega", "R": "gamma", "D": "dt"},
     "se_adlif": {"At": "a", "Bt": "b"},
     "alif": {"Ja": "beta"},
 }
+_IN_COEFFICIENTS = ("omega", "gamma", "dt", "a")
+"""Those of them that are stored in ``coefficient_bits``; the others are in units of a state."""
+
 _THRESHOLDS = {"TH": "theta", "B0": "b0", "vth": "theta"}
 
 
@@ -56,8 +65,9 @@ def findings(
     Returns:
         ``{"version": 1, "layers": [...], "warnings": [line, ...]}``; a layer has ``name``, ``model``, ``weight_bits``,
         ``coefficient_bits``, ``fraction_bits`` (None with a scale for each row), ``tensors`` (``nonzero``, ``lost``,
-        ``clipped``, ``rows_lost``), ``decays`` (``became_one``, ``became_zero``, ``largest_error``), ``zeros``,
-        ``spikes`` and ``states``.
+        ``clipped``, ``rows_lost``), ``decays`` (``became_one``, ``became_zero``, ``largest_error``,
+        ``drift``: largest difference of what is left of a state within the calibration's ``steps``), ``zeros``,
+        ``unfelt`` (those of them that change nothing within these steps), ``spikes`` and ``states``.
     """
     trace = None
     if calibration is not None:
@@ -65,6 +75,7 @@ def findings(
     bounds: dict[str, dict[str, int]] = {}
     for item in analyse(program).states:
         bounds.setdefault(item.layer, {})[item.state] = int((~item.proved).sum())
+    steps = None if seen is None else seen.longest
     layers, warnings = [], []
     if seen is not None and seen.silent_inputs:
         warnings.append(
@@ -78,8 +89,10 @@ def findings(
             "coefficient_bits": form.coefficient_bits,
             "fraction_bits": form.fraction_bits,
             "tensors": _tensors(network, source, program, form),
-            "decays": _decays(source, whole),
-            "zeros": _zeros(source, whole, form),
+            "decays": _decays(source, whole, steps),
+            "zeros": _zeros(source, whole),
+            "unfelt": _unfelt(source, whole, steps),
+            "steps": steps,
             "spikes": _spikes(source, seen, trace),
             "states": saturation(whole, trace, bounds.get(source.name, {})),
         }
@@ -241,21 +254,33 @@ def _label(name: str) -> str:
     return {"input": "weight", "recurrent": "recurrent_weight"}.get(name.rpartition(".")[2], name)
 
 
-def _decays(source: StepPopulation, whole: Population) -> dict[str, Any]:
+def _decays(source: StepPopulation, whole: Population, steps: int | None) -> dict[str, Any]:
     after, result = integer_decays(source.kind, whole.parameters, whole.shifts), {}
     for name, value in decays(source).items():
         error = time_constant_error(value, after[name])
-        result[name] = {
+        entry: dict[str, Any] = {
             "became_one": int(lost(value, after[name]).sum()),
             "became_zero": int(gone(value, after[name]).sum()),
             "largest_error": float(error.max()),
             "neuron": int(np.argmax(error)),
             "endless": int(np.sum(after[name] >= 1.0)),
         }
+        if steps:
+            apart, when = drift(value, after[name], steps)
+            i = int(np.argmax(np.where(error > _FAR_OFF, apart, 0.0)))
+            entry["drift"] = {
+                "neuron": i,
+                "error": float(error[i]),
+                "largest": float(apart[i]) if error[i] > _FAR_OFF else 0.0,
+                "step": int(when[i]),
+                "real": float(value[i] ** when[i]),
+                "integer": float(after[name][i] ** when[i]),
+            }
+        result[name] = entry
     return result
 
 
-def _zeros(source: StepPopulation, whole: Population, form: LayerFormat) -> dict[str, int]:
+def _zeros(source: StepPopulation, whole: Population) -> dict[str, int]:
     """How many biases, thresholds and couplings that are not 0 became 0."""
     bias = np.broadcast_to(folded_bias(source.kind, source.bias, source.parameters), (source.size,))
     found = {"bias": int(np.sum((bias != 0) & (whole.bias == 0)))}
@@ -265,6 +290,14 @@ def _zeros(source: StepPopulation, whole: Population, form: LayerFormat) -> dict
             real = np.broadcast_to(source.parameters[name], (source.size,))
             found[name] = int(np.sum((real != 0) & (whole.parameters[key] == 0)))
     return found
+
+
+def _unfelt(source: StepPopulation, whole: Population, steps: int | None) -> dict[str, int]:
+    """Of the rotations that became 0 those that would not have turned a state noticeably in so many steps."""
+    if source.kind != "brf" or not steps:
+        return {}
+    turn = np.broadcast_to(source.parameters["dt"] * source.parameters["omega"], (source.size,))
+    return {"omega": int(np.sum((turn != 0) & (whole.parameters["S"] == 0) & (turn * steps < _TURNED)))}
 
 
 def _spikes(source: StepPopulation, seen: Statistics | None, trace: Trace | None) -> dict[str, Any] | None:
@@ -303,17 +336,33 @@ def _warnings(layer: Mapping[str, Any]) -> list[str]:
                     f"{where}: {decay[key]} neurons {what}: '{name}' needs more than {layer['coefficient_bits']} "
                     "bits; raise coefficient_bits (at most 16) or take a longer time step"
                 )
-        if decay["largest_error"] > _FAR_OFF:
-            found.append(
-                f"{where}: the time constant of '{name}', neuron {decay['neuron']}, is off by "
-                f"{100 * decay['largest_error']:.0f} %; raise coefficient_bits"
-            )
+        found += _off(where, name, decay, layer["steps"])
     for name, count in layer["zeros"].items():
+        count -= layer["unfelt"].get(name, 0)
         if count:
-            found.append(
-                f"{where}: {count} values of '{name}' round to 0; raise state_fraction_bits or narrow the inputs"
-            )
+            bits = "coefficient_bits" if name in _IN_COEFFICIENTS else "state_fraction_bits or narrow the inputs"
+            found.append(f"{where}: {count} values of '{name}' round to 0; raise {bits}")
     return found + _behaviour(layer, where)
+
+
+def _off(where: str, name: str, decay: Mapping[str, Any], steps: int | None) -> list[str]:
+    """A time constant that is far off, where sequences are long enough to feel it."""
+    if decay["largest_error"] <= _FAR_OFF:
+        return []
+    far = decay.get("drift")
+    if far is None:
+        percent = 100 * decay["largest_error"]
+        return [
+            f"{where}: the time constant of '{name}', neuron {decay['neuron']}, is off by {percent:.0f} %; raise "
+            "coefficient_bits"
+        ]
+    if far["largest"] <= _FELT:
+        return []
+    return [
+        f"{where}: the time constant of '{name}', neuron {far['neuron']}, is off by {100 * far['error']:.0f} % (after "
+        f"{far['step']} steps {100 * far['integer']:.0f} % of a state are left instead of {100 * far['real']:.0f} %); "
+        "raise coefficient_bits"
+    ]
 
 
 def _behaviour(layer: Mapping[str, Any], where: str) -> list[str]:

@@ -27,9 +27,8 @@ _NEURONS = 64
 
 def fit_units(
     error: StateError, tables: Sequence[Table], bits: int, finest: np.ndarray, shared: bool, where: str
-) -> tuple[np.ndarray, tuple[int, ...], np.ndarray]:
-    """Unit of the synaptic sum of each neuron, used by all projections into a population, their exponents, and the mean
-    square of the error of each neuron's state.
+) -> tuple[np.ndarray, tuple[int, ...]]:
+    """Unit of the synaptic sum of each neuron, used by all projections into a population, and their exponents.
 
     Args:
         finest: (N,), smallest unit that the states allow. shared: one unit for all neurons.
@@ -50,8 +49,7 @@ def fit_units(
     exponents = best[-1][2]
     clippings = _FINE if error.work() < _LARGE else _FINE_OF_LARGE
     need = _need(largest, limit, exponents, repeat)
-    unit, least = _units(error, bits, exponents, need, finest, clippings, repeat)
-    return unit, exponents, least
+    return _units(error, bits, exponents, need, finest, clippings, repeat)[0], exponents
 
 
 def _need(largest: Sequence[np.ndarray], limit: int, exponents: Sequence[int], repeat: int) -> np.ndarray:

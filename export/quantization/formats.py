@@ -33,9 +33,9 @@ class QuantizationSettings:
         coefficient_bits: fraction bits of decays and rotations, 8 to 16.
         state_fraction_bits: fraction bits of states, 0 to 22; None: the most that the calibration run's states allow.
         weight_scale: ``power_of_two``: one state unit 2^-F per layer; ``per_layer``: one unit of any size per layer;
-            ``per_row``: a unit per neuron; ``auto``: per_row for layers of at most 6 bits, and for others where
-            power_of_two makes errors of states on the calibration inputs that matter. Units are folded into thresholds
-            and coefficients at no run-time cost.
+            ``per_row``: a unit per neuron; ``auto``: per_row for layers of at most 6 bits, and for others where the
+            Program's spikes follow the float network clearly better with it on the calibration inputs. Units are
+            folded into thresholds and coefficients at no run-time cost.
         scale_choice: scale of the weights with the least ``state_error`` on the calibration inputs (without any:
             squared_error), with the least ``squared_error`` of the weights themselves, or by the ``maximum``.
         headroom_bits: state range kept free above the largest calibrated value, 0 to 8.
@@ -86,7 +86,11 @@ class QuantizationSettings:
                 raise QuantizationError("state_units must be positive numbers, one for each neuron of each layer")
 
     def units_of(self, index: int, layers: int, size: int, where: str) -> np.ndarray | None:
-        """Given state units of a layer, (N,); QuantizationError where they are those of another network."""
+        """Given state units of layer ``index`` of ``layers``, (N,), N = ``size``; None where none are given.
+
+        Raises:
+            QuantizationError: they are those of another network; the message begins with ``where``.
+        """
         if self.state_units is None:
             return None
         if len(self.state_units) != layers or len(self.state_units[index]) != size:
@@ -94,7 +98,7 @@ class QuantizationSettings:
         return np.asarray(self.state_units[index], np.float64)
 
     def of_layer(self, key: str, index: int, layers: int) -> Any:
-        """The value of a bit width for layer `index` of `layers`; QuantizationError where a list has another length."""
+        """Bit width ``key`` of layer ``index`` of ``layers``; QuantizationError where a list has another length."""
         value = getattr(self, key)
         if not isinstance(value, tuple):
             return value
@@ -105,11 +109,15 @@ class QuantizationSettings:
         return value[index]
 
     def to_json(self) -> str:
+        """Text that :meth:`from_json` reads back."""
         return json.dumps({f.name: getattr(self, f.name) for f in fields(self)})
 
     @classmethod
     def from_json(cls, text: str) -> QuantizationSettings:
         """Settings recorded in a Program; those it does not have mean what version 0.1 did.
+
+        Args:
+            text: of :meth:`to_json`.
 
         Raises:
             QuantizationError: they are damaged.
@@ -171,7 +179,14 @@ class LayerFormat:
 
     @classmethod
     def from_json(cls, text: Any, size: int, model: str, where: str) -> LayerFormat:
-        """Checked format from a file's metadata; QuantizationError names what is wrong."""
+        """Checked format from a file's metadata.
+
+        Args:
+            text: of :meth:`to_json`. size, model: of the population. where: named in messages.
+
+        Raises:
+            QuantizationError: says what is wrong.
+        """
         try:
             data = json.loads(str(text))
             unit = data["unit"]

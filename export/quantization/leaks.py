@@ -66,6 +66,14 @@ def time_constant_error(real: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return error
 
 
+def drift(real: np.ndarray, whole: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """(N,): by how much the part of a state that is left differs most within so many steps, and after how many."""
+    after = np.unique(np.geomspace(1, max(1, steps), 200).astype(np.int64))
+    apart = np.abs(np.power(real, after[:, None]) - np.power(whole, after[:, None]))
+    most = np.argmax(apart, axis=0)
+    return apart[most, np.arange(real.size)], after[most]
+
+
 def bits_that_keep_leaks(population: StepPopulation, bits: int) -> int:
     """Fraction bits of coefficients, `bits` or more, at which no leak of a population rounds away."""
     if population.kind == "cuba_lif":  # 12 bits by its clause

@@ -80,7 +80,7 @@ def quantize(
         return program_of(network, recorded)
     chosen = _settings(settings, changes)
     seen = None if calibration is None else statistics(network, calibration)
-    formats = choose_formats(network, chosen, calibration, seen)
+    formats = choose_formats(network, chosen, calibration, seen, program_of)
     program = program_of(network, formats, {"settings": chosen.to_json(), **_calibrated_on(calibration)})
     found = findings(program, network, formats, seen, calibration)
     refuse_zeros(found, chosen.allow_zero)

@@ -30,13 +30,14 @@ class Statistics:
     Attributes:
         peaks: ``state/population`` -> (N,), largest magnitude in the state's own real unit.
         spikes: population -> (N,), number of spikes.
-        steps: steps of all samples together.
+        steps: steps of all samples together. longest: steps of the longest recording.
         silent_inputs: no input is ever anything but 0.
     """
 
     peaks: dict[str, np.ndarray] = field(default_factory=dict)
     spikes: dict[str, np.ndarray] = field(default_factory=dict)
     steps: int = 0
+    longest: int = 0
     silent_inputs: bool = True
 
     def largest(self, network: StepNetwork, guard_bits: int) -> list[float]:
@@ -96,6 +97,7 @@ def statistics(network: StepNetwork, calibration: Any) -> Statistics:
     found = Statistics()
     for values in recordings(calibration):
         carry: Carry | None = None
+        length = 0
         for chunk in chunks(network, values):
             arrays = chunk.values() if isinstance(chunk, Mapping) else [chunk]
             found.silent_inputs = found.silent_inputs and not any(np.any(value) for value in arrays)
@@ -106,6 +108,8 @@ def statistics(network: StepNetwork, calibration: Any) -> Statistics:
             for name, spikes in trace.spikes.items():
                 found.spikes[name] = found.spikes.get(name, 0) + spikes.sum(axis=(0, 1), dtype=np.int64)
             found.steps += int(np.prod(trace.output.shape[:2]))
+            length += len(trace.output)
+        found.longest = max(found.longest, length)
     return found
 
 

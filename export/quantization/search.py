@@ -18,7 +18,7 @@ from export.errors import ExportError, QuantizationError
 from export.interchange.discretise import Reading, discretise
 from export.interchange.float_engine import run
 from export.interchange.steps import StepNetwork
-from export.quantization.calibration import choose_formats, few_samples
+from export.quantization.calibration import Signals, choose_formats, few_samples
 from export.quantization.findings import refuse_zero_tensors
 from export.quantization.formats import QuantizationSettings
 from export.quantization.memory import Memory, memory
@@ -42,7 +42,8 @@ class Candidate:
     """One integer format.
 
     Attributes:
-        settings: with a width for each layer, so that they give the same Program again without calibration.
+        settings: with a width for each layer; with the calibration inputs of the search they give the same Program
+            again.
         accuracy: fraction of right decisions on the data of the search.
         memory: what the format costs.
         standard_error: of the mean loss against the float network, from the losses of single sequences (paired).
@@ -129,8 +130,6 @@ def search(
     values, wanted, counts = checked_data(original, inputs, labels, mask)
     right, of = right_by_sequence(run(original, values).output, original.decision, wanted, counts)
     float_accuracy = float(right.sum() / of.sum()) if of.any() else 0.0
-    if base.scale_choice == "state_error":  # settings that are found must give their Program without inputs
-        base = replace(base, scale_choice="squared_error")
     network = prepare(original, None, base, {})
     trial = _Trial(network, values, wanted, counts, right, calibration, report or (lambda done, what: None))
     least = float_accuracy - max_loss
@@ -168,6 +167,7 @@ class _Trial:
         self._known: dict[str, Candidate | None] = {}
         self._network, self._values, self._labels, self._counts = network, values, labels, counts
         self._report, self._right = report, right
+        self._calibration, self._signals = calibration, Signals(network, calibration)
         few = few_samples(calibration)
         self._few: Any = (
             {name: _integers(value) for name, value in few.items()} if isinstance(few, dict) else _integers(few)
@@ -185,7 +185,9 @@ class _Trial:
 
     def _try(self, settings: QuantizationSettings) -> Candidate | None:
         try:
-            formats = choose_formats(self._network, settings)
+            formats = choose_formats(
+                self._network, settings, self._calibration, build=program_of, signals=self._signals
+            )
             program = program_of(self._network, formats)
             refuse_zero_tensors(program, self._network, formats, settings.allow_zero)
         except QuantizationError:
@@ -198,12 +200,16 @@ class _Trial:
         states = emulate(program, self._few, "all", keep_spikes=False).states
         peaks = {name: max(int(value.max()), -int(value.min())) for name, value in states.items()}
         return Candidate(
-            settings, accuracy, memory(program, peaks, settings.headroom_bits), _paired_error(self._right - right, of)
+            settings, accuracy, memory(program, peaks, settings.headroom_bits), paired_error(self._right - right, of)
         )
 
 
-def _paired_error(losses: np.ndarray, of: np.ndarray) -> float:
-    """Standard error of the mean loss of decisions, from the losses of each sequence."""
+def paired_error(losses: np.ndarray, of: np.ndarray) -> float:
+    """Standard error of the mean loss of decisions, from the losses of each sequence.
+
+    Args:
+        losses: (B,), right decisions of one network less those of the other. of: (B,), decisions in all.
+    """
     if losses.size < 2 or not of.any():
         return 0.0
     apart = losses - of * (losses.sum() / of.sum())

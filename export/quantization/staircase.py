@@ -34,11 +34,14 @@ class Stair:
         accuracy: share of decisions (steps or samples, as the network decides) that are right.
         spikes_differing: share of all spikes of hidden and spiking layers (t, sample, neuron) that differ from the
             float network's.
+        error: standard error of the accuracy over sequences (of a ratio of means: decisions of one sequence are not
+            independent of each other).
     """
 
     name: str
     accuracy: float
     spikes_differing: float
+    error: float = 0.0
 
 
 def staircase(
@@ -81,8 +84,9 @@ def staircase(
         ("integer", emulate(program, values), multiplier),
     ):
         differing = [np.mean(trace.spikes[key] != value) for key, value in reference.spikes.items()]
-        accuracy = accuracy_of(trace.output, network.decision, wanted, counts, factor)
-        stairs.append(Stair(name, accuracy, float(np.mean(differing)) if differing else 0.0))
+        right, of = right_by_sequence(trace.output, network.decision, wanted, counts, factor)
+        accuracy, error = _share_and_error(right, of)
+        stairs.append(Stair(name, accuracy, float(np.mean(differing)) if differing else 0.0, error))
     return tuple(stairs)
 
 
@@ -94,8 +98,15 @@ def accuracy_of(
     Args:
         output: (T, B, N_out). labels: (T, B) or (B,). counts: bool (T, B), steps that count.
     """
-    right, of = right_by_sequence(output, decision, labels, counts, multiplier)
-    return float(right.sum() / of.sum()) if of.any() else 0.0
+    return _share_and_error(*right_by_sequence(output, decision, labels, counts, multiplier))[0]
+
+
+def _share_and_error(right: np.ndarray, of: np.ndarray) -> tuple[float, float]:
+    """Share of right decisions, and its standard error over sequences; (B,) each."""
+    if not of.any():
+        return 0.0, 0.0
+    share = float(right.sum() / of.sum())
+    return share, float(np.sqrt(np.sum((right - share * of) ** 2)) / of.sum())
 
 
 def right_by_sequence(

@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import difflib
 import functools
+import hashlib
 import importlib
 import importlib.metadata
+import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -43,6 +46,7 @@ class Runner(Protocol):
 
 
 def _always() -> str | None:
+    """None: it runs everywhere."""
     return None
 
 
@@ -59,6 +63,10 @@ class Engine:
         probe: returns None where the engine runs here, else one line that says why not.
         step: a single step from given values, where the engine can do that.
         extra_versions: versions that package metadata of this interpreter cannot give (a runtime of its own).
+        own: whether the caller brought it; it is run with care (:mod:`export.verification.guarded`), and may not have
+            a name of :data:`RESERVED`.
+        place: ``module:object`` of an engine of the caller's own.
+        sources: module -> SHA-256 of its file, of the modules where it was found and where its ``run`` is written.
     """
 
     name: str
@@ -69,6 +77,9 @@ class Engine:
     probe: Callable[[], str | None] = _always
     step: Step | None = None
     extra_versions: Callable[[], Mapping[str, str]] = field(default=dict)
+    own: bool = True
+    place: str = ""
+    sources: Mapping[str, str] = field(default_factory=dict)
 
     def problem(self) -> str | None:
         """None where the engine runs here, else why not."""
@@ -95,10 +106,11 @@ def get(engine: str | Engine | Runner) -> Engine:
     """The engine of that name, or the given object as an engine.
 
     Raises:
-        ExportError: unknown name (the message has the nearest one), or an object without ``run``.
+        ExportError: unknown name (the message has the nearest one), an object without ``run``, or one that is called
+            as a registered engine is.
     """
     if isinstance(engine, Engine):
-        return engine
+        return _with_source(engine, engine) if engine.own else engine
     if isinstance(engine, str):
         if engine not in ENGINES:
             near = difflib.get_close_matches(engine, ENGINES, n=1)
@@ -110,7 +122,61 @@ def get(engine: str | Engine | Runner) -> Engine:
             f"a {type(engine).__name__} is no engine: it has no run(program, inputs, record); give a name"
         )
     name = str(getattr(engine, "name", type(engine).__name__))
-    return Engine(name=name, run=engine.run, description="supplied by the caller")
+    return _with_source(Engine(name=name, run=engine.run, description="supplied by the caller"), engine)
+
+
+def at_place(place: str, found: Any, name: str | None = None) -> Engine:
+    """The caller's own engine under the name ``module:object``, whatever it calls itself.
+
+    Args:
+        place: where it was found. found: the object, or a class of such objects.
+        name: under which an installed package offers it.
+
+    Raises:
+        ExportError: it cannot be made, has no ``run``, or is offered under the name of a registered engine.
+    """
+    try:
+        made = found() if isinstance(found, type) else found
+    except (Exception, SystemExit) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ExportError(f"engine '{place}' cannot be made ({reason}); repair it") from error
+    if not callable(getattr(made, "run", None)):
+        raise ExportError(
+            f"'{place}' is a {type(made).__name__} and no engine: it has no run(program, inputs, record); give another"
+        )
+    step = made.step if isinstance(made, Engine) else None
+    engine = Engine(name or place, made.run, description="supplied by the caller", step=step, place=place)
+    return _with_source(engine, made)
+
+
+def _with_source(engine: Engine, made: Any) -> Engine:
+    """The engine with place and hashes of what defines it; ExportError where its name is one of a registered engine."""
+    name = engine.name
+    if name.strip().lower() in RESERVED:
+        raise ExportError(
+            f"two different engines are called '{name}': the registered one and your own; give yours another name than "
+            f"{', '.join(RESERVED)}"
+        )
+    if not (name and name.isascii() and name.isprintable() and name == name.strip()):
+        raise ExportError(f"an engine is called {name!r}; give it a name of printable ASCII characters")
+    run: Any = engine.run
+    while isinstance(run, functools.partial):
+        run = run.func
+    written = str(getattr(run, "__module__", None) or type(run).__module__)
+    kind = run if isinstance(made, Engine) else type(made)
+    own_place = f"{kind.__module__}:{getattr(kind, '__qualname__', type(kind).__name__)}"
+    modules = (engine.place.partition(":")[0], str(kind.__module__), written)
+    found = {module: digest for module in modules if (digest := _source_hash(module)) is not None}
+    return replace(engine, place=engine.place or own_place, sources=engine.sources or found)
+
+
+def _source_hash(module: str) -> str | None:
+    """SHA-256 of the file of an imported module; None where it has none (typed in, or compiled in)."""
+    file = getattr(sys.modules.get(module), "__file__", None)
+    try:
+        return None if file is None else hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    except OSError:
+        return None
 
 
 def status() -> list[dict[str, Any]]:
@@ -236,7 +302,7 @@ def _lava_versions() -> Mapping[str, str]:
 
 
 ENGINES: Mapping[str, Engine] = {
-    engine.name: engine
+    engine.name: replace(engine, own=False)
     for engine in (
         Engine(
             "reference",
@@ -266,3 +332,6 @@ ENGINES: Mapping[str, Engine] = {
         ),
     )
 }
+
+RESERVED = (*ENGINES, "onnx-step", "float")
+"""Names that no engine of the caller's own may have: certificates say with them which engine ran."""

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from export.errors import ExportError
 from export.verification.engines import Engine
+from export.verification.guarded import step_guarded
 from export.verification.inputs import inputs_shape, of_each
 from hardware.inputs import Inputs, named_inputs
 from hardware.program import Program
@@ -32,10 +32,6 @@ def run_forced(engine: Engine, program: Program, inputs: Inputs, teacher: Trace)
     Raises:
         ExportError: the engine cannot take single steps.
     """
-    if engine.step is None:
-        raise ExportError(
-            f"engine '{engine.name}' cannot start from given states; leave it out of a teacher-forced verification"
-        )
     steps, batch, _ = inputs_shape(inputs)
     given = {name: value for name, value in teacher.arrays().items() if name != "output"}
     before = {name: _previous(value, _start(program, name)) for name, value in given.items()}
@@ -46,7 +42,7 @@ def run_forced(engine: Engine, program: Program, inputs: Inputs, teacher: Trace)
         previous = {name: value[rows] for name, value in before.items()}
         for name, line in lines.items():
             previous[f"history/{name}"] = _last_steps(line, program.history[name], rows, batch)
-        parts.append(engine.step(program, _rows(inputs, rows), previous))
+        parts.append(step_guarded(engine, program, _rows(inputs, rows), previous))
     found = {
         name: np.concatenate([part[name] for part in parts]).reshape(steps, batch, -1) for name in ("output", *given)
     }

@@ -14,18 +14,20 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
 
 from export.errors import ExportError
-from export.quantization.findings import saturated, summed
+from export.quantization.findings import saturated
 from export.verification import engines as engine_registry
 from export.verification.engines import Engine, Runner
+from export.verification.guarded import run_guarded, sizes
 from export.verification.inputs import as_engines_take_them, inputs_hash, inputs_shape, inputs_shapes, of_samples
+from export.verification.result import PairResult, VerificationResult, describe, merged
 from export.verification.steps import run_forced
-from hardware.compare import Divergence, compare, update_order
+from hardware.compare import Divergence, compare
 from hardware.inputs import Inputs
 from hardware.program import Program
 from hardware.program_file import content_hash
@@ -37,95 +39,10 @@ DEFAULT_LIMITS: Mapping[str, int] = {"reference": 2, "lava": 16}
 MEMORY_BYTES = 2**29
 """Traces held at one time by one process."""
 
+__all__ = ["PairResult", "VerificationResult", "compare_traces", "describe", "verify"]
+
 Progress = Callable[[int, int, str], None]
 """``progress(done, total, label)``: sample runs finished, sample runs in all, the engines at work or just finished."""
-
-
-@dataclass(frozen=True)
-class PairResult:
-    """One engine against the baseline.
-
-    Attributes:
-        engine: name of the engine. baseline: name of what it was compared with.
-        samples: indices of the sequences that both ran. steps: length of each.
-        compared: number of integers compared (outputs, spikes, states). differing: how many were not equal.
-        seconds: time the engine took. baseline_seconds: time the baseline took on the same samples.
-        first_divergence: the earliest difference (by step, then population), or None.
-        spikes: how many spikes the baseline fired on these samples: in a silent network, equality says little.
-        saturated: ``state/population`` -> values of the baseline at the limit of 24 bits.
-        ran_as: what the engine says of itself (which backend or kind of connection it used).
-    """
-
-    engine: str
-    baseline: str
-    samples: tuple[int, ...]
-    steps: int
-    compared: int
-    differing: int
-    seconds: float
-    baseline_seconds: float
-    first_divergence: Divergence | None
-    spikes: int
-    ran_as: str
-    saturated: Mapping[str, int] = field(default_factory=dict)
-
-    @property
-    def equal(self) -> bool:
-        return self.differing == 0 and self.compared > 0
-
-
-@dataclass(frozen=True)
-class VerificationResult:
-    """What :func:`verify` found.
-
-    Attributes:
-        pairs: one entry per engine compared with the baseline.
-        program_sha256: content hash of the Program. spec_version: specification it follows.
-        inputs_sha256: see :func:`export.verification.inputs.inputs_hash`.
-        inputs_shape: (T, B, N_in), with the channels of all inputs.
-        teacher_forced: True where each step started from the baseline's states, not from the engine's own.
-        versions: engine name -> package -> version.
-        seconds: of the whole verification.
-        inputs_shapes: (T, B, N) of each of several inputs by name; empty for a single one.
-    """
-
-    pairs: tuple[PairResult, ...]
-    program_sha256: str
-    spec_version: str
-    inputs_sha256: str
-    inputs_shape: tuple[int, int, int]
-    teacher_forced: bool
-    versions: Mapping[str, Mapping[str, str]]
-    seconds: float
-    inputs_shapes: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
-
-    @property
-    def equal(self) -> bool:
-        """True where every engine returned the very integers of the baseline."""
-        return bool(self.pairs) and all(pair.equal for pair in self.pairs)
-
-    @property
-    def first_divergence(self) -> tuple[PairResult, Divergence] | None:
-        """The earliest difference of all pairs, with its pair."""
-        found = [(pair, pair.first_divergence) for pair in self.pairs if pair.first_divergence is not None]
-        return min(found, key=lambda item: item[1].step, default=None)
-
-    def rows(self) -> list[dict[str, object]]:
-        """Table rows as plain data, one per pair."""
-        return [
-            {
-                "engine": pair.engine,
-                "against": pair.baseline,
-                "samples": len(pair.samples),
-                "steps": pair.steps,
-                "integers": pair.compared,
-                "differing": pair.differing,
-                "spikes": pair.spikes,
-                "seconds": pair.seconds,
-                "first_divergence": describe(pair),
-            }
-            for pair in self.pairs
-        ]
 
 
 @dataclass(frozen=True)
@@ -171,6 +88,11 @@ def verify(
     inputs = as_engines_take_them(program, inputs)
     if jobs < 1:
         raise ExportError(f"jobs is {jobs}; it must be at least 1")
+    if not engines:
+        raise ExportError("no engine is named; give one at least, for example emulator")
+    for name, limit in (sample_limits or {}).items():
+        if limit < 0:
+            raise ExportError(f"'{name}' is to run {limit} samples; give 0 or more")
     base = engine_registry.get(baseline).require()
     limits = {**DEFAULT_LIMITS, **(sample_limits or {})}
     compared = _compared_engines(engines, base, limits)
@@ -178,7 +100,7 @@ def verify(
     plan = list(_plan(program, shape[:2], compared, limits, jobs, memory_bytes))
     pairs = _run_plan(program, inputs, base, plan, teacher_forced, jobs, progress)
     return VerificationResult(
-        pairs=tuple(_merge(program, [p for p in pairs if p.engine == engine.name]) for engine in compared),
+        pairs=tuple(merged(program, [p for p in pairs if p.engine == engine.name]) for engine in compared),
         program_sha256=content_hash(program),
         spec_version=program.spec_version,
         inputs_sha256=inputs_hash(inputs),
@@ -187,17 +109,11 @@ def verify(
         versions={engine.name: engine.versions() for engine in (base, *compared)},
         seconds=time.perf_counter() - started,
         inputs_shapes=inputs_shapes(inputs),
-    )
-
-
-def describe(pair: PairResult) -> str | None:
-    """The first difference of a pair in one line, or None."""
-    d = pair.first_divergence
-    if d is None:
-        return None
-    return (
-        f"step {d.step}, layer {d.layer}, {d.state}, neuron {d.neuron}, sample {d.sample}: "
-        f"{pair.baseline} {d.value_a}, {pair.engine} {d.value_b} ({d.clause})"
+        own_engines={
+            engine.name: {"place": engine.place, "sources": dict(engine.sources)}
+            for engine in (base, *compared)
+            if engine.own
+        },
     )
 
 
@@ -318,10 +234,11 @@ def _check_transferable(engines: Sequence[Engine]) -> None:
 
 
 def _run_task(program: Program, inputs: Inputs, base: Engine, task: _Task, teacher_forced: bool) -> list[PairResult]:
-    expected, base_seconds = _timed(functools.partial(base.run, program, inputs, "all"))
+    expected, base_seconds = _timed(functools.partial(run_guarded, base, program, inputs))
+    spikes = {name: int(np.count_nonzero(value)) for name, value in expected.spikes.items()}
     pairs = []
     for engine in task.engines:
-        run = functools.partial(engine.run, program, inputs, "all")
+        run = functools.partial(run_guarded, engine, program, inputs)
         if teacher_forced:
             run = functools.partial(run_forced, engine, program, inputs, expected)
         actual, seconds = _timed(run)
@@ -339,9 +256,10 @@ def _run_task(program: Program, inputs: Inputs, base: Engine, task: _Task, teach
                 seconds=seconds,
                 baseline_seconds=base_seconds,
                 first_divergence=first,
-                spikes=sum(int(np.count_nonzero(value)) for value in expected.spikes.values()),
-                ran_as=actual.engine,
+                spikes=sum(spikes.values()),
+                ran_as=engine.name if engine.own else actual.engine,
                 saturated=saturated(program, expected),
+                spikes_by_layer=spikes,
             )
         )
     return pairs
@@ -356,7 +274,7 @@ def compare_traces(
         ExportError: a trace lacks an array; equality of the rest would say too little.
     """
     for name, trace in ((name_a, a), (name_b, b)):
-        missing = sorted(set(_full_trace(program)) - set(trace.arrays()))
+        missing = sorted(set(sizes(program)) - set(trace.arrays()))
         if missing:
             raise ExportError(f"engine '{name}' returned no '{missing[0]}'; verification needs every spike and state")
     inner = compare(a, b, program)
@@ -366,35 +284,7 @@ def compare_traces(
     return inner.compared + outer.compared, inner.differing + outer.differing, first
 
 
-def _full_trace(program: Program) -> list[str]:
-    spikes = [f"spikes/{item.name}" for item in program.populations if item.spec.spiking]
-    return spikes + [f"{state}/{item.name}" for item in program.populations for state in item.spec.states]
-
-
 def _timed(work: Callable[[], Trace]) -> tuple[Trace, float]:
     started = time.perf_counter()
     result = work()
     return result, time.perf_counter() - started
-
-
-def _merge(program: Program, parts: Sequence[PairResult]) -> PairResult:
-    """The parts of one engine as one result."""
-    place = {
-        (item.name, state): (index, rank)
-        for index, item in enumerate(program.populations)
-        for rank, state in enumerate((*update_order(item), "output"))
-    }
-    divergences = [part.first_divergence for part in parts if part.first_divergence is not None]
-    return dataclasses.replace(
-        parts[0],
-        samples=tuple(sorted(sample for part in parts for sample in part.samples)),
-        compared=sum(part.compared for part in parts),
-        differing=sum(part.differing for part in parts),
-        spikes=sum(part.spikes for part in parts),
-        saturated=summed(part.saturated for part in parts),
-        seconds=sum(part.seconds for part in parts),
-        baseline_seconds=sum(part.baseline_seconds for part in parts),
-        first_divergence=min(
-            divergences, key=lambda d: (d.step, place[d.layer, d.state], d.sample, d.neuron), default=None
-        ),
-    )

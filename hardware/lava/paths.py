@@ -46,7 +46,7 @@ def default_folder() -> Path:
 
 
 def status(folder: Path | None = None) -> RuntimeStatus:
-    """Whether the runtime is there; reads one small file."""
+    """Whether the runtime is there, in the given folder or in its usual one; reads one small file."""
     folder = folder or default_folder()
     try:
         stamp = json.loads((folder / STAMP).read_text())

@@ -24,8 +24,10 @@ VERBS: dict[str, tuple[str, str]] = {
     "import": ("hypr.cli.import_", "Turn a NIR file from another framework into a bundle."),
     "run": ("hypr.cli.run", "Run an exported network on one engine."),
     "verify": ("hypr.cli.verify", "Compare engines integer by integer and write a certificate."),
+    "certificate": ("hypr.cli.certificate", "Whether a certificate is about a bundle as it lies there now."),
     "report": ("hypr.cli.report", "One self-contained HTML page about a run or a bundle."),
     "bench": ("hypr.cli.bench", "Side-by-side timings: rules, neurons, other frameworks."),
+    "completion": ("hypr.cli.completion", "The script that makes a shell complete hypr's verbs, options and recipes."),
     "lava": ("hypr.cli.lava", "The Python 3.10 runtime that holds Lava: install it, show it."),
 }
 """Verb -> (module that defines a click command of that name, one line of help)."""

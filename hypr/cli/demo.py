@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hypr.cli.output import json_option, note, percent, seconds, show, table
+from hypr.cli.output import json_option, note, percent, seconds, show, table, verdict
 
 if TYPE_CHECKING:
     from hypr.deployment.demo import DemoResult
@@ -58,20 +58,18 @@ def _render(result: DemoResult) -> None:
     table("Digits, test part: the same integers into every engine", columns, rows, right=(2, 3, 4, 5, 6, 7))
     for name, problem in result.missing.items():
         click.echo(f"left out: {name} ({problem})")
+    spent = ", ".join(f"{name} {seconds(value)}" for name, value in result.seconds.items())
+    click.echo(f"time: {spent}; {seconds(sum(result.seconds.values()))} in all\n")
     compared = sum(row.compared or 0 for row in result.rows)
     differing = sum(row.differing or 0 for row in result.rows)
+    engines = ", ".join(dict.fromkeys(row.engine for row in result.rows if row.compared))
     if result.equal:
-        click.echo(f"BIT-EXACT: 0 of {compared:,} integers differ")
+        verdict(f"BIT-EXACT: 0 of {compared:,} integers differ between the emulator and {engines}", good=True)
+    elif differing:
+        verdict(f"DIFFERENT: {differing:,} of {compared:,} integers differ; see {result.certificate}", good=False)
     else:
-        click.echo(f"DIFFERENT: {differing:,} of {compared:,} integers differ; see {result.certificate}")
-    spent = ", ".join(f"{name} {seconds(value)}" for name, value in result.seconds.items())
-    click.echo(f"time: {spent}; {seconds(sum(result.seconds.values()))} in all")
-    click.echo(f"report: {result.report}")
-    click.echo("\nNext:")
-    for command, what in (
-        (f"open {result.report}", "rasters, membrane traces, staircase, certificate"),
-        (f"hypr verify {result.bundle} --engines onnx,lava", "compare again, choose engines and samples"),
-        ("hypr train --list", "other recipes; then hypr export, verify, report"),
-        ("notebooks/float_vs_emulated.ipynb", "the same, step by step in Python"),
-    ):
-        click.echo(f"  {command:<52} {what}")
+        verdict(f"NOT THIS PROGRAM: no integer differs, but a file is another; see {result.certificate}", good=False)
+    click.echo(f"proved on these sequences, not on others and not on silicon: {result.certificate}")
+    click.echo(
+        f"now open {result.report}; next: hypr train --list, and docs/index.md for data, networks and chips of your own"
+    )

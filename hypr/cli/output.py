@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import math
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -156,8 +157,19 @@ def progress(label: str, unit: str = "") -> Iterator[Step]:
 
 
 def note(line: str) -> None:
-    """One line about what is going on, on stderr, terminal or not."""
-    click.echo(line, err=True)
+    """One line about what is going on, on stderr, terminal or not; warnings are yellow where that is a terminal."""
+    warning = "warning: " in line
+    click.echo(_coloured(line, "yellow") if warning else line, err=True)
+
+
+def verdict(line: str, good: bool) -> None:
+    """The line that says how it went: bold green or red on a terminal, plain elsewhere."""
+    click.echo(_coloured(line, "green" if good else "red", bold=True))
+
+
+def _coloured(line: str, colour: str, bold: bool = False) -> str:
+    """click takes the colour away again where the output is no terminal; NO_COLOR (no-color.org) does so everywhere."""
+    return line if os.environ.get("NO_COLOR") else click.style(line, fg=colour, bold=bold)
 
 
 @functools.cache

@@ -7,12 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from hypr.cli.output import json_option, note, percent, seconds, show, table, with_option
 
 
+def _recipes_and_files(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    from hypr.training import config
+
+    return [CompletionItem(name) for name in config.recipes() if name.startswith(begun)] or [
+        CompletionItem(begun, type="file")
+    ]
+
+
 @click.command("train")
-@click.argument("recipe", required=False)
+@click.argument("recipe", required=False, shell_complete=_recipes_and_files)
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the run; made where missing.")
 @click.option(

@@ -11,6 +11,7 @@ from hypr.cli.output import json_option, note, progress, seconds, show, show_out
 
 if TYPE_CHECKING:
     from export.bundle.bundle import Bundle
+    from export.bundle.checks import Findings
     from export.verification.verify import VerificationResult
     from hypr.deployment.arrays import Sequences
 
@@ -34,21 +35,31 @@ if TYPE_CHECKING:
     show_default=True,
     help="Engines, separated by commas; the scalar oracle joins. Your own: module:object with run().",
 )
-@click.option("--samples", type=int, help="Run the first N sequences only.")
+@click.option("--samples", type=click.IntRange(min=1), help="Run the first N sequences only.")
 @click.option(
-    "--lava-samples", type=int, default=16, show_default=True, help="Sequences that Lava runs, spread over all."
+    "--lava-samples",
+    type=click.IntRange(min=0),
+    default=16,
+    show_default=True,
+    help="Sequences that Lava runs, spread over all.",
 )
 @click.option(
-    "--reference-samples", type=int, default=2, show_default=True, help="Sequences that the scalar oracle runs."
+    "--reference-samples",
+    type=click.IntRange(min=0),
+    default=2,
+    show_default=True,
+    help="Sequences that the scalar oracle runs.",
 )
 @click.option(
     "--teacher-forced",
     is_flag=True,
     help="Start every step from the emulator's states, so that each engine's own errors show.",
 )
-@click.option("--jobs", type=int, default=1, show_default=True, help="Processes.")
+@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Certificate file; default: certificate.json in the bundle."
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Certificate file; default: certificate.json in the bundle (certificate-partial.json where that covers more).",
 )
 @with_option
 @json_option
@@ -68,7 +79,8 @@ def verify_verb(
     """Run engines on the same inputs and compare outputs, spikes and every state at every step.
 
     Everything is compared with the emulator, the emulator with the scalar oracle. A certificate with hashes and
-    versions is written. Exit code 1 on any difference. Where the data have labels, the accuracy of the integers is told
+    versions is written. Every file of the bundle is made again from the program and compared, too. Exit code 1 on any
+    difference. Where the data have labels, the accuracy of the integers is told
     and certified too. An .npz file holds input_spikes (steps x samples x channels) and perhaps labels and mask.
 
     \b
@@ -80,16 +92,20 @@ def verify_verb(
     """
     if data_name is not None and inputs is not None:
         raise click.UsageError("give --data or --inputs, not both")
+    names = [engine.strip() for engine in engines.split(",") if engine.strip()]
+    if not names:
+        raise click.UsageError("--engines names no engine; give one at least, for example emulator")
     from export.bundle.bundle import Bundle
-    from export.verification.certificate import certificate, write_certificate
+    from export.bundle.certified import certify, place_of
+    from export.verification.certificate import write_certificate
     from hardware.own import describe
     from hypr.deployment.arrays import read_sequences
+    from hypr.deployment.claims import examined
     from hypr.deployment.deploy import float_against_integer, verify_bundle
     from hypr.deployment.outcome import of_program
 
     opened = Bundle.open(bundle)
     data = _test_part(opened, data_name, samples) if inputs is None else read_sequences(inputs).first(samples)
-    names = [engine.strip() for engine in engines.split(",") if engine.strip()]
     with progress("verifying", "sequences") as step:
         result = verify_bundle(
             opened,
@@ -100,9 +116,9 @@ def verify_verb(
             jobs=jobs,
             progress=step,
         )
-    checks = opened.checks()
+    found = examined(opened, data_name)
     outcome = of_program(opened.program, data)
-    content = certificate(result, opened.files(), data.name, checks) | {
+    content = certify(opened, result, data.name, found) | {
         "outcome": outcome.to_dict(),
         "own_neurons": describe(opened.program),
         "float_against_integer": float_against_integer(opened, data.values),
@@ -110,9 +126,9 @@ def verify_verb(
             f"{state}/{item.name}": item.size for item in opened.program.populations for state in item.spec.states
         },
     }
-    target = out or bundle / "certificate.json"
+    target = out or place_of(opened, content)
     write_certificate(content, target)
-    show({**content, "certificate": target}, as_json, lambda: render(result, checks, data.name, target, content))
+    show({**content, "certificate": target}, as_json, lambda: render(result, found, data.name, target, content))
     if not as_json:
         show_outcome(outcome)
     return 0 if content["equal"] else 1
@@ -130,23 +146,27 @@ def _test_part(bundle: Bundle, name: str | None, samples: int | None) -> Sequenc
     return sequences_of(data if samples is None else data.subset(slice(0, samples)))
 
 
-def render(
-    result: VerificationResult, checks: dict[str, bool], name: str, target: Path, content: dict[str, Any]
-) -> None:
+def render(result: VerificationResult, found: Findings, name: str, target: Path, content: dict[str, Any]) -> None:
     """The result as a table, the file checks, and the verdict."""
+    from export.bundle.names import PARTIAL
     from export.quantization.findings import saturation_lines
+    from export.verification.verdict import verdict_of
     from hypr.deployment.deploy import agreement_lines
 
     rows = [
-        (p.ran_as, p.baseline, len(p.samples), p.steps, p.compared, p.differing, seconds(p.seconds))
+        (p.ran_as, p.baseline, len(p.samples), p.steps, p.compared, p.differing, p.spikes, seconds(p.seconds))
         for p in result.pairs
     ]
     steps = result.inputs_shape[0]
     mode = "each step from the baseline's states" if result.teacher_forced else "free-running"
-    columns = ("engine", "against", "sequences", "steps", "integers", "differing", "time")
-    table(f"{name}: {result.inputs_shape[1]} sequences of {steps} steps, {mode}", columns, rows, right=(2, 3, 4, 5, 6))
-    for check, held in checks.items():
-        click.echo(f"  {'ok' if held else 'NOT SO'}  {check}")
+    columns = ("engine", "against", "sequences", "steps", "integers", "differing", "spikes", "time")
+    table(
+        f"{name}: {result.inputs_shape[1]} sequences of {steps} steps, {mode}", columns, rows, right=(2, 3, 4, 5, 6, 7)
+    )
+    for check, held in found.held.items():
+        click.echo(f"  ok  {check}" if held else f"  NOT SO  {check}: {found.failed[check]}")
+    for place, why in found.not_compared.items():
+        click.echo(f"  not compared  {place}: {why}")
     for row in result.rows():
         if row["first_divergence"]:
             click.echo(f"first difference, {row['engine']} against {row['against']}: {row['first_divergence']}")
@@ -156,8 +176,7 @@ def render(
         note(f"warning: {line}")
     for line in agreement_lines(content["float_against_integer"]):
         click.echo(line)
-    if result.equal and all(checks.values()):
-        click.echo(f"EQUAL: all {sum(pair.compared for pair in result.pairs):,} integers agree")
-    else:
-        click.echo(f"DIFFERENT: {sum(pair.differing for pair in result.pairs):,} integers differ")
+    click.echo(verdict_of(content).line)
+    if target.name == PARTIAL:
+        note("certificate.json beside it covers more, and stays")
     note(f"certificate: {target}")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from hypr.data import storage
 from hypr.data.dataset import SequenceDataset
+from hypr.data.npz import read_npz
 from hypr.data.registry import DatasetSpec, register
 from hypr.data.splits import select, stratified_split
 from hypr.errors import HyprError
@@ -57,11 +57,11 @@ def read_pool(path: Path) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         HyprError: where the file is damaged or holds anything else.
     """
+    content = read_npz(path)
     try:
-        with np.load(path, allow_pickle=False) as content:
-            packed, labels = content["x_packed"], content["y"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise HyprError(f"{path}: not a readable Braille file ({error}); replace it with a whole copy") from None
+        packed, labels = content["x_packed"], content["y"]
+    except KeyError as error:
+        raise HyprError(f"{path}: not a Braille file (it holds no {error}); replace it with a whole copy") from None
     if packed.dtype != np.uint8 or packed.ndim != 3 or packed.shape[1:] != (STEPS, 2) or labels.shape != (len(packed),):
         raise HyprError(
             f"{path}: expected x_packed uint8 (n, {STEPS}, 2) and y (n,), got {packed.dtype} {packed.shape} and "

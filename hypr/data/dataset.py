@@ -18,7 +18,11 @@ _TEST_SEED = 20140
 
 @dataclass(frozen=True)
 class Batch:
-    """One mini-batch, arrays as in :class:`SequenceDataset`, first axis B."""
+    """One mini-batch.
+
+    Attributes:
+        inputs: (B, T, N_in), integers. labels: (B,) or (B, T). mask: bool (B, T), steps that count.
+    """
 
     inputs: np.ndarray
     labels: np.ndarray
@@ -155,7 +159,7 @@ class SequenceDataset:
         return random_split(len(index), max(1, round(fraction * len(index))), seed)[1]
 
     def dense(self, index: slice | np.ndarray = slice(None)) -> np.ndarray:
-        """Inputs (n, T, N_in) as an array."""
+        """Inputs (n, T, N_in) as an array, of the samples that ``index`` chooses."""
         return self.inputs[index]
 
     def batches(self, size: int, order: np.ndarray | None = None) -> Iterator[Batch]:

@@ -48,10 +48,14 @@ def _load(
         input_high=high,
         input_scale=scale,
         encoding=encoding,
-        description=(
-            f"scikit-learn digits, {pixels_per_step} pixel(s) per step by {order}, {padding} empty steps at the end"
-        ),
+        description=_in_words(pixels_per_step, order, padding),
     )
+
+
+def _in_words(pixels_per_step: int, order: str, padding: int) -> str:
+    rate = "a pixel" if pixels_per_step == 1 else f"{pixels_per_step} pixels"
+    how = "line by line, every second one backwards" if order == "snake" else f"by {order}"
+    return f"scikit-learn digits, {rate} per step, {how}" + (f", then {padding} empty steps" if padding else "")
 
 
 def _in_order(images: np.ndarray, order: str) -> np.ndarray:

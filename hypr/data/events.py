@@ -32,6 +32,7 @@ class EventArray:
 
     @property
     def dtype(self) -> np.dtype[Any]:
+        """Of the dense form."""
         return np.dtype(np.uint8)
 
     def __len__(self) -> int:
@@ -48,7 +49,7 @@ class EventArray:
         return dense if dtype is None else dense.astype(dtype)
 
     def take(self, index: Any) -> EventArray:
-        """Some samples, still as events."""
+        """The samples that ``index`` chooses (a slice, integers or bools), still as events."""
         chosen = np.arange(len(self))[index]
         kept = self._events_of(chosen)
         lengths = self.bounds[chosen + 1] - self.bounds[chosen]
@@ -56,18 +57,21 @@ class EventArray:
         return EventArray(self.steps[kept], self.units[kept], bounds, (len(chosen), *self.shape[1:]), self.high)
 
     def min(self) -> int:
+        """Least value of the dense form."""
         return 0
 
     def max(self) -> int:
+        """Largest value of the dense form."""
         return self.high
 
     def update_hash(self, digest: Any) -> None:
-        """Add everything that the dense form follows from."""
+        """Add everything that the dense form follows from to ``digest``, an object of ``hashlib``."""
         digest.update(f"events {self.shape} {self.high}".encode())
         for array in (self.steps, self.units, self.bounds):
             digest.update(np.ascontiguousarray(array).data)
 
     def sha256(self) -> str:
+        """64 hexadecimal digits over everything that the dense form follows from."""
         digest = hashlib.sha256()
         self.update_hash(digest)
         return digest.hexdigest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from hypr.data.splits import select
 from hypr.errors import HyprError
 
 RATE_HZ = 8000
+MOST_BYTES = 2**22
 VALIDATION_FRACTION = 0.1
 TEST_INDICES = range(5)  # official split: recordings 0 to 4 of each digit and speaker are the test part
 _NAME = re.compile(r"(\d)_([a-z]+)_(\d+)\.wav")
@@ -25,6 +27,7 @@ FILES = (
         "recordings/",
         "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/heads/master.zip",
         archive="zip",
+        members=3000,
     ),
 )
 GRADED_HIGH = 15
@@ -44,6 +47,11 @@ def _load(
         if not low <= value <= high:
             raise HyprError(f"data set 'fsdd': option '{name}' is {value}; choose {low} to {high}")
     (folder,) = storage.require("fsdd", "recordings")
+    if not storage.is_whole(folder.parent, FILES[0]):
+        raise HyprError(
+            f"data set 'fsdd': {folder} is not whole, it holds fewer than {FILES[0].members:,} recordings; run "
+            "'hypr data fetch fsdd'"
+        )
     names = _official(folder, "test" if split == "test" else "train")
     labels = np.array([int(name[0]) for name in names], np.int64)
     if split != "test":
@@ -93,7 +101,11 @@ def read_wav(path: Path) -> np.ndarray:
     import scipy.io.wavfile  # only needed here
 
     try:
-        rate, sound = scipy.io.wavfile.read(io.BytesIO(path.read_bytes()))
+        if path.stat().st_size > MOST_BYTES:
+            raise ValueError(f"{path.stat().st_size:,} bytes, the limit is {MOST_BYTES:,}")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", scipy.io.wavfile.WavFileWarning)  # a file cut short is no more than that
+            rate, sound = scipy.io.wavfile.read(io.BytesIO(path.read_bytes()))
     except Exception as error:  # scipy raises many kinds for a damaged file
         raise HyprError(
             f"{path}: not a readable wav file ({' '.join(str(error).split())[:80]}); run 'hypr data fetch fsdd'"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from export.errors import ExportError
 from hypr.data import storage
 from hypr.data.dataset import SequenceDataset
 from hypr.data.registry import DatasetSpec, register
@@ -13,6 +14,7 @@ from hypr.data.splits import select
 from hypr.errors import HyprError
 
 UNITS = 700
+MOST_COUNTS = 2**33
 VALIDATION_FRACTION = 0.1
 CLASSES = {"shd": 20, "ssc": 35}
 _ADDRESS = "https://zenkelab.org/datasets/"
@@ -80,27 +82,37 @@ def read_events(path: Path, classes: int, step_ms: float, steps: int, channels: 
         uint8 counts (n, T, channels), at most 255, and labels int64 (n,).
 
     Raises:
-        HyprError: where the file is damaged or holds anything else, or where h5py is missing.
+        HyprError: where the file is damaged or holds anything else.
     """
-    try:
-        import h5py
-    except ImportError:
-        raise HyprError(f"{path}: reading HDF5 needs h5py; run 'pip install h5py'") from None
+    import h5py  # only needed here
+
+    from export.interchange.hdf5 import refuse_foreign_storage
+
     name = path.stem.split("_")[0]
     try:
         with h5py.File(path, "r") as content:
+            refuse_foreign_storage(content, path)
             times, units, labels = content["spikes/times"][()], content["spikes/units"][()], content["labels"][()]
-    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+    except ExportError as error:
+        raise HyprError(str(error)) from None
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError) as error:
         raise HyprError(
             f"{path}: not a readable spike file ({' '.join(str(error).split())[:100]}); delete it and run 'hypr data "
             f"fetch {name}'"
         ) from None
+    if {np.ndim(part) for part in (times, units, labels)} != {1}:
+        raise HyprError(f"{path}: times, units and labels must be lists, one entry for each sample")
     if not len(times) == len(units) == len(labels) or not len(labels):
         raise HyprError(
             f"{path}: {len(times)} arrays of times, {len(units)} of units and {len(labels)} labels; they must agree"
         )
     if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= classes:
         raise HyprError(f"{path}: labels must be whole numbers from 0 to {classes - 1}")
+    if len(labels) * steps * channels > MOST_COUNTS:
+        raise HyprError(
+            f"{path}: {len(labels):,} samples of {steps} steps and {channels} channels are more than {MOST_COUNTS:,} "
+            "values; take fewer steps or channels"
+        )
     counts = np.zeros((len(labels), steps, channels), np.uint8)
     for row, (when, unit) in enumerate(zip(times, units, strict=True)):
         counts[row] = _bin(path, row, np.asarray(when), np.asarray(unit), step_ms, steps, channels)
@@ -117,9 +129,9 @@ def _bin(
         )
     if len(when) and (not np.isfinite(when).all() or when.min() < 0 or unit.min() < 0 or unit.max() >= UNITS):
         raise HyprError(f"{path}: sample {row} has a time or a unit outside 0 to inf s and 0 to {UNITS - 1}")
-    step = np.floor(when.astype(np.float64) * 1000 / step_ms).astype(np.int64)
-    inside = step < steps
-    flat = step[inside] * channels + unit[inside].astype(np.int64) // (UNITS // channels)
+    at = np.floor(when.astype(np.float64) * 1000 / step_ms)
+    inside = at < steps  # before a time of years becomes a whole number
+    flat = at[inside].astype(np.int64) * channels + unit[inside].astype(np.int64) // (UNITS // channels)
     return np.minimum(np.bincount(flat, minlength=steps * channels), 255).reshape(steps, channels)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
+import math
 import zlib
 from pathlib import Path
 
@@ -26,7 +26,12 @@ RAW_SHA256 = {
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
 """Hashes of the files after decompression: compressed copies in circulation differ, their content does not."""
-FILES = tuple(storage.RemoteFile(f"{name}.gz", f"{_ADDRESS}{name}.gz") for name in RAW_SHA256)
+FILES = tuple(
+    storage.RemoteFile(f"{name}.gz", f"{_ADDRESS}{name}.gz", unpacked_sha256=expected)
+    for name, expected in RAW_SHA256.items()
+)
+MOST_BYTES = 2**27
+"""Of a file after decompression; the largest has 47 MB."""
 
 
 def _load(split: str, encoding: str, seed: int, permuted: bool, limit: int, bits: int) -> SequenceDataset:
@@ -86,14 +91,14 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
         HyprError: where the file is damaged, holds anything else or differs from the canonical content.
     """
     try:
-        raw = gzip.decompress(path.read_bytes())
+        raw = storage.unpacked(path.read_bytes(), MOST_BYTES)
     except (OSError, EOFError, zlib.error) as error:
         raise HyprError(f"{path}: not a whole gzip file ({error}); delete it and run 'hypr data fetch mnist'") from None
     header = 4 + 4 * dimensions
     if len(raw) < header or raw[:4] != bytes([0, 0, 8, dimensions]):
         raise HyprError(f"{path}: not an idx file of bytes with {dimensions} dimension(s); run 'hypr data fetch mnist'")
     shape = tuple(int.from_bytes(raw[4 + 4 * axis : 8 + 4 * axis], "big") for axis in range(dimensions))
-    if len(raw) - header != int(np.prod(shape)):
+    if len(raw) - header != math.prod(shape):
         raise HyprError(
             f"{path}: header states {shape}, but {len(raw) - header} bytes follow; run 'hypr data fetch mnist'"
         )

@@ -6,8 +6,6 @@ import functools
 import hashlib
 import inspect
 import os
-import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ import numpy as np
 from hypr import extensions
 from hypr.data.arrays import from_arrays
 from hypr.data.dataset import SequenceDataset
+from hypr.data.npz import read_npz
 from hypr.errors import HyprError
 
 KEYS = ("inputs", "labels", "mask", "lengths", "split", "input_range", "input_scale", "classes")
@@ -126,26 +125,6 @@ def _number(path: Path, arrays: dict[str, np.ndarray], key: str, default: float)
     if value.size != 1 or value.dtype.kind not in "iuf":
         raise HyprError(f"{path}: '{key}' has shape {value.shape}; must be one number")
     return float(value.reshape(-1)[0])
-
-
-def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """Arrays of an .npz file, no pickle.
-
-    Raises:
-        HyprError: it cannot be read, or is damaged.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise HyprError(f"{path}: is a single array; save several with np.savez(path, inputs=x, labels=y)")
-            return {key: archive[key] for key in archive.files}
-    except HyprError:
-        raise
-    except OSError as error:
-        raise HyprError(f"{path}: cannot be read ({error.strerror or 'damaged'}); give an .npz file") from None
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, MemoryError, NotImplementedError) as error:
-        reason = " ".join(str(error).split())[:100]
-        raise HyprError(f"{path}: damaged or not an .npz file ({reason}); write it again with np.savez") from None
 
 
 def file_sha256(path: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from hypr.data.splits import random_split
 from hypr.errors import HyprError
 
 STEPS, CHANNELS, CLASSES = 1300, 4, 6
+MOST_VALUES = 2**27
 HELD_OUT_FRACTION = 0.1  # 62 of 618: 556 stay for training
 _ADDRESS = "https://raw.githubusercontent.com/byin-cwi/Efficient-spiking-networks/main/data/"
 FILES = (
@@ -73,6 +75,9 @@ def read_mat(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     import scipy.io  # only needed here
 
     try:
+        sizes = {name: math.prod(shape) for name, shape, _ in scipy.io.whosmat(io.BytesIO(path.read_bytes()))}
+        if max(sizes.values(), default=0) > MOST_VALUES:
+            raise ValueError(f"claims {max(sizes.values()):,} values, the limit is {MOST_VALUES:,}")
         content = scipy.io.loadmat(
             io.BytesIO(path.read_bytes()), variable_names=["x", "y"], verify_compressed_data_integrity=True
         )

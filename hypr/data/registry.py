@@ -60,7 +60,7 @@ _SPECS: dict[str, DatasetSpec] = {}
 
 
 def register(spec: DatasetSpec) -> None:
-    """Add a data set, also one of a user's own; a name that exists is replaced."""
+    """Add the data set that ``spec`` describes, also one of a user's own; a name that exists is replaced."""
     _SPECS[spec.name] = spec
 
 
@@ -165,7 +165,7 @@ def fetch(name: str, report: storage.Report | None = None) -> list[str]:
     folder = storage.root() / name
     fetched = []
     for file in entry.files:
-        if not (folder / file.path).exists():
+        if not storage.is_whole(folder, file):
             storage.download(folder, file, report)
             fetched.append(file.path)
     return fetched
@@ -176,7 +176,7 @@ def catalogue() -> list[Entry]:
     entries = []
     for entry in sorted(_SPECS.values(), key=lambda one: one.name):
         folder = storage.root() / entry.name
-        present = all((folder / file.path).exists() for file in entry.files)
+        present = all(storage.is_whole(folder, file) for file in entry.files)
         place = str(folder) if entry.files else "no files needed"
         entries.append(
             Entry(entry.name, entry.description, entry.origin, entry.encodings, entry.options, present, place)

@@ -6,14 +6,18 @@ folder of its own in it.
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import hashlib
+import http.client
 import io
 import os
+import shutil
 import tempfile
-import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +37,8 @@ class RemoteFile:
         sha256, md5: expected hash of the file, whichever is published; empty where none is.
         archive: ``zip`` where the address serves an archive out of which ``path`` (a file, or a folder ending in
             ``/``) is taken; then the hashes are those of the archive.
+        members: how many files a folder must hold at least to be whole.
+        unpacked_sha256: hash of the content of a gzip file, where copies in circulation differ in their packing.
     """
 
     path: str
@@ -40,6 +46,11 @@ class RemoteFile:
     sha256: str = ""
     md5: str = ""
     archive: str = ""
+    members: int = 0
+    unpacked_sha256: str = ""
+
+
+MOST_DOWNLOADED, MOST_UNPACKED = 2**32, 2**32
 
 
 def root() -> Path:
@@ -65,6 +76,27 @@ def require(name: str, *files: str) -> list[Path]:
                 f"folder that holds {name}/"
             )
     return paths
+
+
+def is_whole(folder: Path, file: RemoteFile) -> bool:
+    """Whether a file is there, or a folder with all its files."""
+    path = folder / file.path
+    if not file.path.endswith("/"):
+        return path.is_file()
+    return path.is_dir() and sum(1 for _ in path.iterdir()) >= max(file.members, 1)
+
+
+def unpacked(content: bytes, most: int) -> bytes:
+    """What a gzip file holds.
+
+    Raises:
+        OSError, EOFError, zlib.error: damaged, cut short, or more than ``most`` bytes.
+    """
+    with gzip.GzipFile(fileobj=io.BytesIO(content)) as stream:
+        found = stream.read(most + 1)
+    if len(found) > most:
+        raise OSError(f"unpacks to more than {most:,} bytes")
+    return found
 
 
 def check_hash(path: Path, content: bytes, file: RemoteFile) -> None:
@@ -112,8 +144,12 @@ def download(folder: Path, file: RemoteFile, report: Report | None = None) -> No
         )
     content = _read_url(file.url, target, report)
     check_hash(target, content, file)
-    if file.archive:
-        _unpack(content, folder, file)
+    if file.unpacked_sha256:
+        _check_unpacked(content, file)
+    if file.archive and file.path.endswith("/"):
+        _unpack_folder(content, folder, file)
+    elif file.archive:
+        _unpack_file(content, folder, file)
     else:
         write_atomically(target, content)
 
@@ -122,33 +158,87 @@ def _read_url(url: str, target: Path, report: Report | None) -> bytes:
     chunks = io.BytesIO()
     try:
         with urllib.request.urlopen(url, timeout=30) as response:
-            total = int(response.headers.get("Content-Length") or 0)
+            length = response.headers.get("Content-Length") or ""
+            total = int(length) if length.isdecimal() and len(length) < 16 else 0
             while chunk := response.read(1 << 18):
                 chunks.write(chunk)
+                if chunks.tell() > MOST_DOWNLOADED:
+                    raise HyprError(f"cannot fetch {url} (more than {MOST_DOWNLOADED:,} bytes came)")
                 if report is not None:
                     report(target.name, chunks.tell(), total)
-    except (urllib.error.URLError, OSError) as error:
-        reason = getattr(error, "reason", None) or error
+    except (OSError, http.client.HTTPException, ValueError) as error:  # no network, a cut connection, odd answers
+        reason = getattr(error, "reason", None) or " ".join(str(error).split())[:100] or type(error).__name__
         raise HyprError(f"cannot fetch {url} ({reason}); without network, copy the file to {target}") from None
+    if total and chunks.tell() != total:
+        raise HyprError(f"cannot fetch {url} ({chunks.tell():,} of {total:,} bytes came); try again")
     return chunks.getvalue()
 
 
-def _unpack(content: bytes, folder: Path, file: RemoteFile) -> None:
-    """Take the wanted members out of a zip archive, by their last name only: none can write elsewhere."""
+def _check_unpacked(content: bytes, file: RemoteFile) -> None:
+    """Compare what a gzip file holds with its published hash: a web page in its place is no data."""
     try:
-        archive = zipfile.ZipFile(io.BytesIO(content))
-    except zipfile.BadZipFile:
-        raise HyprError(f"{file.url}: not a zip archive; try again later, or copy {file.path} to {folder}") from None
-    with archive:
-        wanted = 0
-        for member in archive.namelist():
-            if file.path.endswith("/"):
-                take = f"/{file.path}" in f"/{member}" and not member.endswith("/")
-                target = folder / file.path / Path(member).name
-            else:
-                take, target = Path(member).name == Path(file.path).name, folder / file.path
-            if take:
-                write_atomically(target, archive.read(member))
-                wanted += 1
-        if not wanted:
-            raise HyprError(f"{file.url}: the archive holds no {file.path}; copy it to {folder}")
+        found = hashlib.sha256(unpacked(content, MOST_UNPACKED)).hexdigest()
+    except (OSError, EOFError, zlib.error) as error:
+        raise HyprError(
+            f"{file.url}: the answer is no whole gzip file ({error}); try again later, or copy {file.path} to its place"
+        ) from None
+    if found != file.unpacked_sha256:
+        raise HyprError(f"{file.url}: its content has sha256 {found[:16]}..., expected {file.unpacked_sha256[:16]}...")
+
+
+@contextlib.contextmanager
+def _archive(content: bytes, folder: Path, file: RemoteFile) -> Iterator[zipfile.ZipFile]:
+    """The zip archive; whatever is wrong with it or a member becomes one line, and nothing was written."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            yield archive
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise HyprError(
+            f"{file.url}: not a whole zip archive ({' '.join(str(error).split())[:100]}); try again later, or copy "
+            f"{file.path} to {folder}"
+        ) from None
+
+
+def _unpack_file(content: bytes, folder: Path, file: RemoteFile) -> None:
+    with _archive(content, folder, file) as archive:
+        for member in archive.infolist():
+            if Path(member.filename).name == Path(file.path).name:
+                write_atomically(folder / file.path, _member(archive, member, file))
+                return
+    raise HyprError(f"{file.url}: the archive holds no {file.path}; copy it to {folder}")
+
+
+def _unpack_folder(content: bytes, folder: Path, file: RemoteFile) -> None:
+    """Unpack aside, count, and only then put the folder in its place: a half one never has its name. Members are taken
+    by their last name only: none can write elsewhere.
+    """
+    target = folder / file.path
+    folder.mkdir(parents=True, exist_ok=True)
+    for leftover in folder.glob(f".{target.name}.*.part"):  # of a fetch that was killed
+        shutil.rmtree(leftover, ignore_errors=True)
+    aside = Path(tempfile.mkdtemp(dir=folder, prefix=f".{target.name}.", suffix=".part"))
+    try:
+        with _archive(content, folder, file) as archive:
+            for member in archive.infolist():
+                if f"/{file.path}" in f"/{member.filename}" and not member.is_dir():
+                    (aside / Path(member.filename).name).write_bytes(_member(archive, member, file))
+        count = sum(1 for _ in aside.iterdir())
+        if count < max(file.members, 1):
+            raise HyprError(
+                f"{file.url}: the archive holds {count:,} files of {file.path}, expected {max(file.members, 1):,}; "
+                f"copy them to {folder}"
+            )
+        aside.chmod(0o755)
+        if target.exists():  # half a folder, of a version that unpacked in place
+            shutil.rmtree(target)
+        aside.replace(target)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, file: RemoteFile) -> bytes:
+    if member.file_size > MOST_UNPACKED:
+        raise HyprError(
+            f"{file.url}: '{member.filename}' claims {member.file_size:,} bytes, more than {MOST_UNPACKED:,}"
+        )
+    return archive.read(member)

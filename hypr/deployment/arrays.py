@@ -15,7 +15,8 @@ from export.verification.inputs import inputs_shape, of_samples
 from hardware.inputs import Inputs
 from hardware.trace import Trace
 from hypr.data import SequenceDataset, from_arrays
-from hypr.data.own import KEYS, read, read_npz
+from hypr.data.npz import read_npz
+from hypr.data.own import KEYS, read
 from hypr.errors import HyprError
 
 INPUT_KEY = "input_spikes"

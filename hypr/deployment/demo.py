@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from export.bundle.bundle import Bundle
-from export.verification.certificate import certificate, write_certificate
+from export.bundle.certified import certify
+from export.verification.certificate import write_certificate
 from export.verification.engines import Engine, Record
 from export.verification.verify import PairResult, VerificationResult, verify
 from hardware import emulate
@@ -21,6 +22,7 @@ from hardware.program import Program
 from hardware.trace import Trace
 from hypr.cli.progress import TrainingProgress
 from hypr.data import SequenceDataset
+from hypr.deployment.claims import examined
 from hypr.deployment.deploy import Exported, bundle_data, export_run
 from hypr.deployment.evaluation import float_accuracy, integer_accuracy, time_major
 from hypr.training import config
@@ -106,8 +108,7 @@ def demo(folder: Path, say: Say, training: TrainingProgress | None = None) -> De
     with steps.step("verification", "running every engine on the same inputs and comparing every integer"):
         missing = {name: problem for name in ENGINES if (problem := bundle.engine(name).problem()) is not None}
         result, outputs = _verify(bundle, time_major(test), tuple(name for name in ENGINES if name not in missing))
-        checks = bundle.checks()
-        proof = certificate(result, bundle.files(), f"{test.name}, test part", checks)
+        proof = certify(bundle, result, f"{test.name}, test part", examined(bundle))
         write_certificate(proof, bundle_path / "certificate.json")
     with steps.step("report", "writing the report"):
         rows = _rows(done, test, result, outputs)

@@ -1,12 +1,13 @@
 """From a trained run to a verified deployment: export, run one engine, verify all.
 
-What the command line, the demo and the notebook share.
+What the command line and the demo share.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -253,20 +254,19 @@ def named_engine(bundle: Bundle, name: str) -> Engine:
     """
     if ":" in name:
         return imported_engine(name)
-    point = None if name in (*engines.ENGINES, "onnx-step") else extensions.offered("hypr.engines", name)
+    point = None if name in engines.RESERVED else extensions.offered("hypr.engines", name)
     if point is None:
         return bundle.engine(name)
-    found = extensions.load(point)
-    return dataclasses.replace(engines.get(found() if isinstance(found, type) else found), name=name)
+    return engines.at_place(point.value, extensions.load(point), name)
 
 
 def imported_engine(place: str) -> Engine:
-    """The user's own engine at ``module:name``; the working folder is searched too.
+    """The user's own engine at ``module:name``, under that name; the working folder is searched last.
 
     Raises:
         HyprError: no such module or name. ExportError: the object has no ``run``.
     """
-    return engines.get(extensions.imported(place, "engine"))
+    return engines.at_place(place, extensions.imported(place, "engine"))
 
 
 def state_ranges(program: Program, trace: Trace | None = None) -> list[dict[str, Any]]:
@@ -293,12 +293,15 @@ def _finite(bound: int) -> int | None:
     return None if abs(bound) >= UNBOUNDED else bound
 
 
-def staircase_of(bundle: Bundle, test: SequenceDataset) -> list[tuple[str, float]]:
-    """(what was made integer, accuracy on ``test`` as a fraction), from float to the Program of the bundle."""
+def staircase_of(bundle: Bundle, test: SequenceDataset) -> list[tuple[str, float, float]]:
+    """(what was made integer, accuracy on ``test`` as a fraction, its standard error over sequences), from float to the
+    Program of the bundle.
+    """
     program = bundle.program
     settings = QuantizationSettings.from_json(program.metadata["settings"])
     calibration = bundle_data(bundle, "train").dense(slice(0, CALIBRATION_SAMPLES))
-    found = staircase(bundle.float_network(), test.dense(), test.labels, test.mask, settings, calibration)
+    with _quiet():  # quantizes once more; what there is to say was said at export
+        found = staircase(bundle.float_network(), test.dense(), test.labels, test.mask, settings, calibration)
     first = program.populations[0]
     bits = program.into(first.name)[0].synapses.weight_bits
     names = {
@@ -308,7 +311,18 @@ def staircase_of(bundle: Bundle, test: SequenceDataset) -> list[tuple[str, float
         "states": f"+ {STATE_BITS}-bit states",
         "integer": "all integers, as deployed",
     }
-    return [(names[stair.name], stair.accuracy) for stair in found]
+    return [(names[stair.name], stair.accuracy, stair.error) for stair in found]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the warnings of the log ``export``."""
+    log = logging.getLogger("export")
+    before, log.disabled = log.disabled, True
+    try:
+        yield
+    finally:
+        log.disabled = before
 
 
 def _notes(run: Run) -> dict[str, Any]:

@@ -13,7 +13,8 @@ import torch
 
 from export import quantize, to_nir
 from export.bundle.bundle import TARGETS, Bundle, Origin, write_bundle
-from export.verification.certificate import certificate, write_certificate
+from export.bundle.certified import certify
+from export.verification.certificate import write_certificate
 from export.verification.engines import get
 from export.verification.verify import VerificationResult
 from hardware import emulate
@@ -21,6 +22,7 @@ from hardware.own import OWN, describe
 from hypr.data import SequenceDataset, from_arrays
 from hypr.deployment import outcome, sources
 from hypr.deployment.arrays import sequences_of
+from hypr.deployment.claims import examined
 from hypr.deployment.deploy import CALIBRATION_SAMPLES, TIME_STEP_S, Exported, state_ranges, verify_bundle
 from hypr.errors import HyprError
 from hypr.network import Network
@@ -103,7 +105,7 @@ def deploy(
         sequences = dataclasses.replace(sequences, labels=None)
     result = verify_bundle(bundle, sequences.values, chosen)
     found = outcome.of_program(bundle.program, sequences)
-    content = certificate(result, bundle.files(), sequences.name, bundle.checks()) | {
+    content = certify(bundle, result, sequences.name, examined(bundle)) | {
         "outcome": found.to_dict(),
         "own_neurons": describe(bundle.program),
     }

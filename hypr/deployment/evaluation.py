@@ -51,7 +51,9 @@ def integer_accuracy(program: Program, output: np.ndarray, data: SequenceDataset
     """Fraction of right decisions from output integers.
 
     Args:
+        program: the integer network, which says how decisions are made.
         output: ``Trace.output`` (T, n, N_out) of any engine for the sequences of ``data``.
+        data: labels, and the steps that count.
     """
     if data.regression:
         return explained(output * formats_of(program)[-1].unit, data, program.decision.ignore_first)
@@ -66,6 +68,7 @@ def float_accuracy(decision: Mapping[str, Any], output: np.ndarray, data: Sequen
     Args:
         decision: ``rule`` and ``ignore_first`` as in :class:`hardware.program.Decision`.
         output: float (T, n, N_out).
+        data: labels, and the steps that count.
     """
     if data.regression:
         return explained(output, data, int(decision["ignore_first"]))

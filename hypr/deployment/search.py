@@ -9,21 +9,29 @@ from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from export import quantize, to_nir
+from export.interchange.discretise import discretise
+from export.interchange.float_engine import run as run_float
+from export.interchange.steps import StepNetwork
 from export.quantization.formats import QuantizationSettings
 from export.quantization.memory import FORMULA
-from export.quantization.search import Candidate, Report, SearchResult, search
+from export.quantization.search import Candidate, Report, SearchResult, paired_error, search
+from export.quantization.staircase import right_by_sequence
 from hypr.data import SequenceDataset
 from hypr.data.storage import write_atomically
 from hypr.deployment.deploy import CALIBRATION_SAMPLES, TIME_STEP_S
-from hypr.deployment.evaluation import integer_accuracy, outputs_of
+from hypr.deployment.evaluation import integer_accuracy, outputs_of, time_major
 from hypr.errors import HyprError
 from hypr.report.pictures import ACCENT, BOTH, FLOAT, GREY, INTEGER, STYLE, image
 from hypr.training.runs import Run, write_json
 
 TABLE, PICTURE = "search.json", "search.png"
+
+_TOGETHER = 256
+"""Test sequences that the float network runs at a time."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +42,13 @@ class Row:
         label: ``chosen``, ``default`` (the settings that the search began with) or empty.
         candidate: the format, with its accuracy on the validation part.
         test_accuracy: a fraction.
+        test_error: standard error of the mean loss against the float network there, paired over sequences.
     """
 
     label: str
     candidate: Candidate
     test_accuracy: float
+    test_error: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         memory = self.candidate.memory
@@ -47,7 +57,9 @@ class Row:
             "settings": asdict(self.candidate.settings),
             "bits": {**asdict(memory), "total": memory.total},
             "validation_accuracy": self.candidate.accuracy,
+            "validation_error": self.candidate.standard_error,
             "test_accuracy": self.test_accuracy,
+            "test_error": self.test_error,
         }
 
 
@@ -135,7 +147,8 @@ def search_run(run: Run, max_loss: float, report: Report | None = None) -> Trade
         ExportError: a network without integer form. HyprError: missing or changed data.
     """
     training, validation = run.load_data("train"), run.load_data("validation")
-    graph = to_nir(run.network, dt=TIME_STEP_S)
+    graph = discretise(to_nir(run.network, dt=TIME_STEP_S))
+    calibration = training.dense(slice(0, CALIBRATION_SAMPLES))
     if validation.regression:
         raise HyprError("the search counts right decisions, these data have real targets; choose the formats by hand")
     found = search(
@@ -143,7 +156,7 @@ def search_run(run: Run, max_loss: float, report: Report | None = None) -> Trade
         validation.dense(),
         validation.labels,
         validation.mask,
-        calibration=training.dense(slice(0, CALIBRATION_SAMPLES)),
+        calibration=calibration,
         max_loss=max_loss,
         report=report,
     )
@@ -151,7 +164,8 @@ def search_run(run: Run, max_loss: float, report: Report | None = None) -> Trade
     shown = list(found.front)
     if found.initial is not None and found.initial not in shown:
         shown.append(found.initial)
-    rows = tuple(Row(_label(found, item), item, _test_accuracy(graph, item, test)) for item in shown)
+    right = _right(graph, test)
+    rows = tuple(Row(_label(found, item), item, *_tested(graph, item, calibration, test, right)) for item in shown)
     real = (run.result or {}).get(run.which, {}).get("test")
     return TradeOff(found, rows, real, len(validation), validation.sha256)
 
@@ -160,9 +174,26 @@ def _label(found: SearchResult, item: Candidate) -> str:
     return "chosen" if item is found.chosen else "default" if item is found.initial else ""
 
 
-def _test_accuracy(graph: Any, item: Candidate, test: SequenceDataset) -> float:
-    program = quantize(graph, item.settings, log=False)
-    return integer_accuracy(program, outputs_of(program, test), test)
+def _right(graph: StepNetwork, test: SequenceDataset) -> np.ndarray:
+    """Right decisions of the float network in each test sequence, (n,)."""
+    parts = [test.subset(slice(start, start + _TOGETHER)) for start in range(0, len(test), _TOGETHER)]
+    outputs = [run_float(graph, time_major(part)).output for part in parts]
+    return right_by_sequence(np.concatenate(outputs, axis=1), graph.decision, *_labels(test))[0]
+
+
+def _labels(data: SequenceDataset) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and counting steps, time-major."""
+    return data.labels.T if data.labels.ndim == 2 else data.labels, np.ascontiguousarray(data.mask.T)
+
+
+def _tested(
+    graph: StepNetwork, item: Candidate, calibration: np.ndarray, test: SequenceDataset, right: np.ndarray
+) -> tuple[float, float]:
+    """Accuracy of a format on the test part, and the standard error of its loss."""
+    program = quantize(graph, item.settings, calibration=calibration, log=False)
+    output = outputs_of(program, test)
+    own, of = right_by_sequence(output, graph.decision, *_labels(test), program.decision.multiplier)
+    return integer_accuracy(program, output, test), paired_error(right - own, of)
 
 
 def write(trade: TradeOff, folder: Path) -> None:
@@ -212,26 +243,42 @@ def picture(trade: TradeOff) -> Figure:
                 size = 160 if marker == "*" else 36
                 name = f"{label}: {item.memory.total / 1000:.1f} kbit, {100 * item.accuracy:.2f} %"
                 axes.scatter(*_points([item]), s=size, color=colour, marker=marker, zorder=3, label=name)
-        tested = [(row.candidate.memory.total / 1000, 100 * row.test_accuracy) for row in trade.rows]
-        if tested:
-            axes.scatter(
-                [x for x, _ in tested],
-                [y for _, y in tested],
-                s=14,
-                color=ACCENT,
-                marker="x",
-                lw=0.9,
-                label="the same on the test part",
-            )
+        _bars(axes, [(c.memory.total, c.accuracy, c.standard_error) for c in front], BOTH, "", "")
+        tested = [(row.candidate.memory.total, row.test_accuracy, row.test_error) for row in trade.rows]
+        _bars(axes, tested, ACCENT, "x", "the same on the test part")
         axes.set(
-            title=f"integer formats on the validation part ({trade.sequences} sequences)",
+            title=f"integer formats on the validation part ({trade.sequences} sequences), standard errors of the loss",
             xlabel="memory of synapses, parameters and states (kbit)",
             ylabel="accuracy (%)",
         )
-        low, high = _visible_from(found), 100 * max(found.float_accuracy, found.best.accuracy)
+        if tested and trade.float_test_accuracy is not None:
+            label = "float network on the test part"
+            axes.axhline(100 * trade.float_test_accuracy, color=ACCENT, lw=0.8, ls=(0, (1, 2)), label=label)
+        tops = [found.float_accuracy, found.best.accuracy, trade.float_test_accuracy or 0.0]
+        low, high = _visible_from(found), 100 * max(tops + [accuracy + error for _, accuracy, error in tested])
         axes.set_ylim(low, high + 0.1 * (high - low))
         axes.legend(loc="lower right")
     return figure
+
+
+def _bars(axes: Axes, points: Sequence[tuple[int, float, float]], colour: str, marker: str, label: str) -> None:
+    """Accuracies with one standard error of the loss up and down; points are (bits, accuracy, error)."""
+    if not points:
+        return
+    x, y, error = np.array(points, np.float64).T
+    axes.errorbar(
+        x / 1000,
+        100 * y,
+        yerr=100 * error,
+        fmt=marker or "none",
+        ms=4,
+        color=colour,
+        lw=0,
+        elinewidth=0.8,
+        capsize=1.5,
+        alpha=0.8,
+        label=label or None,
+    )
 
 
 def _points(items: Sequence[Candidate]) -> tuple[np.ndarray, np.ndarray]:

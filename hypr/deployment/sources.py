@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from export.bundle import names
 from export.bundle.bundle import Bundle
 from export.files import write_atomically
 from hypr import data
@@ -16,7 +17,7 @@ from hypr.errors import HyprError
 from hypr.training.data import place_of, source_of
 from hypr.training.runs import Run
 
-STORED = "data.npz"
+STORED = names.STORED
 """Test and calibration sequences inside a bundle that was not made from a run."""
 
 MOST_STORED = 2**28

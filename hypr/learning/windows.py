@@ -57,7 +57,12 @@ class WindowedRule(Rule):
         return value
 
     def stream(self, batch_size: int, steps: int | None = None) -> Stream:
-        """Online learning on endless input at constant memory; see :class:`hypr.learning.stream.Stream`."""
+        """Online learning on endless input at constant memory; see :class:`hypr.learning.stream.Stream`.
+
+        Args:
+            batch_size: streams side by side.
+            steps: length of each stream where it is known, for losses that average over steps; None is endless.
+        """
         return Stream(self, batch_size, steps)
 
     def start(self, batch: int) -> Carry:
@@ -244,5 +249,5 @@ class BPTT(WindowedRule):
         super().__init__(net, loss, None)
 
     def stream(self, batch_size: int, steps: int | None = None) -> Stream:
-        """Refused: BPTT needs the whole sequence."""
+        """Refused, whatever ``batch_size`` and ``steps``: BPTT needs the whole sequence."""
         raise HyprError("BPTT needs the whole sequence and has no stream; use HYPR or HYPRWindow for endless input")

@@ -49,7 +49,7 @@ class Range:
             raise HyprError(f"range {self.start}: a log-uniform range needs positive bounds")
 
     def sample(self, n: int, generator: torch.Generator | None) -> Tensor:
-        """(n,) initial values in the default dtype, clipped to [low, high]."""
+        """(n,) initial values in the default dtype, clipped to [low, high]; ``generator`` None is torch's own."""
         a, b = self.start
         if self.distribution == "normal":
             values = a + b * torch.randn(n, generator=generator)
@@ -126,7 +126,9 @@ class Neuron(nn.Module):
 
     @staticmethod
     def input_gain(parameters: Mapping[str, np.ndarray]) -> Any:
-        """What the step multiplies its current with before it reaches the state, for export: (N,) or a number."""
+        """What the step multiplies its current with before it reaches the state, for export: (N,) or a number, from the
+        effective ``parameters`` (N,) by name.
+        """
         return 1.0
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -215,7 +217,14 @@ class Neuron(nn.Module):
         return {name: getattr(self, name) for name in self.ranges}
 
     def jacobians(self, state: Tensor, spikes: Tensor, current: Tensor, parameters: Mapping[str, Tensor]) -> Jacobians:
-        """Derivatives of the step; arguments as in :func:`hypr.neurons.jacobians.forward_mode`, which is the default.
+        """Derivatives of the step (HYPR, section 3); by default from forward-mode differentiation.
+
+        Args:
+            state: (T, B, d, N), before each step. spikes: (T, B, N), of the step before each.
+            current: (T, B, N), of each step. parameters: effective ones, (N,) by name.
+
+        Returns:
+            A to F of :class:`hypr.neurons.jacobians.Jacobians`.
 
         They depend on s^{t-1}, z^{t-1} and I^t only, never on a recorded s^t, so any S-stage may have produced the
         trajectory.
@@ -297,8 +306,10 @@ class Neuron(nn.Module):
         } | {name: mask.cpu().numpy().copy() for name, mask in self.named_buffers() if name in _MASKS.values()}
 
     def after_reset(self, states: Tensor, spikes: Tensor) -> Tensor:
-        """States (..., d, N) as an integer engine records them, where the reset is part of the step that spiked; spikes
-        (..., N).
+        """States (..., d, N) as an integer engine records them, where the reset is part of the step that spiked.
+
+        Args:
+            states: (..., d, N), as the float step leaves them. spikes: (..., N), of the same step.
 
         In the float step the reset of SE-adLIF, LIF and CubaLIF is applied by the next step through z^{t-1}.
         """

@@ -1,4 +1,4 @@
-"""Float and integer network side by side: rasters, membranes, and where they first part."""
+"""Float and integer network side by side: rasters, traces, and where they first part."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import numpy as np
 from export.bundle.bundle import Bundle
 from export.interchange import float_engine
 from export.quantization.dequantize import formats_of
-from hardware import emulate
+from hardware import classify, emulate
 from hardware.program import Program
 from hardware.trace import Trace
 from hypr.data import SequenceDataset
 from hypr.deployment.evaluation import first_spike_difference, membrane_state, time_major
 from hypr.report import pictures
+from hypr.report.explorer import pack
 from hypr.report.page import Part, Picture, Table
 
 DRAWN_NEURONS = 4
@@ -58,15 +59,32 @@ def side_by_side(bundle: Bundle, data: SequenceDataset) -> list[Part]:
         )
     text = (
         "Both networks get the same integers. Rounding moves a membrane by a little, until a spike comes a step early "
-        "or late in one of them; from there on the two are different trajectories of nearly the same network: spikes "
-        "differ, accuracy hardly does. Whether the integer engines agree with each other is the table above."
+        "or late in one of them; from there on the two are different trajectories. Whether the integer engines agree "
+        "with each other is the table above."
     )
     growth = pictures.disagreement({name: real.spikes[name] for name in whole.spikes}, whole.spikes)
-    drawn.append(Picture(growth, f"share of neurons whose spike differs, mean over {len(few)} test sequences"))
+    shown = Picture(growth, f"share of neurons whose spike differs, mean over {len(few)} test sequences")
     partings = _partings(program, real, whole)
     return [
-        Part("Float and integer side by side", text, pictures=drawn),
+        Part(
+            "Float and integer side by side",
+            text,
+            pictures=[shown],
+            explorer=pack(program, real, whole, _titles(program, whole, few)),
+            folded=drawn,
+        ),
         Part("Where they first part", "The first spike that only one of the two has.", [partings]),
+    ]
+
+
+def _titles(program: Program, whole: Trace, data: SequenceDataset) -> list[str]:
+    """A line for each sequence: its label, and what the integers decide, where it has one label."""
+    if data.regression or data.per_step or program.decision.rule == "per_step":
+        return [f"test sequence {index}" for index in range(len(data))]
+    decided = classify(program, whole.output, np.ascontiguousarray(data.mask.T))
+    return [
+        f"{i}: label {label}, decided {found}"
+        for i, (label, found) in enumerate(zip(data.labels, decided, strict=True))
     ]
 
 

@@ -9,27 +9,23 @@ from typing import Any, TypeVar
 
 from export.bundle.bundle import MANIFEST, Bundle
 from export.errors import ExportError
-from export.quantization.dequantize import formats_of
-from export.verification.certificate import read_certificate
 from hardware import emulate
-from hardware.populations import Projection
 from hardware.program import Program
-from hardware.synapses import Convolution
 from hypr.data import SequenceDataset
-from hypr.deployment.deploy import bundle_data, staircase_of, state_ranges
+from hypr.deployment.deploy import bundle_data, staircase_of
 from hypr.deployment.evaluation import time_major
 from hypr.errors import HyprError
 from hypr.report import pictures
-from hypr.report.comparison import COMPARED_SEQUENCES, side_by_side, unit_text
-from hypr.report.page import Block, Cell, Page, Part, Picture, Table
+from hypr.report.behaviour import behaviour
+from hypr.report.comparison import COMPARED_SEQUENCES, side_by_side
+from hypr.report.integers import count_synapses, integers
+from hypr.report.page import Block, Page, Part, Picture, Table
+from hypr.report.proof import headline, outcome, proofs, verification
 from hypr.training.config import dump
 from hypr.training.recorded import from_recorded
 from hypr.training.runs import CONFIG, Run, open_run
 
 Found = TypeVar("Found")
-
-MOST_CLASSES_SHOWN = 20
-CERTIFICATE = "certificate.json"
 
 
 def page_of(folder: Path, data: str | None = None) -> Page:
@@ -80,24 +76,30 @@ def of_bundle(bundle: Bundle, name: str | None = None) -> Page:
     program, notes = bundle.program, bundle.manifest.get("notes") or {}
     left_out: list[str] = []
     data = _or_leave_out(left_out, "accuracies, staircase, rasters and traces", lambda: _test_data(bundle, name))
-    steps: list[tuple[str, float]] = []
+    steps: list[tuple[str, float, float]] = []
     if data is not None:
         steps = _or_leave_out(left_out, "the staircase", lambda: _stairs(bundle, data)) or []
-    proof = _or_leave_out(left_out, "the verification", lambda: _proof(bundle))
+    found = _or_leave_out(left_out, "the verification", lambda: proofs(bundle)) or []
+    proof = found[0].content if found and found[0].about_this else None
     parts: list[Part] = []
     if steps:
         parts.append(_staircase(steps, data))
-    parts.append(_verification(proof, bundle.path))
-    if proof is not None and isinstance(proof.get("outcome"), dict):
-        parts.append(_outcome(proof["outcome"]))
+    parts += verification(found, bundle.path)
+    compared = None
     if data is not None:
+        compared = _or_leave_out(left_out, "float against integers", lambda: behaviour(bundle, data))
+    if proof is not None and "outcome" in proof:
+        parts.append(outcome(proof["outcome"], confusion=compared is None))
+    if data is not None:
+        parts += [] if compared is None else [compared]
         parts += _or_leave_out(left_out, "rasters and traces", lambda: side_by_side(bundle, data)) or []
     if notes.get("training"):
         parts.append(_training(notes["training"], str(notes.get("rule", "?"))))
-    parts += [_formats(program, data), _provenance(bundle, notes, proof)]
+    few = None if data is None else emulate(program, time_major(data.subset(slice(0, COMPARED_SEQUENCES))), "all")
+    parts += [*integers(program, few, bundle.manifest.get("quantization")), _provenance(bundle, notes, proof)]
     name = str(notes.get("run") or bundle.path.name)
     subtitle = "trained in float, deployed as integers" + (f" on {data.description}" if data is not None else "")
-    return Page(f"Deployment report: {name}", subtitle, _verdict(proof), _cards(program, steps, proof), parts, left_out)
+    return Page(f"Deployment report: {name}", subtitle, headline(found), _cards(program, steps, proof), parts, left_out)
 
 
 def _or_leave_out(left_out: list[str], what: str, make: Callable[[], Found]) -> Found | None:
@@ -117,65 +119,17 @@ def _test_data(bundle: Bundle, name: str | None) -> SequenceDataset:
     return data
 
 
-def _stairs(bundle: Bundle, data: SequenceDataset) -> list[tuple[str, float]]:
+def _stairs(bundle: Bundle, data: SequenceDataset) -> list[tuple[str, float, float]]:
     if data.regression:
         raise HyprError("it counts right decisions, these data have real targets")
     return staircase_of(bundle, data)
 
 
-def _proof(bundle: Bundle) -> dict[str, Any] | None:
-    path = bundle.path / CERTIFICATE
-    proof = read_certificate(path) if path.exists() else None
-    if proof is not None and proof["program_sha256"] != bundle.manifest["program_sha256"]:
-        raise HyprError(f"{path}: is about another program; run 'hypr verify {bundle.path}' again")
-    return proof
-
-
-def _outcome(found: Mapping[str, Any]) -> Part:
-    """Decisions on the sequences of the verification, and what of the network is silent."""
-    tables = []
-    confusion = found.get("confusion")
-    if confusion and len(confusion) <= MOST_CLASSES_SHOWN:
-        names = [str(index) for index in range(len(confusion))]
-        rows = [(name, *map(str, row)) for name, row in zip(names, confusion, strict=True)]
-        tables.append(Table(("label \\ decision", *names), rows, right=tuple(range(1, len(names) + 1))))
-    rates = [(name, f"{rate:.4f}") for name, rate in found.get("rates", {}).items()]
-    tables.append(Table(("layer", "spikes per neuron and step"), rates, right=(1,)))
-    score = found.get("accuracy")
-    what = "R2" if found.get("metric") == "r2" else "accuracy"
-    text = (
-        "The sequences carry no labels."
-        if score is None
-        else f"{what} {_percent(score)} of {found['decisions']:,} decisions."
-    )
-    return Part("What it decided", text, tables, notes=[f"Warning: {line}" for line in found.get("warnings", ())])
-
-
-def _verdict(proof: Mapping[str, Any] | None) -> tuple[str, str, str] | None:
-    if proof is None:
-        return None
-    compared = sum(entry["integers_compared"] for entry in proof["comparisons"])
-    differing = sum(entry["integers_differing"] for entry in proof["comparisons"])
-    engines = sorted(
-        {entry["engine"] for entry in proof["comparisons"]} | {entry["against"] for entry in proof["comparisons"]}
-    )
-    if proof["equal"]:
-        return ("Bit-exact", f"0 of {compared:,} compared integers differ between {', '.join(engines)}.", "good")
-    if differing:
-        return (
-            "Different",
-            f"{differing:,} of {compared:,} compared integers differ; the first difference is named below.",
-            "bad",
-        )
-    failed = [name for name, held in proof["checks"].items() if not held]
-    return ("Different", f"No integer differs, but this does not hold: {'; '.join(failed)}.", "bad")
-
-
 def _cards(
-    program: Program, steps: Sequence[tuple[str, float]], proof: Mapping[str, Any] | None
+    program: Program, steps: Sequence[tuple[str, float, float]], proof: Mapping[str, Any] | None
 ) -> list[tuple[str, str]]:
     neurons = sum(population.size for population in program.populations)
-    synapses = sum(_stored(projection) for projection in program.projections)
+    synapses = count_synapses(program)
     cards = []
     if steps:
         cards += [
@@ -189,7 +143,7 @@ def _cards(
     return cards
 
 
-def _staircase(steps: Sequence[tuple[str, float]], data: SequenceDataset | None) -> Part:
+def _staircase(steps: Sequence[tuple[str, float, float]], data: SequenceDataset | None) -> Part:
     where = "" if data is None else f" on all {len(data)} test sequences"
     return Part(
         "From float to integer",
@@ -198,62 +152,11 @@ def _staircase(steps: Sequence[tuple[str, float]], data: SequenceDataset | None)
         pictures=[
             Picture(
                 pictures.staircase(steps),
-                "accuracy after each step, and the change against the float network in points",
+                "accuracy after each step, its standard error over sequences, and the change against the float "
+                "network in points",
             )
         ],
     )
-
-
-def _verification(proof: Mapping[str, Any] | None, folder: Path) -> Part:
-    if proof is None:
-        return Part("Verification", f"Not verified yet: run 'hypr verify {folder}', then write this report again.")
-    rows = []
-    for entry in proof["comparisons"]:
-        differing = entry["integers_differing"]
-        rows.append(
-            (
-                entry["ran_as"],
-                entry["against"],
-                f"{entry['samples']:,}",
-                f"{entry['steps']:,}",
-                f"{entry['integers_compared']:,}",
-                Cell(f"{differing:,}", "bad" if differing else "good"),
-                f"{entry['seconds']:.2f} s",
-            )
-        )
-    columns = ("engine", "against", "sequences", "steps", "integers", "differing", "time")
-    tables = [Table(columns, rows, right=(2, 3, 4, 5, 6))]
-    found = [(entry, entry["first_divergence"]) for entry in proof["comparisons"] if entry["first_divergence"]]
-    if found:
-        cells = [
-            (
-                e["engine"],
-                d["layer"],
-                str(d["step"]),
-                str(d["sample"]),
-                str(d["neuron"]),
-                d["state"],
-                f"{d['value_against']:,}",
-                f"{d['value_engine']:,}",
-                d["clause"],
-            )
-            for e, d in found
-        ]
-        names = ("engine", "layer", "step", "sample", "neuron", "state", "expected", "found", "clause")
-        tables.append(Table(names, cells, right=(2, 3, 4, 6, 7)))
-    checks = [
-        (name, Cell("holds", "good") if held else Cell("does not hold", "bad"))
-        for name, held in proof["checks"].items()
-    ]
-    if checks:
-        tables.append(Table(("exported file", "check"), checks))
-    inputs = proof["inputs"]
-    shape = " x ".join(map(str, inputs["shape"]))
-    text = (
-        f"Outputs, spikes and every state of every neuron at every step, {proof['mode'].replace('_', '-')}, "
-        f"on {inputs['name']} (steps x sequences x channels: {shape})."
-    )
-    return Part("Verification", text, tables, notes=[proof["statement"], *proof["limits"]])
 
 
 def _training(lines: Sequence[Mapping[str, Any]], rule: str) -> Part:
@@ -265,78 +168,6 @@ def _training(lines: Sequence[Mapping[str, Any]], rule: str) -> Part:
         pictures=[Picture(pictures.training_curves(lines), "loss and accuracy per epoch")],
         notes=[f"Epoch {line['epoch']}, warning: {text}" for line in lines for text in line.get("warnings") or ()],
     )
-
-
-def _synapses(projection: Projection) -> str:
-    """A projection in a few words: source, matrix, exponent, and what is not dense and immediate about it."""
-    targets, sources = projection.synapses.shape
-    kind = "" if projection.synapses.kind == "dense" else f" {projection.synapses.kind}"
-    delay = f", {projection.delay} later" if projection.delay else ""
-    return f"{projection.source}: {targets} x {sources}{kind} << {projection.exponent}{delay}"
-
-
-def _stored(projection: Projection) -> int:
-    """Mantissas that are stored: all of a dense matrix, those of a kernel or of the listed synapses."""
-    synapses = projection.synapses
-    return int((synapses.kernel if isinstance(synapses, Convolution) else synapses.weight).size)
-
-
-def _formats(program: Program, data: SequenceDataset | None) -> Part:
-    rows = []
-    for layer, form in zip(program.populations, formats_of(program), strict=True):
-        into = program.into(layer.name)
-        shifts = ", ".join(f"{name} {value}" for name, value in layer.shifts.items())
-        rows.append(
-            (
-                layer.name,
-                layer.model,
-                str(layer.size),
-                "; ".join(_synapses(projection) for projection in into) or "-",
-                ", ".join(sorted({str(projection.synapses.weight_bits) for projection in into})) or "-",
-                str(layer.coefficient_bits),
-                shifts,
-                unit_text(form.unit),
-            )
-        )
-    columns = (
-        "layer",
-        "model",
-        "neurons",
-        "synapses from",
-        "weight bits",
-        "coeff. bits",
-        "shifts",
-        "one state unit",
-    )
-    rule = program.decision
-    accepted = "; ".join(
-        f"'{item.name}': {item.size} channels of integers from {item.low} to {item.high}" for item in program.inputs
-    )
-    few = None if data is None else emulate(program, time_major(data.subset(slice(0, COMPARED_SEQUENCES))), "all")
-    checked = [
-        (r["layer"], r["state"], _bound(r["low"]), _bound(r["high"]), _seen(r["observed"]), _saturates(r["unproved"]))
-        for r in state_ranges(program, few)
-    ]
-    names = ("layer", "state", "lowest possible", "highest possible", "seen in test sequences", "can saturate")
-    ranges = Table(names, checked, right=(2, 3, 4))
-    text = (
-        f"Inputs: {accepted}. "
-        f"The decision is '{rule.rule}', the first {rule.ignore_first} steps do not count. "
-        f"States are 24 bits wide and saturate; specification version {program.spec_version}."
-    )
-    return Part("The integers", text, [Table(columns, rows, right=(2, 5, 6)), ranges])
-
-
-def _bound(value: int | None) -> str:
-    return "unknown" if value is None else f"{value:,}"
-
-
-def _seen(observed: tuple[int, int] | None) -> str:
-    return "-" if observed is None else f"{observed[0]:,} to {observed[1]:,}"
-
-
-def _saturates(unproved: int) -> str | Cell:
-    return f"not excluded for {unproved} neurons" if unproved else Cell("never, proven", "good")
 
 
 def _provenance(bundle: Bundle, notes: Mapping[str, Any], proof: Mapping[str, Any] | None) -> Part:

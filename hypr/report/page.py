@@ -10,7 +10,11 @@ from matplotlib.figure import Figure
 
 import hypr
 from export.files import write_atomically
-from hypr.report.pictures import data_uri
+from hypr.report.explorer import Explorer
+from hypr.report.pictures import data_uri, themed_svg
+
+PIXELS_PER_INCH = 108  # 9 inches are as wide as the page
+STATIC = Path(__file__).resolve().parent / "static"
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,9 @@ class Part:
     pictures: Sequence[Picture] = ()
     notes: Sequence[str] = ()
     blocks: Sequence[Block] = ()
+    explorer: Explorer | None = None
+    folded: Sequence[Picture] = ()
+    """Pictures behind a line that opens them."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +89,7 @@ class Page:
 def render(page: Page) -> str:
     """The page as HTML text."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
 
     environment = Environment(loader=PackageLoader("hypr.report", ""), autoescape=True, undefined=StrictUndefined)
     return environment.get_template("page.html.j2").render(
@@ -92,6 +100,11 @@ def render(page: Page) -> str:
         cards=[{"name": name, "value": value} for name, value in page.cards],
         parts=[_part(part) for part in page.parts],
         left_out=list(page.left_out),
+        # Our own files, not content: they reach the page as they are.
+        script=Markup(
+            "\n".join((STATIC / name).read_text(encoding="utf-8") for name in ("uplot.min.js", "explorer.js"))
+        ),
+        plot_style=Markup((STATIC / "uplot.min.css").read_text(encoding="utf-8")),
     )
 
 
@@ -119,7 +132,20 @@ def _part(part: Part) -> dict[str, object]:
             }
             for table in part.tables
         ],
-        "pictures": [{"data": data_uri(one.figure, one.kind), "caption": one.caption} for one in part.pictures],
+        "pictures": [_picture(one) for one in part.pictures],
+        "folded": [_picture(one) for one in part.folded],
+        "explorer": part.explorer,
         "notes": part.notes,
         "blocks": [{"title": block.title, "text": block.text} for block in part.blocks],
     }
+
+
+def _picture(one: Picture) -> dict[str, object]:
+    """A vector picture becomes part of the page, so that it follows light and dark; a bitmap stays an image."""
+    from markupsafe import Markup
+
+    svg = Markup(themed_svg(one.figure)) if one.kind == "svg" else None  # drawn here from numbers; its text is escaped
+    bitmap = None if svg else data_uri(one.figure, one.kind)
+    # A narrow figure stays narrow: its text is as large as that of the others.
+    width = round(one.figure.get_figwidth() * PIXELS_PER_INCH)
+    return {"svg": svg, "data": bitmap, "caption": one.caption, "width": width, "least": round(0.72 * width)}

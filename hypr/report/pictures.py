@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,20 +20,35 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 FLOAT, INTEGER, BOTH, ACCENT, GREY = "#2f6fb5", "#d9742b", "#3b4252", "#b3261e", "#8b93a1"
+"""Colours: the float network, the integer network, what both have in common, what needs attention, what stands back."""
+_EDGE, _TICK = "#c3c9d3", "#5b6472"
+_VARIABLES = {  # colours above -> what the page calls them, in light and dark
+    FLOAT: "--float",
+    INTEGER: "--integer",
+    BOTH: "--ink",
+    ACCENT: "--bad",
+    GREY: "--grey",
+    _EDGE: "--edge",
+    _TICK: "--soft",
+    "#ffffff": "--paper",
+    "#000000": "--ink",
+}
 STYLE: Any = {  # matplotlib's stubs type its keys as literals
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.edgecolor": "#c3c9d3",
-    "axes.labelcolor": "#3b4252",
+    "axes.edgecolor": _EDGE,
+    "axes.labelcolor": BOTH,
+    "text.color": BOTH,
     "axes.titlesize": 10,
     "axes.titlelocation": "left",
-    "xtick.color": "#5b6472",
-    "ytick.color": "#5b6472",
+    "xtick.color": _TICK,
+    "ytick.color": _TICK,
     "legend.frameon": False,
     "legend.fontsize": 8,
     "svg.hashsalt": "hypr",
 }
+"""How every picture of the report and of the notebooks looks: ``matplotlib.rc_context(STYLE)``, or :func:`panels`."""
 
 
 def training_curves(epochs: Sequence[Mapping[str, Any]]) -> Figure:
@@ -43,7 +59,7 @@ def training_curves(epochs: Sequence[Mapping[str, Any]]) -> Figure:
             (fractions).
     """
     with rc_context(STYLE):
-        figure, (left, right) = _axes(1, 2, width=9.0, height=2.7)
+        figure, (left, right) = subplots(1, 2, width=9.0, height=2.7)
         steps = [entry["epoch"] for entry in epochs]
         left.plot(steps, [entry["loss"] for entry in epochs], color=BOTH, lw=1.4)
         left.set(title="training loss", xlabel="epoch", ylim=(0, None))
@@ -57,17 +73,19 @@ def training_curves(epochs: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def staircase(steps: Sequence[tuple[str, float]]) -> Figure:
-    """Accuracy after each step from float to integer.
+def staircase(steps: Sequence[tuple[str, float, float]]) -> Figure:
+    """Accuracy after each step from float to integer, with its standard error.
 
     Args:
-        steps: (what was made integer, accuracy as a fraction), in order.
+        steps: (what was made integer, accuracy, standard error; as fractions), in order.
     """
     with rc_context(STYLE):
-        figure, axes = _axes(1, 1, width=9.0, height=0.42 * len(steps) + 0.9)
-        values = 100 * np.array([value for _, value in steps])
+        figure, axes = subplots(1, 1, width=9.0, height=0.42 * len(steps) + 0.9)
+        values = 100 * np.array([value for _, value, _ in steps])
+        errors = 100 * np.array([error for _, _, error in steps])
         rows = np.arange(len(steps))[::-1]
         axes.plot(values, rows, color=GREY, lw=1, drawstyle="steps-post", zorder=1)
+        axes.hlines(rows, values - errors, values + errors, color=GREY, lw=3, alpha=0.45, zorder=1)
         axes.scatter(values, rows, s=36, color=[FLOAT] + [INTEGER] * (len(steps) - 1), zorder=2)
         for value, row in zip(values, rows, strict=True):
             change = f"  ({value - values[0]:+.2f})" if row != rows[0] else ""
@@ -79,10 +97,11 @@ def staircase(steps: Sequence[tuple[str, float]]) -> Figure:
                 fontsize=8,
                 color=BOTH,
             )
-        spread = max(float(np.ptp(values)), 0.5)
-        axes.set_xlim(values.min() - 0.25 * spread, values.max() + 0.8 * spread)
+        low, high = float((values - errors).min()), float((values + errors).max())
+        spread = max(high - low, 0.5)
+        axes.set_xlim(low - 0.15 * spread, high + 0.35 * spread)
         axes.set_ylim(-0.6, len(steps) - 0.2)
-        axes.set_yticks(rows, [name for name, _ in steps])
+        axes.set_yticks(rows, [name for name, _, _ in steps])
         axes.set_xlabel("accuracy (%)")
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
@@ -105,7 +124,7 @@ def rasters(float_spikes: np.ndarray, integer_spikes: np.ndarray, layer: str) ->
     with rc_context(STYLE):
         steps, neurons = real.shape
         height = float(np.clip(1.3 + 0.05 * neurons, 2.0, 5.0))
-        figure, axes = _axes(1, 1, width=9.0, height=height)
+        figure, axes = subplots(1, 1, width=9.0, height=height)
         # A mark is as tall as its neuron's row and as wide as its step, within what can be seen.
         tall = float(np.clip(0.85 * 72 * (height - 1.1) / neurons, 1.2, 9))
         wide = float(np.clip(0.3 * 72 * 8.0 / steps, 0.4, 2.2))
@@ -144,7 +163,7 @@ def membranes(
     """
     scaled = integer_states * np.broadcast_to(unit, integer_states.shape[1:])
     with rc_context(STYLE):
-        figure, axes = _axes(len(neurons), 1, width=9.0, height=1.25 * len(neurons) + 0.6, sharex=True)
+        figure, axes = subplots(len(neurons), 1, width=9.0, height=1.25 * len(neurons) + 0.6, sharex=True)
         for panel, neuron in zip(np.atleast_1d(axes), neurons, strict=True):
             panel.plot(float_states[:, neuron], color=FLOAT, lw=1.6, label="float")
             panel.plot(scaled[:, neuron], color=INTEGER, lw=0.9, label="integer, in the same unit")
@@ -172,7 +191,7 @@ def disagreement(float_spikes: Mapping[str, np.ndarray], integer_spikes: Mapping
         float_spikes, integer_spikes: layer -> (T, B, N).
     """
     with rc_context(STYLE):
-        figure, axes = _axes(1, 1, width=9.0, height=2.2)
+        figure, axes = subplots(1, 1, width=9.0, height=2.2)
         for layer, real in float_spikes.items():
             differing = 100 * (np.asarray(real) != np.asarray(integer_spikes[layer])).mean(axis=(1, 2))
             axes.plot(differing, lw=1.2, label=layer, color=BOTH if len(float_spikes) == 1 else None)
@@ -189,6 +208,18 @@ def data_uri(figure: Figure, kind: str = "svg") -> str:
     return f"data:{mime};base64,{base64.b64encode(image(figure, kind)).decode('ascii')}"
 
 
+def themed_svg(figure: Figure) -> str:
+    """The figure as an ``<svg>`` element for a page whose variables ``--ink``, ``--float`` and so on give its colours;
+    its text is text, in the page's font.
+    """
+    with rc_context({"svg.fonttype": "none"}):
+        text = image(figure, "svg").decode("utf-8")
+    text = text[text.index("<svg") :]
+    for colour, variable in _VARIABLES.items():
+        text = text.replace(colour, f"var({variable})")
+    return re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1; font-family: inherit", text)
+
+
 def image(figure: Figure, kind: str = "png") -> bytes:
     """The figure as a file of that kind, ``png`` or ``svg``."""
     buffer = io.BytesIO()
@@ -200,12 +231,17 @@ def image(figure: Figure, kind: str = "png") -> bytes:
 
 
 def most_active(spikes: np.ndarray, count: int) -> list[int]:
-    """The ``count`` neurons that spike most in (T, N), in ascending order."""
+    """The neurons that spike most, in ascending order.
+
+    Args:
+        spikes: (T, N), 0 or 1, one sequence of one layer. count: how many neurons.
+    """
     order = np.argsort(-spikes.sum(axis=0), kind="stable")[:count]
     return sorted(int(neuron) for neuron in order)
 
 
-def _axes(rows: int, columns: int, width: float, height: float, sharex: bool = False) -> tuple[Figure, Any]:
+def subplots(rows: int, columns: int, width: float, height: float, sharex: bool = False) -> tuple[Figure, Any]:
+    """A figure of that size in inches, and its axes."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots(rows, columns, sharex=sharex)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +17,10 @@ from torch import Tensor, nn
 from hypr.data.storage import write_atomically
 from hypr.errors import HyprError
 
-FORMAT = "hypr-checkpoint-1"
+FORMAT, FORMAT_01 = "hypr-checkpoint-2", "hypr-checkpoint-1"
+"""Files of version 0.1 have the second one, and no hash."""
+
+MOST_HEADER_BYTES = 2**24
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ def save(path: Path, tensors: Mapping[str, Tensor], details: Mapping[str, Any]) 
     """
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     header = {"format": FORMAT, "details": json.dumps(dict(details), sort_keys=True)}
-    write_atomically(path, safetensors.torch.save(plain, header))
+    write_atomically(path, _sealed(safetensors.torch.save(plain, header)))
 
 
 def read(path: Path) -> Checkpoint:
@@ -60,16 +64,24 @@ def read(path: Path) -> Checkpoint:
             f"{path}: cannot be read ({error.strerror}); train first, or give the folder of a run"
         ) from None
     try:
-        tensors = safetensors.torch.load(content)
-        length = int.from_bytes(content[:8], "little")
-        header = json.loads(content[8 : 8 + length]).get("__metadata__", {})
-        if header.get("format") != FORMAT:
+        header, data = _parts(content)
+        known = header.get("__metadata__", {})
+        if known.get("format") not in (FORMAT, FORMAT_01):
             raise HyprError(
-                f"{path}: format is {header.get('format')!r}, expected '{FORMAT}'; the file is no checkpoint of this "
+                f"{path}: format is {known.get('format')!r}, expected '{FORMAT}'; the file is no checkpoint of this "
                 "program"
             )
-        details = json.loads(header["details"])
-    except (safetensors.SafetensorError, KeyError, UnicodeDecodeError, json.JSONDecodeError, TypeError) as error:
+        expected = _digest(header, data) if known["format"] == FORMAT else None
+        if known.get("sha256") != expected:
+            raise HyprError(
+                f"{path}: damaged or cut short, or changed: it does not match its SHA-256; use another checkpoint "
+                "or train again"
+            )
+        tensors = safetensors.torch.load(content)
+        details = json.loads(known["details"])
+    except HyprError:  # is a ValueError
+        raise
+    except (safetensors.SafetensorError, KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         reason = " ".join(str(error).split())[:100]
         raise HyprError(
             f"{path}: damaged or cut short, {len(content)} bytes ({reason}); use another checkpoint or train again"
@@ -79,6 +91,31 @@ def read(path: Path) -> Checkpoint:
     for name, tensor in tensors.items():
         _check_finite(path, name, tensor)
     return Checkpoint(tensors, details, path)
+
+
+def _parts(content: bytes) -> tuple[dict[str, Any], bytes]:
+    """Header and data of a safetensors file. Raises ValueError or its kind."""
+    length = int.from_bytes(content[:8], "little")
+    if not 0 < length <= min(len(content) - 8, MOST_HEADER_BYTES):
+        raise ValueError(f"its header claims {length} bytes")
+    return json.loads(content[8 : 8 + length]), content[8 + length :]
+
+
+def _digest(header: Mapping[str, Any], data: bytes) -> str:
+    """SHA-256 over the data and over all of the header but this hash itself."""
+    bare = {**header, "__metadata__": {k: v for k, v in header.get("__metadata__", {}).items() if k != "sha256"}}
+    return hashlib.sha256(json.dumps(bare, sort_keys=True).encode() + b"\0" + data).hexdigest()
+
+
+def _sealed(content: bytes) -> bytes:
+    """The file with its hash in the header, and the header in one order (safetensors has none): equal checkpoints are
+    equal files.
+    """
+    header, data = _parts(content)
+    header["__metadata__"]["sha256"] = _digest(header, data)
+    text = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the format aligns the data
+    return len(text).to_bytes(8, "little") + text + data
 
 
 def load_weights(network: nn.Module, checkpoint: Checkpoint, prefix: str = "") -> None:
@@ -156,6 +193,10 @@ def optimiser_tensors(optimiser: torch.optim.Optimizer, names: list[str]) -> dic
     }
 
 
+_STATE_OF = {"Adam": {"step", "exp_avg", "exp_avg_sq"}, "AdamW": {"step", "exp_avg", "exp_avg_sq"}}
+"""What the optimisers of :mod:`hypr.training.build` remember of a parameter; plain SGD remembers nothing."""
+
+
 def restore_optimiser(optimiser: torch.optim.Optimizer, names: list[str], checkpoint: Checkpoint) -> None:
     """Put back what :func:`optimiser_tensors` returned.
 
@@ -164,6 +205,7 @@ def restore_optimiser(optimiser: torch.optim.Optimizer, names: list[str], checkp
     """
     held = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     parameters = dict(zip(names, held, strict=True))
+    needed = _STATE_OF.get(type(optimiser).__name__, set())
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in checkpoint.tensors.items():
         if not key.startswith("optimiser/"):
@@ -176,4 +218,10 @@ def restore_optimiser(optimiser: torch.optim.Optimizer, names: list[str], checkp
         if value.ndim:  # moments; the step count is a scalar
             check_like(checkpoint.path, key, value, parameters[name].detach())
         state.setdefault(names.index(name), {})[item] = value
+    for index, items in state.items():
+        if set(items) != needed:
+            raise HyprError(
+                f"{checkpoint.path}: optimiser state of '{names[index]}' holds {', '.join(sorted(items))}, expected "
+                f"{', '.join(sorted(needed)) or 'nothing'}; the file belongs to another optimiser"
+            )
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})

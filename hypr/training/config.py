@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from hypr.errors import HyprError
 from hypr.training.overrides import apply, fit_options, nearest, sections
-from hypr.training.toml import dump_toml
+from hypr.training.toml import dump_toml, parse_toml
 
 Scalar = bool | int | float | str
 Option = Scalar | list[Scalar] | dict[str, Scalar]
@@ -297,10 +297,7 @@ def load(
             value out of range, or an override for an option that the rule does not have.
     """
     where, text = _read(recipe_or_path)
-    try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise HyprError(f"{where}: not valid TOML: {error}") from None
+    content = parse_toml(text, where)
     given = {tuple(apply(content, override, Config, _MAIN_KEY)) for override in overrides}
     dropped = fit_rule(content, given)
     if dropped and note is not None:

@@ -42,7 +42,7 @@ def draw_curves(path: Path, lines: Sequence[dict[str, Any]], title: str) -> None
     for axis in (loss, accuracy, rate):
         axis.set_xlabel("epoch")
         axis.grid(alpha=0.3)
-    figure.suptitle(title)
+    figure.suptitle(title, parse_math=False)  # a name may hold a $
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=110)
     write_atomically(path, picture.getvalue())

@@ -33,6 +33,9 @@ def save(net: Network, path: str | Path) -> None:
 def load(path: str | Path) -> Network:
     """The network that :func:`save` wrote (or ``best.safetensors`` of a run), on the CPU, in its precision.
 
+    Args:
+        path: a .safetensors file.
+
     Raises:
         HyprError: missing, damaged or of another format; a kind of neuron that is not defined here: import its module
             first.

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 from hypr.data.storage import write_atomically
 from hypr.errors import HyprError
 from hypr.training import runs
 from hypr.training.config import Config, dump
+from hypr.training.lock import LOCK, only_one
 from hypr.training.recorded import load_recorded
 
 
-def prepare_folder(config: Config, folder: Path, resume: bool) -> None:
+def prepare_folder(config: Config, folder: Path, resume: bool, held: ExitStack) -> None:
     """Write the configuration into a new folder, or compare it with that of the run to be continued.
 
     A folder with nothing but a configuration is new: the run in it failed before it began, for want of data perhaps.
     How initial weights were made does not matter to a run that has them.
 
+    Args:
+        held: keeps the folder locked for this training until it is closed.
+
     Raises:
-        HyprError: a run that is not to be continued, one with another configuration, or no place to write.
+        HyprError: another training runs in it, a run that is not to be continued, one with
+            another configuration, or no place to write.
     """
+    if not (resume and (folder / runs.RESULT).exists()):  # a finished run is only looked at
+        held.enter_context(only_one(folder))
     path = folder / runs.CONFIG
-    begun = path.exists() and any(file.name != runs.CONFIG for file in folder.iterdir())
+    begun = path.exists() and any(file.name not in (runs.CONFIG, LOCK) for file in folder.iterdir())
     if begun and not resume:
         raise HyprError(f"{folder}: holds a run already; continue it with --resume, or give another folder")
     if begun:
@@ -36,7 +44,6 @@ def prepare_folder(config: Config, folder: Path, resume: bool) -> None:
                 leftover.unlink(missing_ok=True)
         return
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         write_atomically(path, dump(config).encode())
     except OSError as error:
         raise HyprError(f"{folder}: cannot be written ({error.strerror}); give another folder") from None

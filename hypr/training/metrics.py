@@ -182,7 +182,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
         try:
             line = json.loads(text)
             whole = isinstance(line, dict) and isinstance(line.get("epoch"), int)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             whole = False
         if whole:
             found.append(line)

@@ -35,7 +35,7 @@ def apply(content: dict[str, Any], override: str, model: type[BaseModel], main_k
         raise HyprError(f"override '{override}': must be key=value, such as training.epochs=5")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # no TOML: taken as text, which the key then accepts or refuses
         value = text.strip()
     path = _full_path(key, model)
     if path in (["data", "name"], ["data"]) and isinstance(value, str):

@@ -17,6 +17,8 @@ import numpy as np
 import torch
 
 import hypr
+from export import files
+from export.errors import ExportError
 from hypr.data import SequenceDataset, own
 from hypr.data.storage import write_atomically
 from hypr.errors import HyprError
@@ -257,9 +259,6 @@ def read_json(path: Path) -> dict[str, Any]:
         HyprError: where the file is missing or damaged.
     """
     try:
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise HyprError(f"{path}: cannot be read ({' '.join(str(error).split())[:100]}); train again") from None
-    if not isinstance(content, dict):
-        raise HyprError(f"{path}: must hold a JSON object; train again")
-    return content
+        return files.read_json(path, "train again")
+    except ExportError as error:
+        raise HyprError(str(error)) from None

@@ -1,11 +1,30 @@
-"""A configuration as TOML text, and one value put into its plain form."""
+"""A configuration as TOML text and back, and one value put into its plain form."""
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
 from typing import Any
 
 from hypr.errors import HyprError
+
+MOST_CHARACTERS = 2**20
+
+
+def parse_toml(text: str, where: str) -> dict[str, Any]:
+    """TOML from a user's file.
+
+    Raises:
+        HyprError: not valid, too long, nested too deep, or a number of thousands of digits.
+    """
+    if len(text) > MOST_CHARACTERS:
+        raise HyprError(f"{where}: {len(text):,} characters, the limit is {MOST_CHARACTERS:,}; this is no recipe")
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise HyprError(f"{where}: not valid TOML: nested too deep") from None
+    except ValueError as error:  # tomllib's own kind, or a number of more digits than Python reads
+        raise HyprError(f"{where}: not valid TOML: {' '.join(str(error).split())[:200]}") from None
 
 
 def dump_toml(content: Mapping[str, Any]) -> str:

@@ -106,9 +106,9 @@ def train(
     """
     folder = Path(out)
     config = settled(config, written(folder / runs.CONFIG) if resume else None)
-    with distributed.joined(config.device) as (group, device):
+    with distributed.joined(config.device) as (group, device), contextlib.ExitStack() as held:
         group.check_same("configuration and folder", text=f"{dump(config)}{folder.absolute()}{resume}")
-        group.leader_first(lambda: prepare_folder(config, folder, resume))
+        group.leader_first(lambda: prepare_folder(config, folder, resume, held))
         if not (folder / runs.CONFIG).exists():
             raise GroupError(f"{folder}: process {group.rank} does not see it; use a folder that all processes share")
         if resume and (folder / runs.RESULT).exists():

@@ -13,8 +13,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_python_example_runs_and_finds_no_divergence(tmp_path):
-    *blocks, _ = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    script = "\n".join(blocks)  # one after the other, as a reader would
+    (script,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     path = tmp_path / "example.py"
     path.write_text(script, encoding="utf-8")
     done = subprocess.run([sys.executable, path], capture_output=True, text=True, cwd=ROOT, timeout=300)
@@ -22,10 +21,14 @@ def test_python_example_runs_and_finds_no_divergence(tmp_path):
     assert done.stdout.strip() == "None"
 
 
-def test_the_last_python_block_is_the_example_that_the_walk_runs():
-    block = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[-1]
-    example = (ROOT / "hypr" / "examples" / "own_loop.py").read_text(encoding="utf-8")
-    assert example.endswith(block) and block.startswith("import numpy as np\n")
+def test_files_that_the_readme_links_to_exist():
+    links = re.findall(r"\]\(([^)#:]+)\)", README)
+    assert len(links) > 12 and all((ROOT / link).exists() for link in links)
+
+
+def test_the_page_about_a_loop_of_ones_own_shows_the_example_that_the_walk_runs():
+    page = (ROOT / "docs" / "tutorials" / "loop.md").read_text(encoding="utf-8")
+    assert '--8<-- "hypr/examples/own_loop.py"' in page
 
 
 def test_the_networks_of_the_readme_fire(tmp_path):

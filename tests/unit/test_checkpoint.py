@@ -66,7 +66,7 @@ def test_a_file_of_another_program_is_refused(tmp_path):
 
 
 def test_details_that_are_no_object_are_refused(tmp_path):
-    header = {"format": checkpoint.FORMAT, "details": json.dumps([1])}
+    header = {"format": checkpoint.FORMAT_01, "details": json.dumps([1])}
     (tmp_path / "a.safetensors").write_bytes(safetensors.torch.save({"x": torch.zeros(2)}, header))
     with pytest.raises(HyprError, match="must be a JSON object"):
         checkpoint.read(tmp_path / "a.safetensors")

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -14,7 +15,7 @@ import scipy.io
 import scipy.io.wavfile
 
 from hypr import data
-from hypr.data import storage
+from hypr.data import fsdd, storage
 from hypr.data.encodings import integrate_and_fire, level_crossing, thermometer
 from hypr.data.mnist import read_idx
 from hypr.data.qtdb import read_mat
@@ -244,6 +245,8 @@ def test_a_recording_of_another_rate_is_refused(tmp_path, monkeypatch):
     folder.mkdir(parents=True)
     scipy.io.wavfile.write(folder / "0_anna_0.wav", 16_000, np.zeros(100, np.int16))
     with pytest.raises(HyprError, match="8000 Hz"):
+        fsdd.read_wav(folder / "0_anna_0.wav")
+    with pytest.raises(HyprError, match="fewer than 3,000 recordings; run 'hypr data fetch fsdd'"):
         data.load("fsdd", "test")
 
 
@@ -273,7 +276,7 @@ def test_missing_files_say_how_to_get_them(name, tmp_path, monkeypatch):
     assert not {entry.name: entry.present for entry in data.catalogue()}[name]
 
 
-def served(tmp_path: Path, content: bytes, **fields: str) -> storage.RemoteFile:
+def served(tmp_path: Path, content: bytes, **fields: Any) -> storage.RemoteFile:
     source = tmp_path / "source"
     source.write_bytes(content)
     return storage.RemoteFile("file.bin", source.as_uri(), **fields)

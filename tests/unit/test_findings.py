@@ -106,6 +106,38 @@ def test_a_leak_that_12_bits_cannot_hold_gets_more_and_16_that_cannot_are_said()
     assert never.populations[0].shifts["K"] == 12 and not any("leak" in line for line in _warnings(never))
 
 
+def _resonators(b: float, omega: float, steps: int) -> Program:
+    p = {"omega": omega, "b_offset": b, "dt": 0.1, "theta": 1.0, "gamma": 0.9}
+    network = _network("li")
+    population = replace(
+        network.populations[0],
+        kind="brf",
+        options={"variant": "euler"},
+        parameters={key: np.full(8, value) for key, value in p.items()},
+    )
+    network = replace(network, populations=(population,), decision={"rule": "spike_count", "ignore_first": 0})
+    return export.quantize(network, calibration=_spikes(steps=steps))
+
+
+def test_a_time_constant_far_longer_than_the_sequences_is_said_only_where_they_are_long_enough_to_feel_it() -> None:
+    said = r"hidden0: the time constant of 'b_offset', neuron 0, is off by \d+ % \(after \d+ steps \d+ % .* are left"
+    _says(_resonators(b=0.002, omega=1.0, steps=4000), said)
+    short = _resonators(b=0.002, omega=1.0, steps=60)
+    assert not any("time constant" in line for line in _warnings(short))
+    found = recorded_findings(short)
+    assert found is not None and found["layers"][0]["decays"]["b_offset"]["largest_error"] > 0.25
+
+
+def test_a_rotation_that_is_gone_is_said_only_where_the_sequences_would_have_turned_by_it() -> None:
+    _says(
+        _resonators(b=0.5, omega=0.001, steps=2000), "hidden0: 8 values of 'omega' round to 0; raise coefficient_bits"
+    )
+    short = _resonators(b=0.5, omega=0.001, steps=60)
+    assert not any("omega" in line for line in _warnings(short))
+    found = recorded_findings(short)
+    assert found is not None and found["layers"][0]["zeros"]["omega"] == 8
+
+
 def test_a_calibration_on_silent_inputs_is_said() -> None:
     _says(export.quantize(_network(), calibration=_spikes() * 0), "all values are 0", "hidden0: no spike")
 

@@ -6,6 +6,7 @@ import io
 import pydoc
 import re
 import warnings
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
@@ -165,10 +166,11 @@ def test_a_recorded_run_without_the_key_began_with_random_weights_and_may_be_con
     (tmp_path / "config.toml").write_text(text)
     (tmp_path / "metrics.jsonl").write_text("")
     assert load_recorded(tmp_path / "config.toml").network.initial == "random"
-    prepare_folder(now, tmp_path, resume=True)
+    with ExitStack() as held:
+        prepare_folder(now, tmp_path, True, held)
     other = now.model_copy(update={"dtype": "float64"})
-    with pytest.raises(HyprError, match="dtype was float32, now float64"):
-        prepare_folder(other, tmp_path, resume=True)
+    with ExitStack() as held, pytest.raises(HyprError, match="dtype was float32, now float64"):
+        prepare_folder(other, tmp_path, True, held)
 
 
 class Point:

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from matplotlib.container import ErrorbarContainer
 
 import export
 import hypr
@@ -24,7 +25,7 @@ from export.quantization.search import LEAST, SearchResult, _fewer, _moves, sear
 from export.quantization.staircase import accuracy_of
 from hardware import Decision, InputFormat, Layer, Program, Synapses, emulate
 from hypr.data import SequenceDataset
-from hypr.deployment.search import PICTURE, TABLE, TradeOff, cells, search_run, write
+from hypr.deployment.search import PICTURE, TABLE, TradeOff, cells, picture, search_run, write
 from hypr.errors import HyprError
 from tests.random_networks import random_inputs, random_network
 
@@ -42,8 +43,8 @@ def case(kind: str, max_loss: float) -> tuple[object, np.ndarray, np.ndarray, Se
 
 
 def accuracy(steps, settings: QuantizationSettings, inputs: np.ndarray, labels: np.ndarray) -> tuple[float, Program]:
-    """By the public way: quantize with the settings alone, no calibration, and run."""
-    program = export.quantize(steps, settings)
+    """By the public way: quantize with the settings on the search's calibration inputs, and run."""
+    program = export.quantize(steps, settings, calibration=inputs[:8])
     output = emulate(program, inputs.swapaxes(0, 1)).output
     counts = np.ones(output.shape[:2], bool)
     return accuracy_of(output, steps.decision, labels.T, counts, program.decision.multiplier), program
@@ -125,7 +126,7 @@ def test_front_holds_what_no_other_format_beats() -> None:
 
 
 def test_no_single_bit_can_be_saved_from_the_chosen_format() -> None:
-    steps, _, _, found = case("lif", 0.02)
+    steps, inputs, _, found = case("lif", 0.02)
     chosen = found.chosen
     assert chosen is not None
     network = prepare(steps, None, chosen.settings, {})
@@ -136,7 +137,7 @@ def test_no_single_bit_can_be_saved_from_the_chosen_format() -> None:
             assert all(c.sure < 0.98 or c.memory.total >= chosen.memory.total for c in tried)
             if not tried:  # only what has no integers is left out
                 with pytest.raises(ExportError):
-                    export.quantize(steps, settings)
+                    export.quantize(steps, settings, calibration=inputs[:8])
 
 
 def test_every_width_is_tried_with_both_scales_and_stays_in_its_range() -> None:
@@ -178,6 +179,23 @@ def test_a_loss_outside_zero_to_one_is_refused(loss: float) -> None:
     steps, inputs, labels, _ = case("lif", 0.02)
     with pytest.raises(ExportError, match="max_loss"):
         search(steps, inputs, labels, calibration=inputs, max_loss=loss)
+
+
+def test_formats_by_row_are_those_of_the_default_rule() -> None:
+    steps, inputs, _, found = case("brf", 0.02)
+    tried = [c for c in found.candidates if c.settings.weight_scale == "per_row" and c.settings.weight_bits == (4, 4)]
+    by_default = export.quantize(steps, replace(tried[0].settings, weight_scale="auto"), calibration=inputs[:8])
+    by_weights = export.quantize(
+        steps, replace(tried[0].settings, scale_choice="squared_error"), calibration=inputs[:8]
+    )
+    program = export.quantize(steps, tried[0].settings, calibration=inputs[:8])
+    assert [p.synapses.matrix().tolist() for p in program.projections] == [
+        p.synapses.matrix().tolist() for p in by_default.projections
+    ]
+    assert any(
+        not np.array_equal(a.synapses.matrix(), b.synapses.matrix())
+        for a, b in zip(program.projections, by_weights.projections, strict=True)
+    ), "the case does not tell the two apart"
 
 
 # ---- of a run
@@ -236,6 +254,11 @@ def test_table_and_picture_are_written_and_name_the_chosen_format(tmp_path: Path
     assert content["tried"] == len(content["all"]) == len(trade.found.candidates)
     assert [line[0] for line in cells(trade)].count("chosen") == 1
     assert (tmp_path / PICTURE).read_bytes().startswith(b"\x89PNG")
+    bars = [item for item in picture(trade).axes[0].containers if isinstance(item, ErrorbarContainer)]
+    assert [len(item.lines[2][0].get_segments()) for item in bars] == [len(trade.found.front), len(trade.rows)]
+    high = [segment[1][1] - segment[0][1] for segment in bars[1].lines[2][0].get_segments()]
+    np.testing.assert_allclose(high, [200 * row.test_error for row in trade.rows])
+    assert any(row.test_error > 0 for row in trade.rows)
 
 
 def test_without_a_format_within_the_loss_the_best_one_is_named() -> None:

@@ -1,0 +1,126 @@
+"""Running an engine that somebody else wrote: it gets copies, and what it returns is looked at before it is compared.
+
+An engine that writes into its inputs or into the program would otherwise spoil the next one's run, and an answer with a
+comparison of its own could claim anything. Whatever such an engine does wrong is one line that names it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from export.errors import ExportError
+from export.verification.engines import Engine, Record, Values
+from export.verification.inputs import inputs_shape, of_each
+from hardware.inputs import Inputs
+from hardware.program import Program
+from hardware.trace import Trace
+
+FULL: Record = "all"
+
+
+def run_guarded(engine: Engine, program: Program, inputs: Inputs) -> Trace:
+    """A full trace of an engine.
+
+    Raises:
+        ExportError: an engine of the caller's own raises, or returns something else than a Trace of plain arrays of
+            integers with every spike and state. What a registered engine raises comes through.
+    """
+    if not engine.own:
+        return engine.run(program, inputs, FULL)
+    steps, batch, _ = inputs_shape(inputs)
+    try:
+        found = engine.run(copy.deepcopy(program), of_each(inputs, _writable), FULL)
+    except (Exception, SystemExit) as error:
+        raise ExportError(_failed(engine, error)) from error
+    if not isinstance(found, Trace):
+        raise ExportError(
+            f"engine '{engine.name}' returned {_article(found)}, not a hardware.Trace; return Trace(engine, output, "
+            "spikes, states)"
+        )
+    spikes, states = _mapping(engine, found.spikes, "spikes"), _mapping(engine, found.states, "states")
+    given = {"output": found.output, **{f"spikes/{name}": value for name, value in spikes.items()}, **states}
+    plain = _plain(engine, given, {key: (steps, batch, size) for key, size in sizes(program).items()})
+    return Trace(
+        engine=engine.name,
+        output=plain["output"],
+        spikes={key.partition("/")[2]: value for key, value in plain.items() if key.startswith("spikes/")},
+        states={key: value for key, value in plain.items() if key != "output" and not key.startswith("spikes/")},
+    )
+
+
+def step_guarded(engine: Engine, program: Program, inputs: Inputs, previous: Values) -> Values:
+    """One step of an engine; arguments and result as :data:`export.verification.engines.Step`.
+
+    Raises:
+        ExportError: as :func:`run_guarded`, or an engine that takes no single steps.
+    """
+    if engine.step is None:
+        raise ExportError(
+            f"engine '{engine.name}' cannot start from given states; leave it out of a teacher-forced verification"
+        )
+    if not engine.own:
+        return engine.step(program, inputs, previous)
+    rows = len(next(iter(inputs.values())) if isinstance(inputs, Mapping) else inputs)
+    before = {name: _writable(value) for name, value in previous.items()}
+    try:
+        found = engine.step(copy.deepcopy(program), of_each(inputs, _writable), before)
+    except (Exception, SystemExit) as error:
+        raise ExportError(_failed(engine, error)) from error
+    given = _mapping(engine, found, "a step")
+    return _plain(engine, given, {key: (rows, size) for key, size in sizes(program).items()})
+
+
+def sizes(program: Program) -> dict[str, int]:
+    """Key of every array of a full trace -> its neurons."""
+    found = {"output": program.output.size}
+    for item in program.populations:
+        found |= {f"spikes/{item.name}": item.size} if item.spec.spiking else {}
+        found |= {f"{state}/{item.name}": item.size for state in item.spec.states}
+    return found
+
+
+def _plain(engine: Engine, given: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+    """Own copies of the arrays that are compared; ExportError where one is missing or is no plain array."""
+    missing = sorted(set(shapes) - set(given))
+    if missing:
+        raise ExportError(
+            f"engine '{engine.name}' returned no '{missing[0]}'; verification needs every spike and state"
+        )
+    found = {}
+    for key, shape in shapes.items():
+        value = given[key]
+        where = f"engine '{engine.name}' returned {_article(value)} as '{key}'"
+        if type(value) is not np.ndarray:  # a subclass may bring a comparison of its own
+            raise ExportError(f"{where}; return a plain numpy array of integers")
+        if value.dtype.kind not in "biu":
+            raise ExportError(f"{where}, of {value.dtype}; return integers")
+        if value.shape != shape:
+            raise ExportError(f"{where}, of shape {value.shape}; expected {shape}")
+        found[key] = value.copy()
+    return found
+
+
+def _mapping(engine: Engine, value: Any, what: str) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ExportError(f"engine '{engine.name}' returned {_article(value)} as {what}; return a mapping of arrays")
+    return dict(value)
+
+
+def _writable(value: np.ndarray) -> np.ndarray:
+    return np.array(value)
+
+
+def _failed(engine: Engine, error: BaseException) -> str:
+    reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    return f"engine '{engine.name}' failed ({reason}); repair it, or leave it out"
+
+
+def _article(value: Any) -> str:
+    if value is None:
+        return "None"
+    name = type(value).__name__
+    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"

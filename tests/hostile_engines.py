@@ -1,0 +1,176 @@
+"""Engines that somebody could bring along, and that must neither be believed nor spoil the run of another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hardware import emulate
+from hardware.trace import Trace
+
+
+class Agreeable(np.ndarray):
+    """An array that is equal to everything."""
+
+    def __ne__(self, other: object) -> Any:
+        return np.zeros(self.shape, bool)
+
+    def __eq__(self, other: object) -> Any:
+        return np.ones(self.shape, bool)
+
+    __hash__ = None
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        return np.zeros(self.shape, bool)
+
+
+class _Engine:
+    """The emulator, with something done to what it returns."""
+
+    def change(self, value: np.ndarray) -> Any:
+        return value
+
+    def run(self, program: Any, inputs: Any, record: Any) -> Any:
+        trace = emulate(program, inputs, record)
+        return Trace(
+            "emulator",
+            self.change(trace.output),
+            {key: self.change(value) for key, value in trace.spikes.items()},
+            {key: self.change(value) for key, value in trace.states.items()},
+        )
+
+
+class _Called(_Engine):
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def change(self, value: np.ndarray) -> Any:
+        return value + 1  # wrong everywhere
+
+
+class _Nothing(_Engine):
+    def run(self, program: Any, inputs: Any, record: Any) -> Any:
+        return None
+
+
+class _Lists(_Engine):
+    def change(self, value: np.ndarray) -> Any:
+        return value.tolist()
+
+
+class _Masked(_Engine):
+    def change(self, value: np.ndarray) -> Any:
+        return np.ma.masked_all(value.shape, value.dtype)
+
+
+class _Agreeable(_Engine):
+    def change(self, value: np.ndarray) -> Any:
+        return np.zeros_like(value).view(Agreeable)
+
+
+class _Objects(_Engine):
+    def change(self, value: np.ndarray) -> Any:
+        return value.astype(object)
+
+
+class _Floats(_Engine):
+    def change(self, value: np.ndarray) -> Any:
+        return value.astype(np.float64)
+
+
+class _OneStep(_Engine):
+    def change(self, value: np.ndarray) -> Any:
+        return value[:1]
+
+
+class _Raises(_Engine):
+    def run(self, program: Any, inputs: Any, record: Any) -> Any:
+        raise KeyError("broken\nin two lines")
+
+
+class _Leaves(_Engine):
+    def run(self, program: Any, inputs: Any, record: Any) -> Any:
+        raise SystemExit(0)
+
+
+class _Other(_Engine):
+    def run(self, program: Any, inputs: Any, record: Any) -> Any:
+        return {"output": emulate(program, inputs, record).output}
+
+
+class _Stateless(_Engine):
+    def run(self, program: Any, inputs: Any, record: Any) -> Any:
+        return emulate(program, inputs)
+
+
+class _WritesInputs(_Engine):
+    def run(self, program: Any, inputs: Any, record: Any) -> Any:
+        found = super().run(program, inputs, record)
+        inputs[...] = 1
+        return found
+
+
+class _WritesProgram(_Engine):
+    def run(self, program: Any, inputs: Any, record: Any) -> Any:
+        found = super().run(program, inputs, record)
+        for projection in program.projections:
+            projection.synapses.weight.flags.writeable = True
+            projection.synapses.weight[...] = 0
+        for population in program.populations:
+            for value in (population.bias, *population.parameters.values()):
+                value.flags.writeable = True
+                value[...] = 1
+        return found
+
+
+class _Lying(Trace):
+    """A trace that shows other arrays than it holds."""
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        raise AssertionError("nobody should ask a foreign trace for its arrays")
+
+
+class _Liar(_Engine):
+    def run(self, program: Any, inputs: Any, record: Any) -> Any:
+        trace = super().run(program, inputs, record)
+        return _Lying(trace.engine, trace.output, trace.spikes, {k: v + 1 for k, v in trace.states.items()})
+
+
+class Sound(_Engine):
+    """Right, and given as a class."""
+
+
+called_reference, called_lava, called_emulator = _Called("reference"), _Called("lava"), _Called("emulator")
+called_onnx, called_step, called_two_lines = _Called("onnx"), _Called("onnx-step"), _Called("a\nb")
+nothing, lists, masked, agreeable, objects, floats = (
+    _Nothing(),
+    _Lists(),
+    _Masked(),
+    _Agreeable(),
+    _Objects(),
+    _Floats(),
+)
+one_step, raises, leaves, other, stateless = _OneStep(), _Raises(), _Leaves(), _Other(), _Stateless()
+writes_inputs, writes_program, liar = _WritesInputs(), _WritesProgram(), _Liar()
+no_run, text = object(), "emulator"
+
+REFUSED = (
+    *("nothing", "lists", "masked", "agreeable", "objects", "floats", "one_step", "raises", "leaves", "other"),
+    *("stateless", "no_run", "text", "missing"),
+)
+"""Answered with one line and exit code 2."""
+
+DIFFERENT = (
+    "called_reference",
+    "called_lava",
+    "called_emulator",
+    "called_onnx",
+    "called_step",
+    "called_two_lines",
+    "liar",
+)
+"""Run and found wrong, under the name of the module."""
+
+HARMLESS = ("writes_inputs", "writes_program", "Sound")
+"""Run and right; what they do besides reaches nobody else."""
