@@ -147,7 +147,7 @@ def _limits_of_resets() -> Iterator[Case]:
             graph.population("out", 6, "lif", values, {"K": 12}, options=options)
             graph.project("x", "out", np.diag([1, 1, 2, 2, 3, 3] if exponent == 0 else [127] * 6), exponent=exponent)
             program = graph.build()
-            yield program, random_inputs(rng, program, 40, 2)
+            yield program, rng.integers(-1, 2, (40, 2, 6)).astype(np.int32)
 
 
 def _resets(name: str, value: str, *models: str) -> Iterator[Case]:
