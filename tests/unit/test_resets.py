@@ -1,5 +1,5 @@
-"""Resets of FP-3.7: what files and hashes say of them, which Process and kernels run them, what bounds hold, and the way
-from a tool's network into integers and back."""
+"""Resets of FP-3.7: what files and hashes say of them, which Process and kernels run them, what bounds hold, and
+the way from a tool's network into integers and back."""
 
 from __future__ import annotations
 
