@@ -182,12 +182,14 @@ def test_a_tools_network_comes_into_integers_and_out_again(kind: str, how: str, 
     [
         ({"spike_at": "threshold"}, "spikes at its threshold"),
         ({"v_reset": 0.2}, "v_reset other than 0"),
+        ({"lag": 1}, "bias that is absent at the first step"),
     ],
 )
 def test_a_carried_over_reset_that_no_clause_has_is_refused(change: dict[str, Any], words: str) -> None:
     graph = tools_network("lif")
     shift = change.pop("v_reset", 0.0)
     graph.nodes["n"].v_reset = graph.nodes["n"].v_reset + (1.5 if shift else 0.0)
+    graph.nodes["w"].bias = np.full(6, 0.1)
     reading = conventions("zero" if shift else "subtract", "carried_over", **change)
     with pytest.raises(ExportError, match=f"layer n: a carried-over reset with a.*{words}.*--float-only"):
         export.quantize(graph, calibration=np.ones((5, 1, 8), np.int32), reading=reading)
