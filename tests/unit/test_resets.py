@@ -13,6 +13,7 @@ import pytest
 
 import export
 from export.errors import ExportError
+from export.interchange import float_engine
 from export.interchange.discretise import discretise
 from export.interchange.graph import read, write
 from export.quantization.dequantize import integer_steps, quantized_nir
@@ -171,7 +172,7 @@ def test_a_tools_network_comes_into_integers_and_out_again(kind: str, how: str, 
     again = export.quantize(read(tmp_path / "q.nir"))
     assert again.content_hash == program.content_hash
     exact, real = integer_steps(program), discretise(graph, reading)
-    outputs = [export.interchange.float_engine.run(network, spikes).output for network in (exact, real)]
+    outputs = [float_engine.run(network, spikes).output for network in (exact, real)]
     integers = emulate(program, spikes).output
     assert real.populations[0].options["reset"] == how and integers.sum() > 50
     assert np.mean(outputs[0] != integers) < 0.05 and np.mean(outputs[1] != integers) < 0.1
