@@ -109,11 +109,26 @@ def alif(state: State, z: Tensor, current: Tensor, p: Mapping, k: Mapping, optio
     return (a_new, u_new), (u_new > threshold).to(torch.int64)
 
 
+def fire(x: Tensor, x_before: Tensor, z: Tensor, threshold: Tensor, options: Mapping) -> tuple[Tensor, Tensor]:
+    """FP-3.7: membrane after its reset, and spikes."""
+    if options["reset_at"] == "next":
+        x = _reset(x, z, threshold, options)
+        return x, (x > threshold).to(torch.int64)
+    tested = x - threshold * (x_before > threshold) if options["reset_at"] == "carried" else x
+    spike = (tested > threshold).to(torch.int64)
+    return _reset(x, spike, threshold, options), spike
+
+
+def _reset(x: Tensor, z: Tensor, threshold: Tensor, options: Mapping) -> Tensor:
+    if options["reset"] == "zero":
+        return x * (1 - z)
+    return sat(x - threshold * z) if options["reset"] == "subtract" else x
+
+
 def lif(state: State, z: Tensor, current: Tensor, p: Mapping, k: Mapping, options: Mapping) -> tuple[State, Tensor]:
     """FP-3.4."""
     u = sat(mulsh(state[0], p["A"], k["K"]) + current)
-    spike = (u > p["TH"]).to(torch.int64)
-    u = u * (1 - spike) if options["reset"] == "zero" else sat(u - p["TH"] * spike)
+    u, spike = fire(u, state[0], z, p["TH"], options)
     return (u,), spike
 
 
@@ -124,8 +139,8 @@ def cuba_lif(
     u, v = state
     u_new = wrap24(mulsh(u, 4096 - (p["du"] + 1), 12) + (current << 6))
     v_new = sat(mulsh(v, 4096 - p["dv"], 12) + u_new + p["bias"])
-    spike = (v_new > (p["vth"] << 6)).to(torch.int64)
-    return (u_new, v_new * (1 - spike)), spike
+    v_new, spike = fire(v_new, v, z, p["vth"] << 6, options)
+    return (u_new, v_new), spike
 
 
 def li(state: State, z: Tensor, current: Tensor, p: Mapping, k: Mapping, options: Mapping) -> tuple[State, Tensor]:

@@ -50,7 +50,7 @@ def describe_chain(layers: Sequence[Layer], accepted: Input, decision: Decision)
                 "input": _chain_synapses(layer.input),
                 "recurrent": None if layer.recurrent is None else _chain_synapses(layer.recurrent),
                 "shifts": {name: int(layer.shifts[name]) for name in layer.spec.shifts},
-                "options": {name: layer.options[name] for name in layer.spec.options},
+                "options": layer.spec.written(layer.options),
                 "coefficient_bits": int(layer.coefficient_bits),
             }
         )
@@ -114,7 +114,7 @@ def _population(population: Population) -> dict[str, Any]:
         "shape": list(population.shape or ()),
         "model": population.model,
         "shifts": {name: int(population.shifts[name]) for name in population.spec.shifts},
-        "options": {name: population.options[name] for name in population.spec.options},
+        "options": population.spec.written(population.options),
         "coefficient_bits": int(population.coefficient_bits),
     }
 

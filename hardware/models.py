@@ -44,6 +44,8 @@ class ModelSpec:
         parameters: per-neuron integer parameters, each an int32 array (N,).
         shifts: names of the per-layer shift counts (fraction bits of coefficients, guard bits).
         options: named options and their admissible values; the first is the default.
+        newer: option -> those of its values that came with specification 2.1. An option that had no other value than
+            its default before is written only where it differs from that, so that older programs keep their bytes.
     """
 
     name: str
@@ -52,10 +54,30 @@ class ModelSpec:
     parameters: Mapping[str, ParameterSpec]
     shifts: tuple[str, ...]
     options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    newer: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def older(self) -> dict[str, tuple[str, ...]]:
+        """Options with the values that they had before specification 2.1; without those that did not exist."""
+        kept = {
+            name: tuple(v for v in values if v not in self.newer.get(name, ())) for name, values in self.options.items()
+        }
+        return {name: values for name, values in kept.items() if name not in self.newer or len(values) > 1}
+
+    def written(self, options: Mapping[str, str]) -> dict[str, str]:
+        """What a file says of these options: an option of 2.1 only where it is not at its default."""
+        old = self.older()
+        return {
+            name: options[name] for name, values in self.options.items() if name in old or options[name] != values[0]
+        }
+
+    def needs_newer(self, options: Mapping[str, str]) -> bool:
+        """Whether these options have a clause of specification 2.1."""
+        return any(options[name] in values for name, values in self.newer.items())
 
 
 _DECAY = ParameterSpec(0, None, "decay factor times 2^K")
 _THRESHOLD = ParameterSpec(0, STATE_MAX, "threshold in state units")
+_RESET_AT = ("same", "next", "carried")
 
 MODELS: Mapping[str, ModelSpec] = {
     spec.name: spec
@@ -106,7 +128,8 @@ MODELS: Mapping[str, ModelSpec] = {
             spiking=True,
             parameters={"A": _DECAY, "TH": _THRESHOLD},
             shifts=("K",),
-            options={"reset": ("zero", "subtract")},
+            options={"reset": ("zero", "subtract", "none"), "reset_at": _RESET_AT},
+            newer={"reset": ("none",), "reset_at": _RESET_AT[1:]},
         ),
         ModelSpec(
             name="cuba_lif",
@@ -118,6 +141,8 @@ MODELS: Mapping[str, ModelSpec] = {
                 "vth": ParameterSpec(0, 2**17 - 1, "threshold mantissa (compared as vth << 6)"),
             },
             shifts=(),
+            options={"reset": ("zero", "subtract", "none"), "reset_at": _RESET_AT},
+            newer={"reset": ("subtract", "none"), "reset_at": _RESET_AT[1:]},
         ),
         ModelSpec(
             name="li",

@@ -75,15 +75,28 @@ def alif(
     return (a_new, u_new), u_new > threshold
 
 
+def fire(
+    n: Mapping[str, Any], threshold: np.ndarray, x: np.ndarray, x_before: np.ndarray, spikes_before: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """FP-3.7: membrane after its reset, and spikes. ``x`` is the membrane after decay and input, ``x_before`` what the
+    step before left; ``reset`` says what a reset does, ``reset_at`` when."""
+    after = {"zero": np.zeros_like(x), "subtract": sat(x - threshold), "none": x}[n["reset"]]
+    if n["reset_at"] == "next":
+        x = np.where(spikes_before, after, x)
+        return x, x > threshold
+    tested = x - threshold * (x_before > threshold) if n["reset_at"] == "carried" else x
+    z = tested > threshold
+    return np.where(z, after, x), z
+
+
 def lif(
     n: Mapping[str, Any], states: States, spikes_before: np.ndarray, drive: np.ndarray
 ) -> tuple[States, np.ndarray]:
-    """FP-3.4, leaky integrate-and-fire; reset to zero or by subtraction, in the same step."""
+    """FP-3.4, leaky integrate-and-fire."""
     (u,) = states
     u_new = sat(mulsh(u, n["A"], n["K"]) + drive + n["bias"])
-    z = u_new > n["TH"]
-    after = 0 if n["reset"] == "zero" else sat(u_new - n["TH"])
-    return (np.where(z, after, u_new),), z
+    u_new, z = fire(n, n["TH"], u_new, u, spikes_before)
+    return (u_new,), z
 
 
 def cuba_lif(
@@ -94,8 +107,8 @@ def cuba_lif(
     u, v = states
     u_new = wrap_once(mulsh(u, 4096 - (n["du"] + 1), 12) + (drive << 6))
     v_new = sat(mulsh(v, 4096 - n["dv"], 12) + u_new + n["bias"])
-    z = v_new > (n["vth"] << 6)
-    return (u_new, np.where(z, 0, v_new)), z
+    v_new, z = fire(n, n["vth"] << 6, v_new, v, spikes_before)
+    return (u_new, v_new), z
 
 
 def li(n: Mapping[str, Any], states: States, spikes_before: np.ndarray, drive: np.ndarray) -> tuple[States, None]:

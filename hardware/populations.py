@@ -131,6 +131,10 @@ class Population:
             if value not in self.spec.options[name]:
                 choices = ", ".join(self.spec.options[name])
                 raise ProgramError(f"{where}: option {name} must be one of {choices}, got {value!r}")
+        if self.options.get("reset") == "none" and self.options.get("reset_at", "same") != "same":
+            raise ProgramError(
+                f"{where}: reset 'none' has no reset_at '{self.options['reset_at']}' (FP-3.7); leave reset_at at 'same'"
+            )
         self._check_parameters(where)
         unknown = [name for name in self.initial if name not in self.spec.states]
         if unknown:

@@ -18,10 +18,10 @@ from hardware.currents import check_current, drive_interval, valid_in_first_vers
 from hardware.errors import ProgramError
 from hardware.populations import Decision, Input, Population, Projection
 
-SPEC_VERSION = "2.0"
+SPEC_VERSION = "2.1"
 """Newest version of hardware/FIXED_POINT.md that the engines implement."""
 
-SPEC_VERSIONS = ("1.0", "2.0")
+SPEC_VERSIONS = ("1.0", "2.0", "2.1")
 """Versions that the engines implement; a program has the lowest that has all its clauses."""
 
 
@@ -132,6 +132,8 @@ class Program:
     @cached_property
     def spec_version(self) -> str:
         """Lowest version of the specification that has all clauses of this program."""
+        if any(population.spec.needs_newer(population.options) for population in self.populations):
+            return "2.1"
         if self._layers is not None and valid_in_first_version(self._layers, self.inputs[0]):
             return "1.0"
         return "2.0"

@@ -20,6 +20,7 @@ import numpy as np
 
 from hardware.chain import InputFormat, Layer, Synapses
 from hardware.errors import ProgramError
+from hardware.npy import parse_header
 from hardware.populations import Decision, Input, Population, Projection
 from hardware.program import SPEC_VERSIONS, Program
 from hardware.synapses import Connections, Convolution, Dense, Sparse
@@ -152,10 +153,12 @@ def _read_members(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
 def _parse_array(name: str, content: bytes) -> np.ndarray:
     """Parse one ``.npy`` member; its size must be exactly what its own header says, so that a false shape allocates
     nothing."""
-    stream = io.BytesIO(content)
-    if np.lib.format.read_magic(stream) != (1, 0):
+    try:
+        dtype, fortran, shape, start = parse_header(content)
+    except ValueError as error:
+        raise ProgramError(f"member '{name}': {error}; export the network again") from None
+    if content[6:8] != b"\x01\x00":
         raise ProgramError(f"member '{name}' has an unknown array version; export the network again")
-    shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
     if dtype not in (np.dtype(np.int8), np.dtype("<i4"), np.dtype(np.uint8)) or fortran or len(shape) > 4:
         raise ProgramError(
             f"member '{name}' must be a row-major int8 or int32 array of one to four dimensions, got {dtype} {shape}"
@@ -163,7 +166,7 @@ def _parse_array(name: str, content: bytes) -> np.ndarray:
     count = 1
     for length in shape:
         count *= length
-    body = content[stream.tell() :]
+    body = content[start:]
     if count * dtype.itemsize != len(body):
         raise ProgramError(
             f"member '{name}' holds {len(body)} bytes, its shape {shape} needs {count * dtype.itemsize}; "

@@ -109,6 +109,7 @@ def random_graph(
     border: bool = True,
     models: tuple[str, ...] = tuple(MODELS),
     outputs: Range = (1, 3),
+    resets: bool = False,
 ) -> Program:
     """A random graph that spikes, saturates, wraps and resets in many of its neurons.
 
@@ -118,6 +119,8 @@ def random_graph(
         border: put some parameters, weights, biases, initial states and formats at the borders of their ranges, and
             some currents close to the largest that is valid.
         models: models to draw from.
+        resets: draw the resets of FP-3.7 too, for otherwise the same graph: two of three ``lif`` and ``cuba_lif`` get
+            any of them.
     """
     draft = _Draft(rng, border, delays, [_input(rng, index, border) for index in range(draw(rng, inputs))])
     units: dict[str, int] = {}
@@ -131,10 +134,9 @@ def random_graph(
     chosen = [names[i] for i in sorted(rng.choice(len(names), size=count, replace=False))]
     read = str(rng.choice(chosen))
     decision = replace(random_decision(rng, draft.populations[names.index(read)]), output=read)
+    drawn = [_with_reset(rng, item) for item in draft.populations] if resets else draft.populations
     metadata = {"made_by": "hardware.random_graphs"}
-    return Program(
-        tuple(draft.inputs), tuple(draft.populations), tuple(draft.projections), tuple(chosen), decision, metadata
-    )
+    return Program(tuple(draft.inputs), tuple(drawn), tuple(draft.projections), tuple(chosen), decision, metadata)
 
 
 def _input(rng: np.random.Generator, index: int, border: bool) -> Input:
@@ -181,7 +183,7 @@ def _population(
         with_borders(rng, bias, -STATE_MAX, STATE_MAX, border, share=0.03),
         random_parameters(rng, model, size, bits, shifts, unit, border),
         shifts,
-        {option: str(rng.choice(values)) for option, values in spec.options.items()},
+        {option: str(rng.choice(values)) for option, values in spec.older().items()},
         bits,
         shape=shape,
     )
@@ -191,6 +193,16 @@ def _population(
             values = np.clip(random_state_values(rng, (size,)), *made.state_limits(state))
             initial[state] = values.astype(np.int32)
     return replace(made, initial=initial)
+
+
+def _with_reset(rng: np.random.Generator, population: Population) -> Population:
+    newer = population.spec.newer
+    if not newer or rng.random() < 1 / 3:
+        return population
+    at = str(rng.choice(population.spec.options["reset_at"]))
+    how = population.spec.options["reset"]
+    choice = {"reset": str(rng.choice(how if at == "same" else how[:2])), "reset_at": at}  # none has no time
+    return replace(population, options={**population.options, **choice})
 
 
 def _fit(draft: _Draft, population: Population, near_limit: bool) -> None:

@@ -140,7 +140,7 @@ def _random_layer(
         bias=with_borders(rng, bias, -STATE_MAX, STATE_MAX, border, share=BORDER_SHARE / 4),
         parameters=parameters,
         shifts=shifts,
-        options={option: str(rng.choice(values)) for option, values in spec.options.items()},
+        options={option: str(rng.choice(values)) for option, values in spec.older().items()},
         coefficient_bits=bits[0],
     )
 

@@ -176,11 +176,22 @@ def _li(population: Population, drive: Interval) -> Bounds:
     return {"u": (*_leaky(p["A"], k, _with_bias(population, drive), _start(population, "u")), STATE_MAX)}
 
 
+def _forgets(population: Population) -> bool:
+    """Whether nothing above the threshold is left at the end of a step."""
+    return population.options["reset"] == "zero" and population.options["reset_at"] == "same"
+
+
+def _with_late_reset(population: Population, current: Interval, threshold: np.ndarray) -> Interval:
+    """A subtraction at the next step may meet a membrane that has decayed below its threshold (FP-3.7)."""
+    late = population.options["reset"] == "subtract" and population.options["reset_at"] == "next"
+    return (current[0] - threshold, current[1]) if late else current
+
+
 def _lif(population: Population, drive: Interval) -> Bounds:
     p, k = _int64(population), population.shifts["K"]
     current, u = _with_bias(population, drive), _start(population, "u")
-    low, high = _leaky(p["A"], k, current, u)
-    if population.options["reset"] == "zero":  # what survives a step is at most the threshold
+    low, high = _leaky(p["A"], k, _with_late_reset(population, current, p["TH"]), u)
+    if _forgets(population):  # what survives a step is at most the threshold
         high = np.minimum(high, np.maximum(_scaled(np.maximum(p["TH"], u), p["A"], k) + current[1], 0))
     return {"u": (low, high, STATE_MAX)}
 
@@ -202,9 +213,12 @@ def _cuba_lif(population: Population, drive: Interval) -> Bounds:
     low, high = np.where(wraps, np.minimum(low, -(2**23)), low), np.where(wraps, np.maximum(high, 2**23), high)
     u_low = np.where(wraps, np.minimum(low + 2**24, -(2**23)), low)  # after one wrap, which may not be enough
     u_high = np.where(wraps, np.maximum(high - 2**24, 2**23), high)
-    v_low, v_high = _leaky(4096 - p["dv"], 12, _with_bias(population, (u_low, u_high)), v)
-    survives = np.maximum(p["vth"] << 6, v)
-    v_high = np.minimum(v_high, np.maximum(_scaled(survives, 4096 - p["dv"], 12) + u_high + population.bias, 0))
+    threshold = p["vth"] << 6
+    current = _with_late_reset(population, _with_bias(population, (u_low, u_high)), threshold)
+    v_low, v_high = _leaky(4096 - p["dv"], 12, current, v)
+    if _forgets(population):
+        survives = np.maximum(threshold, v)
+        v_high = np.minimum(v_high, np.maximum(_scaled(survives, 4096 - p["dv"], 12) + u_high + population.bias, 0))
     return {"u": (low, high, STATE_MAX), "v": (v_low, v_high, STATE_MAX)}
 
 

@@ -75,12 +75,31 @@ def alif(n: Mapping[str, Any], s: Sequence[int], z_before: int, drive: int) -> t
     return [a_new, u_new], 1 if u_new > threshold else 0
 
 
+def fire(n: Mapping[str, Any], threshold: int, x: int, x_before: int, z_before: int) -> tuple[int, int]:
+    """FP-3.4, FP-3.5 and FP-3.7: membrane after the reset, and the spike."""
+    if n["reset_at"] == "next":
+        if z_before:
+            x = reset(n, threshold, x)
+        return x, 1 if x > threshold else 0
+    tested = x
+    if n["reset_at"] == "carried" and x_before > threshold:
+        tested = x - threshold
+    if tested > threshold:
+        return reset(n, threshold, x), 1
+    return x, 0
+
+
+def reset(n: Mapping[str, Any], threshold: int, x: int) -> int:
+    if n["reset"] == "zero":
+        return 0
+    return sat(x - threshold) if n["reset"] == "subtract" else x
+
+
 def lif(n: Mapping[str, Any], s: Sequence[int], z_before: int, drive: int) -> tuple[list[int], int]:
     """FP-3.4."""
     u_new = sat(mulsh(s[0], n["A"], n["K"]) + drive + n["bias"])
-    if u_new > n["TH"]:
-        return [0 if n["reset"] == "zero" else sat(u_new - n["TH"])], 1
-    return [u_new], 0
+    u_new, z = fire(n, n["TH"], u_new, s[0], z_before)
+    return [u_new], z
 
 
 def cuba_lif(n: Mapping[str, Any], s: Sequence[int], z_before: int, drive: int) -> tuple[list[int], int]:
@@ -92,9 +111,8 @@ def cuba_lif(n: Mapping[str, Any], s: Sequence[int], z_before: int, drive: int) 
     elif u_new <= -M:
         u_new += 2 * M
     v_new = sat(mulsh(v, 4096 - n["dv"], 12) + u_new + n["bias"])
-    if v_new > n["vth"] * 64:
-        return [u_new, 0], 1
-    return [u_new, v_new], 0
+    v_new, z = fire(n, n["vth"] * 64, v_new, v, z_before)
+    return [u_new, v_new], z
 
 
 def li(n: Mapping[str, Any], s: Sequence[int], z_before: int, drive: int) -> tuple[list[int], int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from pathlib import Path
 
 import h5py
@@ -13,6 +14,7 @@ MAX_BYTES = 2**32
 """Largest sum of all arrays of a file, uncompressed; a small damaged file can claim any size."""
 
 MAX_DEPTH, MAX_OBJECTS = 32, 200_000
+_HEAP, _HEAP_HEADER = b"GCOL\x01\0\0\0", 16
 
 
 def refuse_foreign_storage(file: h5py.File, path: Path) -> None:
@@ -25,6 +27,7 @@ def refuse_foreign_storage(file: h5py.File, path: Path) -> None:
         ExportError: a link out of the file or a soft one, an array whose values lie in another file (external raw
             storage, virtual data sets), a group that is reached twice, too deep, too many or too large arrays.
     """
+    _check_heaps(path)
     walk = _Walk(str(path))
     walk.group(file, 0)
     if walk.total > MAX_BYTES:
@@ -32,6 +35,32 @@ def refuse_foreign_storage(file: h5py.File, path: Path) -> None:
             f"{path}: arrays need more than {MAX_BYTES >> 30} GiB ({walk.total:,} bytes); the file is damaged"
         )
     check_unpacked(str(path), path.stat().st_size, walk.total)
+
+
+def _check_heaps(path: Path) -> None:
+    """Walk the heaps that hold texts and lists, as the HDF5 library will when it reads one: an entry of free space
+    without a size has it walk on the spot for ever.
+
+    Source: HDF5 File Format Specification 3.0, III.E "Global Heap".
+    """
+    if path.stat().st_size < _HEAP_HEADER:
+        return
+    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        at = content.find(_HEAP)
+        while at >= 0:
+            end = at + int.from_bytes(content[at + 8 : at + 16], "little")
+            place = at + _HEAP_HEADER
+            while place + _HEAP_HEADER <= min(end, len(content)):
+                size = int.from_bytes(content[place + 8 : place + 16], "little")
+                if content[place : place + 2] == b"\0\0":  # free space, its own header included
+                    if size < _HEAP_HEADER:
+                        raise ExportError(
+                            f"{path}: damaged, a heap of texts or lists has no end; copy or export it again"
+                        )
+                    place += size
+                else:
+                    place += _HEAP_HEADER + (size + 7) // 8 * 8
+            at = content.find(_HEAP, at + 1)
 
 
 class _Walk:

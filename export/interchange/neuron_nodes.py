@@ -47,12 +47,16 @@ def _resistance(gain: np.ndarray, decay: np.ndarray) -> np.ndarray:
     return np.where(gain == 1.0 - decay, 1.0, gain / (1.0 - decay))
 
 
+def _reset(layer: StepPopulation) -> dict[str, str]:
+    """What a node does not say of its reset; the timing only where it is not the usual one."""
+    timing = layer.options.get("reset_timing", "same_step")
+    return {"reset": layer.options["reset"], **({"reset_timing": timing} if timing != "same_step" else {})}
+
+
 def _lif(layer: StepPopulation, dt: float) -> nir.NIRNode:
     values = layer.parameters
-    if layer.options.get("reset_timing", "same_step") != "same_step":
-        raise ExportError(f"layer {layer.name}: a reset at the next step cannot be written as NIR; convert it first")
     decay, gain = values["alpha"], values["gain"]
-    metadata = {"decay": decay, "gain": gain, "leak": values["leak"], "reset": layer.options["reset"]}
+    metadata = {"decay": decay, "gain": gain, "leak": values["leak"], **_reset(layer)}
     arrays = [_resistance(gain, decay), values["leak"] / (1.0 - decay), values["theta"], values["v_reset"]]
     tau = euler_time_constant(decay, dt, f"layer {layer.name}: alpha")
     r, v_leak, theta, v_reset = as_type(tau.dtype, *arrays)
@@ -78,7 +82,7 @@ def _cuba_lif(layer: StepPopulation, dt: float) -> nir.NIRNode:
         "gain_syn": values["syn_gain"],
         "gain": values["mem_gain"],
         "leak": layer.bias,
-        "reset": layer.options["reset"],
+        **_reset(layer),
     }
     arrays = [
         _resistance(values["syn_gain"], syn),

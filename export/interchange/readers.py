@@ -10,7 +10,7 @@ import nir
 import numpy as np
 
 from export.errors import ExportError, GraphError, UnsupportedError
-from export.interchange.reading import RESETS, Reading
+from export.interchange.reading import OPEN, RESETS, Reading
 from export.interchange.source import OPTIONS, check_parameters
 from export.interchange.time_constants import decay_and_gain
 from export.interchange.topology import Stage
@@ -165,9 +165,17 @@ class _Neuron:
             raise ExportError(f"node '{self.stage.name}': {ASKED[convention]}")
 
     def _timing(self, reset: str, values: Mapping[str, np.ndarray]) -> str:
-        timing = self.reading.reset_timing or "same_step"
+        given = self.reading.reset_timing
         if isinstance(self.node, nir.CubaLIF) and self.reading.cuba_reset_timing is not None:
-            timing = self.reading.cuba_reset_timing
+            given = self.reading.cuba_reset_timing
+        recorded = self.metadata.get("reset_timing")
+        if recorded is not None:  # a file of ours, of what the integers do
+            what = f"node '{self.stage.name}': reset_timing"
+            if recorded not in OPEN["reset_timing"]:
+                allowed = ", ".join(OPEN["reset_timing"])
+                raise GraphError(f"{what} in its metadata is '{recorded}'; allowed: {allowed}")
+            return str(choose(given, recorded, "same_step", what))
+        timing = given or "same_step"
         if reset == "none":
             return "same_step"
         if timing == "carried_over" and reset == "zero" and np.all(values["theta"] >= values["v_reset"]):

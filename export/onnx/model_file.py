@@ -75,7 +75,7 @@ def load(path: str | os.PathLike[str]) -> onnx.ModelProto:
         onnx.checker.check_model(loaded, full_check=True)
         foreign.refuse_huge_tensors(loaded)
     except ExportError as error:
-        raise ExportError(f"{path}: {error}; export the network again") from None
+        raise ExportError(f"{path}: {' '.join(str(error).split())}; export the network again") from None
     except Exception as error:
         raise ExportError(f"{path}: not a valid ONNX graph ({first_line(error)}); export the network again") from None
     return loaded

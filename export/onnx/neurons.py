@@ -121,12 +121,29 @@ def alif(a: Arithmetic, old: States, current: Current, z_old: Value, options: Ma
     return {"a": adaptation, "u": u}, u > threshold
 
 
+def fire(
+    a: Arithmetic, threshold: Value, x: Value, x_old: Value, z_old: Value, options: Mapping[str, str]
+) -> tuple[Value, Value]:
+    """FP-3.7: membrane after its reset, and spikes."""
+    if options["reset_at"] == "next":
+        x = _reset(a, threshold, x, z_old, options)
+        return x, x > threshold
+    tested = x - a.if_spike(x_old > threshold, threshold) if options["reset_at"] == "carried" else x
+    z = tested > threshold
+    return _reset(a, threshold, x, z, options), z
+
+
+def _reset(a: Arithmetic, threshold: Value, x: Value, z: Value, options: Mapping[str, str]) -> Value:
+    if options["reset"] == "zero":
+        return a.unless_spike(z, x)
+    return a.sat(x - a.if_spike(z, threshold)) if options["reset"] == "subtract" else x
+
+
 def lif(a: Arithmetic, old: States, current: Current, z_old: Value, options: Mapping[str, str]) -> Step:
     """FP-3.4."""
     threshold = a.parameter("TH")
     u = a.sat(a.mulsh(old["u"], a.parameter("A"), a.shift("K")) + current.total)
-    z = u > threshold
-    u = a.unless_spike(z, u) if options["reset"] == "zero" else a.sat(u - a.if_spike(z, threshold))
+    u, z = fire(a, threshold, u, old["u"], z_old, options)
     return {"u": u}, z
 
 
@@ -136,8 +153,8 @@ def cuba_lif(a: Arithmetic, old: States, current: Current, z_old: Value, options
     u_decay = one - (a.parameter("du") + a.scalar(1))
     u = a.wrap_once(a.mulsh(old["u"], u_decay, bits) + current.synaptic * a.scalar(1 << 6))
     v = a.sat(a.mulsh(old["v"], one - a.parameter("dv"), bits) + u + current.bias)
-    z = v > a.parameter("vth") * a.scalar(1 << 6)
-    return {"u": u, "v": a.unless_spike(z, v)}, z
+    v, z = fire(a, a.parameter("vth") * a.scalar(1 << 6), v, old["v"], z_old, options)
+    return {"u": u, "v": v}, z
 
 
 def li(a: Arithmetic, old: States, current: Current, z_old: Value | None, options: Mapping[str, str]) -> Step:

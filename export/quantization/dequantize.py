@@ -20,7 +20,7 @@ from export.interchange.steps import StepInput, StepLayer, StepNetwork, StepPopu
 from export.quantization.formats import LayerFormat, QuantizationSettings
 from export.quantization.quantize import FORMAT_KEY, prepare, program_of, quantize
 from export.quantization.synapses import restored_weights
-from export.quantization.tensors import CUBA_ONE, CUBA_SHIFT, state_factor, synaptic_unit
+from export.quantization.tensors import CUBA_ONE, CUBA_SHIFT, TIMINGS, state_factor, synaptic_unit
 from hardware.chain import Layer
 from hardware.own import OWN, models_of
 from hardware.populations import Population
@@ -190,9 +190,8 @@ def _options(layer: Layer | Population) -> dict[str, str]:
     options = dict(layer.options)
     if layer.model == "brf":
         options["variant"] = "euler"
-    if layer.model == "cuba_lif":
-        options["reset"] = "zero"
-    return options
+    timing = TIMINGS.get(options.pop("reset_at", "same"))
+    return options if timing is None else {**options, "reset_timing": timing}
 
 
 def _below_one(value: np.ndarray, one: int) -> np.ndarray:

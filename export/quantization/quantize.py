@@ -21,6 +21,7 @@ from export.quantization.recordings import statistics
 from export.quantization.representable import representable
 from export.quantization.synapses import of_kind, quantize_synapses
 from export.quantization.tensors import (
+    TIMINGS,
     coefficients,
     folded_bias,
     folded_weights,
@@ -280,7 +281,11 @@ def _one_below(threshold: np.ndarray, where: str) -> np.ndarray:
 def _options(population: StepPopulation) -> dict[str, str]:
     if population.kind == "se_adlif":
         return {"adaptation_spike": population.options["adaptation_spike"]}
-    return {"reset": population.options["reset"]} if population.kind == "lif" else {}
+    if population.kind not in ("lif", "cuba_lif"):
+        return {}
+    timing = population.options.get("reset_timing", "same_step")
+    at = {name: key for key, name in TIMINGS.items()}.get(timing, "same")
+    return {"reset": population.options.get("reset", "zero"), "reset_at": at}
 
 
 def decision_multiplier(form: LayerFormat) -> np.ndarray | None:

@@ -31,7 +31,8 @@ def representable(network: StepNetwork, settings: QuantizationSettings) -> StepN
     populations, more = [], {}
     for population in network.populations:
         _check_clauses(population)
-        if population.options.get("reset_timing", "same_step") == "next_step":
+        timing = population.options.get("reset_timing", "same_step")
+        if (population.kind, timing, population.options.get("reset")) == ("lif", "next_step", "subtract"):
             population, more[population.name] = _reset_in_same_step(population)
         if population.kind in ("lif", "cuba_lif"):
             population = _reset_to_zero(population)
@@ -62,10 +63,6 @@ def _check_clauses(population: StepPopulation) -> None:
             f"{where}: a bias that starts behind a delay has no integer form; drop the bias or the delay, or run it in "
             "float (--float-only)"
         )
-    if options.get("reset") == "none":
-        raise UnsupportedError(
-            f"{where}: a neuron without a reset has no integer form (no clause): run it in float (--float-only)"
-        )
     if options.get("spikes") == "multi":
         raise UnsupportedError(
             f"{where}: it sends several spikes per step, in integers a spike is 0 or 1 (FP-2.3): run it in float "
@@ -77,9 +74,22 @@ def _check_clauses(population: StepPopulation) -> None:
             "float (--float-only)"
         )
     if options.get("reset_timing", "same_step") == "carried_over":
+        _check_carried_over(population)
+
+
+def _check_carried_over(population: StepPopulation) -> None:
+    """The clause (FP-3.7) compares and subtracts one threshold, from a state that holds the membrane itself."""
+    p, reason = population.parameters, ""
+    if population.options.get("spike_at") == "threshold":
+        reason = "a neuron that spikes at its threshold"
+    elif population.options["reset"] == "zero" and np.any(p["v_reset"]):
+        reason = "a v_reset other than 0"
+    elif population.kind == "lif" and population.late_bias:
+        reason = "a bias that is absent at the first step"
+    if reason:
         raise UnsupportedError(
-            f"{where}: a membrane that stays above its threshold after a reset is treated as reset twice; no clause "
-            "says that: run it in float (--float-only)"
+            f"layer {population.name}: a carried-over reset with {reason} has no integer form (FP-3.7): run it in "
+            "float (--float-only)"
         )
 
 
@@ -87,11 +97,6 @@ def _reset_in_same_step(population: StepPopulation) -> tuple[StepPopulation, np.
     """Subtraction one step late, after the decay, equals subtraction at once plus a self-connection of ``-(1 - alpha)
     theta``: same spikes. Returns the population and that connection, (N,)."""
     where, p = f"layer {population.name}", population.parameters
-    if population.kind != "lif" or population.options["reset"] != "subtract":
-        raise UnsupportedError(
-            f"{where}: a '{population.options['reset']}' reset of '{population.kind}' at the next step has no integer "
-            "form; only subtraction of lif has: run it in float (--float-only)"
-        )
     if np.any(p["gain"] == 0):
         raise UnsupportedError(f"{where}: a gain of 0 lets nothing in; remove the layer")
     changed = replace(population, options={**population.options, "reset_timing": "same_step"})
@@ -180,11 +185,6 @@ def _undo(first: np.ndarray, decay: np.ndarray, name: str) -> np.ndarray:
 
 def _membrane_bias(population: StepPopulation, settings: QuantizationSettings) -> StepPopulation:
     p, where = population.parameters, f"layer {population.name}"
-    if population.options["reset"] != "zero":
-        raise UnsupportedError(
-            f"{where}: CubaLIF resets to zero in integers (FP-3.5), '{population.options['reset']}' has no clause: "
-            "run it in float (--float-only)"
-        )
     if not p["b_syn"].any() and not population.late_bias:
         return population
     if settings.synaptic_bias == "refuse":

@@ -21,6 +21,9 @@ CUBA_SHIFT = 6
 
 CUBA_ONE = 4096
 
+TIMINGS = {"next": "next_step", "carried": "carried_over"}
+"""``reset_at`` of FP-3.7 -> ``reset_timing`` of a difference equation, where it is not the same step."""
+
 
 def weight_limit(bits: int) -> int:
     """Largest mantissa of a symmetric signed weight."""

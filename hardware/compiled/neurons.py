@@ -14,11 +14,14 @@ from __future__ import annotations
 
 from hardware.compiled.compile import compiled, inlined
 from hardware.compiled.vectors import trunc
+from hardware.models import MODELS
 
 MAX = 2.0**23 - 1.0  # written out: a constant of another folder would not be in the key of the cache
 WRAP = 2.0**23
 
 MODEL_CODES = {"brf": 0, "se_adlif": 1, "alif": 2, "lif": 3, "cuba_lif": 4, "li": 5}
+RESET_CODES = {"lif": 6, "cuba_lif": 15}
+"""First of nine codes of a model with a reset of FP-3.7, so that the loops of the others stay as they were."""
 ROWS = {
     "brf": ("bias", "C/K", "S/K", "D/Kd", "R/KR", "TH", "J", "1/K"),
     "se_adlif": ("bias", "A/K", "1/g", "Be/K", "At/Ka", "Bt", "TH"),
@@ -28,6 +31,15 @@ ROWS = {
     "li": ("bias", "A/K"),
 }
 """Parameter rows of each model; ``X/k`` is parameter X times 2^-k."""
+
+
+def model_code(model, options):
+    """What :func:`step_lanes` calls a model with these options."""
+    spec = MODELS[model]
+    if not spec.needs_newer(options):
+        return MODEL_CODES[model]
+    how, at = (spec.options[name].index(options[name]) for name in ("reset", "reset_at"))
+    return RESET_CODES[model] + how + 3 * at
 
 
 @inlined
@@ -122,6 +134,47 @@ def li(parameters, states, drive):
         u[i] = _sat(trunc(u[i] * a[i]) + (drive[i] + bias[i]))
 
 
+@inlined
+def _reset(x, threshold, how):
+    return 0.0 if how == 0 else (_sat(x - threshold) if how == 1 else x)
+
+
+@inlined
+def _fires(x, x_before, threshold, at):
+    return (x - threshold if at == 2 and x_before > threshold else x) > threshold
+
+
+@compiled
+def lif_resets(parameters, states, drive, before, after, how, at):
+    """FP-3.4 with FP-3.7; ``how``: 0 zero, 1 subtract, 2 none; ``at``: 0 same, 1 next, 2 carried."""
+    u = states[0]
+    bias, a, threshold = parameters[0], parameters[1], parameters[2]
+    for i in range(u.size):
+        x = _sat(trunc(u[i] * a[i]) + (drive[i] + bias[i]))
+        if at == 1 and before[i] != 0:
+            x = _reset(x, threshold[i], how)
+        z = _fires(x, u[i], threshold[i], at)
+        u[i] = _reset(x, threshold[i], how) if z and at != 1 else x
+        after[i] = z
+
+
+@compiled
+def cuba_lif_resets(parameters, states, drive, before, after, how, at):
+    """FP-3.5 with FP-3.7, in the rows of :func:`cuba_lif` and the numbers of :func:`lif_resets`."""
+    u, v = states[0], states[1]
+    bias, du, dv, threshold = parameters[0], parameters[1], parameters[2], parameters[3]
+    for i in range(u.size):
+        y = trunc(u[i] * du[i]) + drive[i] * 64.0
+        u1 = y - 2.0 * WRAP if y > WRAP else (y + 2.0 * WRAP if y <= -WRAP else y)
+        x = _sat(trunc(v[i] * dv[i]) + u1 + bias[i])
+        if at == 1 and before[i] != 0:
+            x = _reset(x, threshold[i], how)
+        z = _fires(x, v[i], threshold[i], at)
+        u[i] = u1
+        v[i] = _reset(x, threshold[i], how) if z and at != 1 else x
+        after[i] = z
+
+
 @compiled
 def step_lanes(model, option, parameters, states, drive, before, after):
     if model == 0:
@@ -134,5 +187,9 @@ def step_lanes(model, option, parameters, states, drive, before, after):
         lif(parameters, states, drive, before, after, option)
     elif model == 4:
         cuba_lif(parameters, states, drive, before, after)
-    else:
+    elif model == 5:
         li(parameters, states, drive)
+    elif model < 15:
+        lif_resets(parameters, states, drive, before, after, (model - 6) % 3, (model - 6) // 3)
+    else:
+        cuba_lif_resets(parameters, states, drive, before, after, (model - 15) % 3, (model - 15) // 3)

@@ -12,7 +12,7 @@ import numpy as np
 
 from hardware.compiled.components import components
 from hardware.compiled.memory import aligned
-from hardware.compiled.neurons import MODEL_CODES, ROWS
+from hardware.compiled.neurons import ROWS, model_code
 from hardware.compiled.records import DENSE, GROUPS, SPARSE
 from hardware.compiled.stamps import stamp_tables
 from hardware.compiled.vectors import WIDTH, WORD
@@ -107,7 +107,7 @@ class Cells:
 
     @property
     def code(self) -> int:
-        return MODEL_CODES[self.population.model]
+        return model_code(self.population.model, self.population.options)
 
     @property
     def option(self) -> bool:

@@ -78,18 +78,21 @@ def assign(program: Program) -> tuple[Assignment, ...]:
 def _assign(program: Program, population: Population) -> Assignment:
     reason = _not_lavas(program, population)
     if reason is not None:
-        return Assignment(population.name, PROCESSES[population.model], False, reason)
+        process = "CubaLIF" if population.model == "cuba_lif" else PROCESSES[population.model]
+        return Assignment(population.name, process, False, reason)
     return Assignment(population.name, LAVAS_LIF, True, wide_biases=wide_biases(population.bias))
 
 
 def _not_lavas(program: Program, population: Population) -> str | None:
     """None where Lava's LIF is exact, else why it is not."""
-    if population.model == "cuba_lif":
-        return None
-    if population.model != "lif":
+    if population.model not in ("lif", "cuba_lif"):
         return ""
     if population.options["reset"] != "zero":
-        return "reset by subtraction"
+        return {"subtract": "reset by subtraction", "none": "no reset"}[population.options["reset"]]
+    if population.options["reset_at"] != "same":
+        return {"next": "reset at the next step", "carried": "carried-over reset"}[population.options["reset_at"]]
+    if population.model == "cuba_lif":
+        return None
     if population.shifts["K"] != DECAY_SHIFT:
         return f"K is {population.shifts['K']}, not {DECAY_SHIFT}"
     if (population.parameters["TH"] % 2**INPUT_SHIFT).any():

@@ -33,6 +33,7 @@ from hardware.lava.assignment import INPUT_SHIFT, LAVAS_LIF, Assignment, assign,
 from hardware.lava.processes.alif import ALIF
 from hardware.lava.processes.brf import BRF
 from hardware.lava.processes.convolution import BatchedConvolution
+from hardware.lava.processes.cuba_lif import CubaLIF
 from hardware.lava.processes.delay import Delay
 from hardware.lava.processes.dense import BatchedDense
 from hardware.lava.processes.lava_lif import LavaLIF
@@ -52,7 +53,7 @@ from hardware.program import Program
 from hardware.start_steps import line_steps, start_steps
 from hardware.synapses import Dense, Sparse
 
-NEURONS = {"brf": BRF, "li": LI, "se_adlif": SEAdLIF, "alif": ALIF, "lif": LeakyLIF}
+NEURONS = {"brf": BRF, "li": LI, "se_adlif": SEAdLIF, "alif": ALIF, "lif": LeakyLIF, "cuba_lif": CubaLIF}
 
 
 @dataclass(frozen=True)
@@ -190,7 +191,7 @@ class Network:
 
     def _on_lavas_lif(self, population: Population) -> bool:
         if self.arithmetic == "floating_pt":
-            return population.model == "cuba_lif"
+            return population.model == "cuba_lif" and not population.spec.needs_newer(population.options)
         return self.assignment[population.name].process == LAVAS_LIF
 
     def _lif_arguments(self, population: Population) -> dict[str, Any]:

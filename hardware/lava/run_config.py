@@ -21,6 +21,7 @@ from hardware.lava.processes.convolution import (
     PyBatchedConvolutionFixed,
     PyBatchedConvolutionFloat,
 )
+from hardware.lava.processes.cuba_lif import CubaLIF, PyCubaLIFFixed, PyCubaLIFFloat
 from hardware.lava.processes.delay import Delay, PyDelayFixed, PyDelayFloat
 from hardware.lava.processes.dense import BatchedDense, PyBatchedDenseFixed, PyBatchedDenseFloat
 from hardware.lava.processes.lava_lif import LavaLIF, PyLavaLIFFixed, PyLavaLIFFloat
@@ -37,6 +38,7 @@ MODELS: Mapping[type, tuple[type, type]] = {
     BatchedConvolution: (PyBatchedConvolutionFixed, PyBatchedConvolutionFloat),
     BatchedDense: (PyBatchedDenseFixed, PyBatchedDenseFloat),
     BatchedSparse: (PyBatchedSparseFixed, PyBatchedSparseFloat),
+    CubaLIF: (PyCubaLIFFixed, PyCubaLIFFloat),
     Delay: (PyDelayFixed, PyDelayFloat),
     Dense: (PyDenseModelBitAcc, PyDenseModelFloat),
     LI: (PyLIFixed, PyLIFloat),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import importlib
 import json
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -77,6 +79,9 @@ def cli() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; never raises for a user's mistake."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who started us
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
     try:
         code = cli.main(list(arguments), prog_name="hypr", standalone_mode=False)
         sys.stdout.flush()
@@ -95,14 +100,25 @@ def run(arguments: Sequence[str]) -> int:
     except click.ClickException as error:
         return _fail(error.format_message(), USAGE, arguments)
     except BrokenPipeError:
-        # The reader of our output has gone (for example `| head`): no message, no second attempt at interpreter exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _no_more_output()  # the reader of our output has gone (for example `| head`): no message
+        return OK
+    except SystemExit:  # click's answer to the same: it wraps both streams, then exits with 1
+        if not type(sys.stdout).__name__.endswith("PacifyFlushWrapper"):
+            raise
+        _no_more_output()
         return OK
     except Exception as error:
         code = _code_of(error)
         if code is None:
             raise
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
+            _no_more_output()
         return _fail(_one_line(error), code, arguments)
+
+
+def _no_more_output() -> None:
+    """Nothing is tried a second time, when the interpreter ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _code_of(error: Exception) -> int | None:

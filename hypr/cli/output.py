@@ -176,7 +176,12 @@ def _coloured(line: str, colour: str, bold: bool = False) -> str:
 def _console() -> Any:
     from rich.console import Console
 
-    return Console() if sys.stdout.isatty() else Console(width=140)
+    class Plain(Console):
+        def on_broken_pipe(self) -> None:
+            """Not rich's exit with code 1: that nobody reads on is no failure."""
+            raise BrokenPipeError
+
+    return Plain() if sys.stdout.isatty() else Plain(width=140)
 
 
 def _cell(value: object) -> str:

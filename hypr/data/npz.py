@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import math
 import zipfile
 import zlib
 from pathlib import Path
@@ -11,10 +11,10 @@ import numpy as np
 
 from export.errors import ExportError
 from export.files import check_unpacked
+from hardware.npy import parse_header
 from hypr.errors import HyprError
 
 MOST_MEMBERS = 4096
-MOST_DIMENSIONS = 8
 _ENCRYPTED = 0x1
 _DAMAGED = (
     ValueError,
@@ -25,9 +25,6 @@ _DAMAGED = (
     NotImplementedError,
     RuntimeError,
     OverflowError,
-    SyntaxError,
-    TypeError,
-    RecursionError,
 )
 """What zipfile and NumPy raise for damaged content."""
 
@@ -45,6 +42,8 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
                 raise HyprError(f"{path}: is a single array; save several with np.savez(path, inputs=x, labels=y)")
             with zipfile.ZipFile(stream) as archive:
                 return _members(path, archive)
+    except HyprError:  # is a ValueError
+        raise
     except OSError as error:
         raise HyprError(f"{path}: cannot be read ({error.strerror or 'damaged'}); give an .npz file") from None
     except ExportError as error:
@@ -76,21 +75,14 @@ def _members(path: Path, archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
 
 def _array(path: Path, name: str, content: bytes) -> np.ndarray:
     """One ``.npy`` member; its size must be what its own header says."""
-    stream = io.BytesIO(content)
-    version = np.lib.format.read_magic(stream)
-    if version not in ((1, 0), (2, 0)):
-        raise ValueError(f"'{name}' has array version {version}")
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = read(stream)
-    if dtype.hasobject:
-        raise HyprError(f"{path}: array '{name}' holds Python objects, which are not read; save numbers")
-    if len(shape) > MOST_DIMENSIONS or any(length < 0 for length in shape):
-        raise ValueError(f"'{name}' has shape {shape}")
-    count = 1
-    for length in shape:
-        count *= int(length)
-    body = memoryview(content)[stream.tell() :]
-    if count * dtype.itemsize != len(body):
-        raise ValueError(f"'{name}' holds {len(body)} bytes, its shape {shape} needs {count * dtype.itemsize}")
-    flat = np.frombuffer(bytes(body) if dtype.itemsize else b"", dtype=dtype, count=count)
-    return flat.reshape(shape, order="F" if fortran else "C").copy(order="K")
+    try:
+        dtype, fortran, shape, start = parse_header(content)
+    except ValueError as error:
+        raise HyprError(f"{path}: array '{name}' is damaged or no array of numbers ({error}); save it again") from None
+    body = content[start:]
+    if math.prod(shape) * dtype.itemsize != len(body) or not dtype.itemsize:
+        raise HyprError(
+            f"{path}: array '{name}' is damaged: it holds {len(body)} bytes, its shape {shape} needs "
+            f"{math.prod(shape) * dtype.itemsize}; save it again"
+        )
+    return np.frombuffer(body, dtype=dtype).reshape(shape, order="F" if fortran else "C").copy(order="K")

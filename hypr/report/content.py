@@ -18,12 +18,13 @@ from hypr.errors import HyprError
 from hypr.report import pictures
 from hypr.report.behaviour import behaviour
 from hypr.report.comparison import COMPARED_SEQUENCES, side_by_side
-from hypr.report.integers import count_synapses, integers
+from hypr.report.integers import count_synapses, integers, quantization
 from hypr.report.page import Block, Page, Part, Picture, Table
 from hypr.report.proof import headline, outcome, proofs, verification
+from hypr.report.recorded import Findings, Result, Training, checked
 from hypr.training.config import dump
 from hypr.training.recorded import from_recorded
-from hypr.training.runs import CONFIG, Run, open_run
+from hypr.training.runs import CONFIG, METRICS, RESULT, Run, open_run
 
 Found = TypeVar("Found")
 
@@ -50,16 +51,16 @@ def page_of(folder: Path, data: str | None = None) -> Page:
 
 def of_run(run: Run) -> Page:
     """Accuracies, training curves, configuration and environment of a run."""
-    result = run.result
-    metric = "R2" if (result or {}).get("metric") == "r2" else "accuracy"
+    result = None if run.result is None else checked(Result, run.result, str(run.path / RESULT))
+    metric = "R2" if result is not None and result.metric == "r2" else "accuracy"
     cards = [("epochs trained", str(len(run.metrics))), ("rule", run.config.rule.name)]
     if result is not None:
         cards = [
-            (f"{split.replace('_', ' ')} {metric}", _percent(value)) for split, value in result["best"].items()
+            (f"{split.replace('_', ' ')} {metric}", _percent(value)) for split, value in result.best.items()
         ] + cards
     sizes = [(f"hidden{i}", layer.neuron, str(layer.width)) for i, layer in enumerate(run.config.network.layers)]
     parts = [
-        _training(run.metrics, run.config.rule.name),
+        _training(run.metrics, run.config.rule.name, str(run.path / METRICS)),
         Part("Network", tables=[Table(("layer", "neuron", "width"), sizes, right=(2,))]),
         Part(
             "How it was made",
@@ -73,7 +74,7 @@ def of_run(run: Run) -> Page:
 def of_bundle(bundle: Bundle, name: str | None = None) -> Page:
     """Accuracies, staircase, verification, rasters, traces, training curves, formats and provenance of a bundle; what
     lacks its data or files is left out, and the page says so."""
-    program, notes = bundle.program, bundle.manifest.get("notes") or {}
+    program, notes = bundle.program, _mapping(bundle.manifest.get("notes"))
     left_out: list[str] = []
     data = _or_leave_out(left_out, "accuracies, staircase, rasters and traces", lambda: _test_data(bundle, name))
     steps: list[tuple[str, float, float]] = []
@@ -93,10 +94,17 @@ def of_bundle(bundle: Bundle, name: str | None = None) -> Page:
     if data is not None:
         parts += [] if compared is None else [compared]
         parts += _or_leave_out(left_out, "rasters and traces", lambda: side_by_side(bundle, data)) or []
-    if notes.get("training"):
-        parts.append(_training(notes["training"], str(notes.get("rule", "?"))))
+    trained, where = notes.get("training"), str(bundle.path / MANIFEST)
+    if trained:
+        told = _or_leave_out(left_out, "training", lambda: _training(trained, str(notes.get("rule", "?")), where))
+        parts += [] if told is None else [told]
     few = None if data is None else emulate(program, time_major(data.subset(slice(0, COMPARED_SEQUENCES))), "all")
-    parts += [*integers(program, few, bundle.manifest.get("quantization")), _provenance(bundle, notes, proof)]
+    parts.append(integers(program, few))
+    findings = bundle.manifest.get("quantization")
+    if findings:
+        lost = _or_leave_out(left_out, "quantization", lambda: quantization(checked(Findings, findings, where)))
+        parts += [] if lost is None else [lost]
+    parts.append(_provenance(bundle, notes, proof))
     name = str(notes.get("run") or bundle.path.name)
     subtitle = "trained in float, deployed as integers" + (f" on {data.description}" if data is not None else "")
     return Page(f"Deployment report: {name}", subtitle, headline(found), _cards(program, steps, proof), parts, left_out)
@@ -159,14 +167,20 @@ def _staircase(steps: Sequence[tuple[str, float, float]], data: SequenceDataset 
     )
 
 
-def _training(lines: Sequence[Mapping[str, Any]], rule: str) -> Part:
+def _training(recorded: Any, rule: str, where: str) -> Part:
+    """Curves of recorded epochs.
+
+    Raises:
+        HyprError: they are damaged.
+    """
+    lines = [line.model_dump() for line in checked(Training, {"training": recorded}, where).training]
     if not lines:
         return Part("Training", "No epoch was finished.")
     return Part(
         "Training",
         f"{len(lines)} epochs with rule {rule}.",
         pictures=[Picture(pictures.training_curves(lines), "loss and accuracy per epoch")],
-        notes=[f"Epoch {line['epoch']}, warning: {text}" for line in lines for text in line.get("warnings") or ()],
+        notes=[f"Epoch {line['epoch']}, warning: {text}" for line in lines for text in line["warnings"] or ()],
     )
 
 
@@ -175,9 +189,9 @@ def _provenance(bundle: Bundle, notes: Mapping[str, Any], proof: Mapping[str, An
     facts = {
         "program sha256": manifest["program_sha256"],
         "seed": manifest.get("seed"),
-        **_flat(manifest.get("dataset") or {}, "data "),
+        **_flat(_mapping(manifest.get("dataset")), "data "),
     }
-    facts |= _flat(manifest.get("versions") or {}, "export: ")
+    facts |= _flat(_mapping(manifest.get("versions")), "export: ")
     if proof is not None:
         facts |= {
             "verified": proof["created"],
@@ -195,6 +209,11 @@ def _provenance(bundle: Bundle, notes: Mapping[str, Any], proof: Mapping[str, An
         blocks.append(Block("training environment", json.dumps(notes["environment"], indent=2)))
     tables = [_pairs(facts), Table(("file", "bytes", "sha256"), files, right=(1,))]
     return Part("Versions and hashes", "", tables, blocks=blocks)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    """What somebody may have put in place of a mapping is left out."""
+    return value if isinstance(value, Mapping) else {}
 
 
 def _pairs(facts: Mapping[str, Any]) -> Table:

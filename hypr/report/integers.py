@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -17,21 +16,9 @@ from hypr.deployment.deploy import state_ranges
 from hypr.report import distributions
 from hypr.report.comparison import unit_text
 from hypr.report.page import Cell, Part, Picture, Table
+from hypr.report.recorded import Findings
 
 MOST_HISTOGRAMS = 9
-
-
-def integers(program: Program, seen: Trace | None, findings: Mapping[str, Any] | None) -> list[Part]:
-    """The sections about formats and about what quantization did.
-
-    Args:
-        seen: the emulator's trace of some test sequences with all states, or None.
-        findings: ``quantization`` of the manifest, or None.
-    """
-    parts = [_formats(program, seen)]
-    if findings:
-        parts.append(_findings(findings))
-    return parts
 
 
 def stored(projection: Projection) -> np.ndarray:
@@ -40,7 +27,12 @@ def stored(projection: Projection) -> np.ndarray:
     return synapses.kernel if isinstance(synapses, Convolution) else synapses.weight
 
 
-def _formats(program: Program, seen: Trace | None) -> Part:
+def integers(program: Program, seen: Trace | None) -> Part:
+    """Formats, weights, and what states can reach.
+
+    Args:
+        seen: the emulator's trace of some test sequences with all states, or None.
+    """
     rows = []
     for layer, form in zip(program.populations, formats_of(program), strict=True):
         into = program.into(layer.name)
@@ -120,55 +112,44 @@ def _saturates(unproved: int) -> str | Cell:
     return f"not excluded for {unproved} neurons" if unproved else Cell("never, proven", "good")
 
 
-def _findings(findings: Mapping[str, Any]) -> Part:
-    """What became of each tensor, from the findings of the manifest."""
+def quantization(findings: Findings) -> Part:
+    """What became of each tensor when the network became integers."""
     tensors: list[Sequence[str | Cell]] = []
     layers: list[Sequence[str | Cell]] = []
-    for layer in findings.get("layers", ()):
-        for name, tensor in layer.get("tensors", {}).items():
-            lost, clipped = int(tensor["lost"]), int(tensor["clipped"])
-            tensors.append(
-                (
-                    f"{layer['name']}: {name}",
-                    f"{tensor['nonzero']:,}",
-                    f"{lost:,} ({_share(lost, tensor['nonzero'])})",
-                    f"{clipped:,} ({_share(clipped, tensor['nonzero'])})",
-                )
-            )
-        errors = [entry["largest_error"] for entry in layer.get("decays", {}).values()]
-        gone = sum(entry["became_one"] + entry["became_zero"] for entry in layer.get("decays", {}).values())
-        spikes, states = layer.get("spikes"), layer.get("states", {})
-        at_limit = sum(entry["did"] for entry in states.values())
+    for layer in findings.layers:
+        for name, tensor in layer.tensors.items():
+            counts = [f"{count:,} ({_share(count, tensor.nonzero)})" for count in (tensor.lost, tensor.clipped)]
+            tensors.append((f"{layer.name}: {name}", f"{tensor.nonzero:,}", *counts))
+        errors = [entry.largest_error for entry in layer.decays.values()]
+        gone = sum(entry.became_one + entry.became_zero for entry in layer.decays.values())
+        at_limit = sum(entry.did for entry in layer.states.values())
+        fired = layer.spikes
         layers.append(
             (
-                str(layer["name"]),
+                layer.name,
                 f"{100 * max(errors):.2g} %" if errors else "-",
                 Cell(str(gone), "bad") if gone else "0",
-                "-" if not spikes else f"{spikes['float_rate']:.4f}",
-                "-" if not spikes or spikes.get("integer_rate") is None else f"{spikes['integer_rate']:.4f}",
+                "-" if fired is None else f"{fired.float_rate:.4f}",
+                "-" if fired is None or fired.integer_rate is None else f"{fired.integer_rate:.4f}",
                 Cell(f"{at_limit:,}", "bad") if at_limit else "0",
             )
         )
-    warnings = [str(line) for line in findings.get("warnings", ())]
+    columns = (
+        "layer",
+        "largest error of a time constant",
+        "leaks lost",
+        "spikes per step, float",
+        "integers",
+        "values at the 24-bit limit",
+    )
     return Part(
         "What quantization did",
         "Counted on the calibration inputs when the network became integers.",
         [
             Table(("weights", "not zero in float", "became 0", "clipped"), tensors, right=(1, 2, 3)),
-            Table(
-                (
-                    "layer",
-                    "largest error of a time constant",
-                    "leaks lost",
-                    "spikes per step, float",
-                    "integers",
-                    "values at the 24-bit limit",
-                ),
-                layers,
-                right=(1, 2, 3, 4, 5),
-            ),
+            Table(columns, layers, right=(1, 2, 3, 4, 5)),
         ],
-        notes=[f"Warning: {line}" for line in warnings],
+        notes=[f"Warning: {line}" for line in findings.warnings],
     )
 
 

@@ -173,13 +173,13 @@ class OptimiserConfig(_Section):
     """
 
     kind: Literal["adam", "adamw", "sgd"] = "adam"
-    lr: float = Field(default=0.01, gt=0)
+    lr: float = Field(default=0.01, gt=0, le=1e6)
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     clip: float | None = Field(default=None, gt=0)
-    weight_decay: float = Field(default=0.0, ge=0)
+    weight_decay: float = Field(default=0.0, ge=0, le=1e6)
     betas: list[float] = Field(default_factory=lambda: [0.9, 0.999], min_length=2, max_length=2)
     follow_initial: bool = False
-    follow_cap: float = Field(default=0.1, gt=0)
+    follow_cap: float = Field(default=0.1, gt=0, le=1e6)
 
     @model_validator(mode="after")
     def _betas_below_one(self) -> OptimiserConfig:

@@ -71,9 +71,11 @@ def fit_options(
         HyprError: one of them is in ``given``.
     """
     values = content.get(section)
-    if not isinstance(values, dict) or values.get("name", default) not in options:
+    if not isinstance(values, dict):
         return []
     name = values.get("name", default)
+    if not isinstance(name, str) or name not in options:  # validation says what is wrong with it
+        return []
     known = {option for several in options.values() for option in several}
     foreign = [key for key in values if key in known and key not in options[name]]
     for key in foreign:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -89,9 +90,9 @@ def compare_with_loihi1(paths: list[Path]) -> None:
             assert np.array_equal(result.trace.arrays()[key], value), (path.stem, key)
 
 
-def random_tasks(rng: np.random.Generator, count: int) -> Iterator[Task]:
+def random_tasks(rng: np.random.Generator, count: int, **choice: Any) -> Iterator[Task]:
     while count:
-        program = random_graph(rng, delays=(0, 12))
+        program = random_graph(rng, delays=(0, 12), **choice)
         try:
             start_steps(program)
         except NoSchedule:
@@ -120,6 +121,15 @@ def assert_same_state(found: Trace, expected: Trace, where: str) -> None:
 
 def test_forty_random_graphs_equal_the_emulator():
     compare_with_emulator(list(random_tasks(np.random.default_rng(SEED), 40)), SEED)
+
+
+def test_random_graphs_with_every_reset_equal_the_emulator_from_any_state():
+    rng = np.random.default_rng([SEED, 7])
+    tasks = list(random_tasks(rng, 30, models=("lif", "cuba_lif"), resets=True))
+    tasks[::2] = [replace(t, initial_state=random_state(rng, t.program, 2)) for t in tasks[::2]]
+    drawn = [(p.model, p.options["reset"], p.options["reset_at"]) for t in tasks for p in t.program.populations]
+    assert len(set(drawn)) == 14
+    compare_with_emulator(tasks, [SEED, 7])
 
 
 @pytest.mark.slow

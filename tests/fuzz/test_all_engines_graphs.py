@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,12 +25,13 @@ QUICK, LONG = 100, 10_000
 @dataclass
 class Tally:
     """What a sweep covered: integers compared with the oracle's, spikes among the oracle's that were 1, and counts of
-    models, kinds of synapses, delays and populations."""
+    models, resets of populations that spiked, kinds of synapses, delays and populations."""
 
     compared: int = 0
     spikes: int = 0
     started: int = 0
     models: Counter[str] = field(default_factory=Counter)
+    resets: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     kinds: Counter[str] = field(default_factory=Counter)
     delays: Counter[int] = field(default_factory=Counter)
     sizes: Counter[int] = field(default_factory=Counter)
@@ -37,10 +39,10 @@ class Tally:
     outputs: Counter[int] = field(default_factory=Counter)
 
 
-def agree(seed: int, tally: Tally) -> None:
+def agree(seed: int, tally: Tally, **choice: Any) -> None:
     """All engines on one random graph; an assertion names the seed, the engine and the first differing integer."""
     rng = np.random.default_rng([SEED, seed])
-    program = random_graph(rng, border=bool(rng.integers(4)), sizes=(1, 8))
+    program = random_graph(rng, border=bool(rng.integers(4)), sizes=(1, 8), **choice)
     batch = int(rng.integers(1, 4))
     inputs = random_inputs(rng, program, int(rng.integers(1, 12)), batch)
     start = random_state(rng, program, batch) if rng.random() < 0.4 else None
@@ -61,6 +63,11 @@ def agree(seed: int, tally: Tally) -> None:
     tally.spikes += sum(int(value.sum()) for value in expected.spikes.values())
     tally.started += start is not None
     tally.models.update(item.model for item in program.populations)
+    tally.resets.update(
+        (item.model, item.options["reset"], item.options["reset_at"])
+        for item in program.populations
+        if "reset_at" in item.options and expected.spikes[item.name].any()
+    )
     tally.kinds.update(item.synapses.kind for item in program.projections)
     tally.delays.update(item.delay for item in program.projections)
     tally.sizes[len(program.populations)] += 1
@@ -77,10 +84,10 @@ def assert_same_end(expected: Trace, trace: Trace, seed: int) -> None:
             assert np.array_equal(value, b[name]), f"seed {seed}, {trace.engine}: final {kind} of {name}"
 
 
-def sweep(seeds: range) -> Tally:
+def sweep(seeds: range, **choice: Any) -> Tally:
     tally = Tally()
     for seed in seeds:
-        agree(seed, tally)
+        agree(seed, tally, **choice)
     print(f"{len(seeds)} graphs, seeds {seeds.start} to {seeds.stop - 1} of {SEED}: {tally}")
     return tally
 
@@ -93,6 +100,26 @@ def test_five_engines_agree_on_random_graphs() -> None:
     assert set(tally.inputs) == {1, 2} and set(tally.outputs) >= {1, 2, 3}
     assert min(tally.delays) == 0 and max(tally.delays) == 62
     assert tally.compared > 100_000 and tally.spikes > 3_000
+
+
+RESETS = {
+    (model, how, at)
+    for model in ("lif", "cuba_lif")
+    for at in ("same", "next", "carried")
+    for how in (("zero", "subtract", "none") if at == "same" else ("zero", "subtract"))
+}
+
+
+def test_five_engines_agree_on_random_graphs_with_every_reset() -> None:
+    tally = sweep(range(QUICK), models=("lif", "cuba_lif"), resets=True)
+    assert set(tally.resets) == RESETS and min(tally.resets.values()) >= 3
+    assert tally.compared > 100_000 and tally.spikes > 3_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(LONG, 2 * LONG, 1000))
+def test_five_engines_agree_on_ten_thousand_random_graphs_with_every_reset(first: int) -> None:
+    assert set(sweep(range(first, first + 1000), resets=True).resets) == RESETS
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Seeded mistakes about graphs (delays, order, projections, kinds of synapses), each a textual change of the real
+"""Seeded mistakes about graphs (delays, order, projections, kinds of synapses, resets), each a textual change of the real
 source, and the named checks that have to catch them.
 """
 
@@ -17,7 +17,18 @@ from typing import Any
 
 import numpy as np
 
-from hardware import Convolution, Decision, Program, ProgramBuilder, Trace, emulator, inputs, reference, synapses
+from hardware import (
+    Convolution,
+    Decision,
+    Program,
+    ProgramBuilder,
+    Trace,
+    emulator,
+    inputs,
+    neurons,
+    reference,
+    synapses,
+)
 from hardware.random_graphs import random_graph
 from hardware.random_programs import random_inputs
 
@@ -73,9 +84,22 @@ MUTANTS = (
     GraphMutant("padding on one side only", "synapses.Convolution.tap", "offset = index * self.dilation[axis] - self.padding[axis]", "offset = index * self.dilation[axis]", "convolutions"),
     GraphMutant("dilation ignored", "synapses.Convolution.tap", "index * self.dilation[axis]", "index", "convolutions"),
     GraphMutant("height and width swapped in stride", "synapses.Convolution.tap", "self.in_shape[1 + axis], self.stride[axis]", "self.in_shape[1 + axis], self.stride[1 - axis]", "convolutions"),
+    # resets of FP-3.7
+    GraphMutant("the reset of the next step comes at once", "neurons", "x = np.where(spikes_before, after, x)\n        return x, x > threshold", "return np.where(x > threshold, after, x), x > threshold", "next step"),
+    GraphMutant("the next step tests before its reset", "neurons", "x = np.where(spikes_before, after, x)\n        return x, x > threshold", "return np.where(spikes_before, after, x), x > threshold", "next step"),
+    GraphMutant("the next step resets the membrane of before", "neurons", '"subtract": sat(x - threshold)', '"subtract": sat((x_before if n["reset_at"] == "next" else x) - threshold)', "next step"),
+    GraphMutant("the next step never resets", "neurons", 'if n["reset_at"] == "next":', 'if n["reset_at"] == "next" and not spikes_before.any():', "next step"),
+    GraphMutant("a subtraction does not saturate", "neurons", '"subtract": sat(x - threshold)', '"subtract": x - threshold', "resets at the limits"),
+    GraphMutant("carried over at the threshold", "neurons", "threshold * (x_before > threshold)", "threshold * (x_before >= threshold)", "resets at the limits"),
+    GraphMutant("carried over where it spiked before", "neurons", "threshold * (x_before > threshold)", "threshold * spikes_before", "carried over"),
+    GraphMutant("nothing is carried over", "neurons", 'if n["reset_at"] == "carried" else x', 'if n["reset_at"] == "carries" else x', "carried over"),
+    GraphMutant("what is carried over is taken from the membrane", "neurons", "return np.where(z, after, x), z", "return np.where(z, after, tested), z", "carried over"),
+    GraphMutant("no reset is a reset to zero", "neurons", '"none": x}', '"none": np.zeros_like(x)}', "no reset"),
+    GraphMutant("cuba_lif never subtracts", "neurons", 'v_new, z = fire(n, n["vth"] << 6', 'v_new, z = fire({**n, "reset": {"none": "none"}.get(n["reset"], "zero")}, n["vth"] << 6', "subtraction of cuba_lif"),
+    GraphMutant("cuba_lif resets at its mantissa", "neurons", 'v_new, z = fire(n, n["vth"] << 6', 'v_new, z = fire(n, n["vth"]', "subtraction of cuba_lif"),
 )  # fmt: skip
 
-MODULES = {"emulator": emulator, "inputs": inputs, "synapses": synapses}
+MODULES = {"emulator": emulator, "inputs": inputs, "neurons": neurons, "synapses": synapses}
 Case = tuple[Program, Any]
 
 
@@ -112,6 +136,25 @@ def _convolutions() -> Iterator[Case]:
                     yield program, random_inputs(rng, program, 3, 2)
 
 
+def _limits_of_resets() -> Iterator[Case]:
+    """Membranes that move by whole thresholds, so that they meet them exactly, and subtractions that leave 24 bits."""
+    rng = np.random.default_rng([SEED, 10])
+    for at in ("same", "next", "carried"):
+        for threshold, exponent in ((2, 0), (8_000_000, 17)):
+            graph = ProgramBuilder()
+            graph.input("x", 6, -1, 1)
+            values, options = {"A": 4096, "TH": threshold}, {"reset": "subtract", "reset_at": at}
+            graph.population("out", 6, "lif", values, {"K": 12}, options=options)
+            graph.project("x", "out", np.diag([1, 1, 2, 2, 3, 3] if exponent == 0 else [127] * 6), exponent=exponent)
+            program = graph.build()
+            yield program, rng.integers(-1, 2, (40, 2, 6)).astype(np.int32)
+
+
+def _resets(name: str, value: str, *models: str) -> Iterator[Case]:
+    choice = {"models": models or ("lif", "cuba_lif"), "resets": True, "delays": (0, 3)}
+    return _graphs(lambda p: any(i.options[name] == value for i in p.populations), 11, 20, 20, **choice)
+
+
 def _started(program: Program) -> bool:
     return any(value.any() for item in program.populations for value in item.initial.values())
 
@@ -130,6 +173,11 @@ CHECKS: dict[str, Callable[[], Iterator[Case]]] = {
     "initial states": lambda: _graphs(_started, 6, 10),
     "sparse": lambda: _graphs(_kind("sparse"), 7, 10),
     "convolutions": _convolutions,
+    "next step": lambda: _resets("reset_at", "next"),
+    "carried over": lambda: _resets("reset_at", "carried"),
+    "no reset": lambda: _resets("reset", "none"),
+    "subtraction of cuba_lif": lambda: _resets("reset", "subtract", "cuba_lif"),
+    "resets at the limits": _limits_of_resets,
 }
 
 
@@ -173,6 +221,9 @@ def mutated(mutant: GraphMutant) -> Iterator[Callable[[Program, Any], Trace]]:
         return
     changed = types.ModuleType(module.__name__)
     exec(code, changed.__dict__)
+    if module is neurons:
+        yield lambda program, given: emulator.Emulator(program, steps=changed.STEPS).run(given, "all")
+        return
     if module is emulator:
         yield lambda program, given: changed.Emulator(program).run(given, "all")
         return

@@ -47,8 +47,8 @@ MUTANTS = (
     Mutant("brf: > becomes >=", "brf", "neurons.brf", "(u_new - q) > n", "(u_new - q) >= n", "threshold tie"),
     Mutant("se_adlif: > becomes >=", "se_adlif", "neurons.se_adlif", "u_new > n", "u_new >= n", "threshold tie"),
     Mutant("alif: > becomes >=", "alif", "neurons.alif", "u_new > threshold", "u_new >= threshold", "threshold tie"),
-    Mutant("lif: > becomes >=", "lif", "neurons.lif", "u_new > n", "u_new >= n", "threshold tie"),
-    Mutant("cuba_lif: > becomes >=", "cuba_lif", "neurons.cuba_lif", "v_new > (", "v_new >= (", "threshold tie"),
+    Mutant("lif: > becomes >=", "lif", "neurons.fire", "z = tested > threshold", "z = tested >= threshold", "threshold tie"),
+    Mutant("cuba_lif: > becomes >=", "cuba_lif", "neurons.fire", "z = tested > threshold", "z = tested >= threshold", "threshold tie"),
     Mutant("brf: threshold off by one", "brf", "neurons.brf", "> n[\"TH\"]", "> n[\"TH\"] + 1", "threshold tie"),
     # rounding
     Mutant("mulsh floors", "brf", "fixed_point.mulsh", "np.where(x < 0, -magnitude, magnitude)", "(x * c) >> k", "one step"),
@@ -82,9 +82,9 @@ MUTANTS = (
     Mutant("alif: threshold uses the old a", "alif", "neurons.alif", "n[\"B0\"] + a_new", "n[\"B0\"] + a", "one step"),
     Mutant("alif: reset subtracts B0 only", "alif", "neurons.alif", "- threshold * spikes_before", "- n[\"B0\"] * spikes_before", "one step"),
     Mutant("alif: no reset", "alif", "neurons.alif", " - threshold * spikes_before", "", "run from zero"),
-    Mutant("lif: resets swapped", "lif", "neurons.lif", "== \"zero\"", "!= \"zero\"", "one step"),
-    Mutant("lif: subtracts before saturation", "lif", "neurons.lif", "sat(u_new - n[\"TH\"])",
-           "sat(mulsh(u, n[\"A\"], n[\"K\"]) + drive + n[\"bias\"] - n[\"TH\"])", "saturation"),
+    Mutant("lif: resets swapped", "lif", "neurons.fire", "\"zero\": np.zeros_like(x), \"subtract\": sat(x - threshold)", "\"subtract\": np.zeros_like(x), \"zero\": sat(x - threshold)", "one step"),
+    Mutant("lif: subtracts before saturation", "lif", "neurons.lif", "n[\"TH\"], u_new, u",
+           "n[\"TH\"], np.where(u_new > n[\"TH\"], mulsh(u, n[\"A\"], n[\"K\"]) + drive + n[\"bias\"], u_new), u", "saturation"),
     Mutant("cuba_lif: v uses the old u", "cuba_lif", "neurons.cuba_lif", "+ u_new + n", "+ u + n", "one step"),
     Mutant("cuba_lif: du without its offset", "cuba_lif", "neurons.cuba_lif", "(n[\"du\"] + 1)", "n[\"du\"]", "one step"),
     Mutant("cuba_lif: bias enters the current", "cuba_lif", "neurons.cuba_lif", "(drive << 6)", "((drive + n[\"bias\"]) << 6)", "one step"),
@@ -126,9 +126,11 @@ def mutated_emulator(mutant: Mutant, program: Program) -> Emulator:
     module, name = mutant.function.split(".")
     if module == "emulator":
         return Emulator(program, drive=function, engine=mutant.name)
-    if module == "neurons":
+    if module == "neurons" and name in neurons.STEPS:
         return Emulator(program, steps={name: function}, engine=mutant.name)
     namespace = {**vars(neurons), name: function}
+    if name != "fire":
+        namespace["fire"] = types.FunctionType(neurons.fire.__code__, namespace)
     steps = {model: types.FunctionType(step.__code__, namespace) for model, step in neurons.STEPS.items()}
     return Emulator(program, steps=steps, engine=mutant.name)
 

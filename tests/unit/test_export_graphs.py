@@ -255,8 +255,9 @@ def test_threshold_behind_synapses_keeps_nothing_and_behind_an_integrator_never_
         v = 0.9 * v + x @ W.T
         expected.append(v > theta)
     assert np.array_equal(run(graph, inputs, reading=READING).output, np.array(expected))
-    with pytest.raises(export.UnsupportedError, match="without a reset"):
-        export.quantize(graph, reading=READING, state_fraction_bits=12)
+    graph = _graph({"w": nir.Linear(W), "li": li, "t": nir.Threshold(np.abs(theta))}, "input>w>li>t>output")
+    program = export.quantize(graph, reading=READING, state_fraction_bits=12)
+    assert program.populations[0].options["reset"] == "none" and quantized_again(program) == program
 
 
 def test_nested_graph_with_its_input_wired_straight_to_its_output_adds_the_input() -> None:
@@ -371,9 +372,9 @@ def test_convolutional_network_runs_as_in_sinabs_and_in_integers(name: str) -> N
 
 
 TOPOLOGIES = {
-    **dict.fromkeys(("both_out", "conv", "dead_linear", "delay", "ei", "mid_out", "only_linear", "skip", "two_rec")),
+    **dict.fromkeys(("both_out", "conv", "dead_linear", "delay", "ei", "mid_out", "only_linear", "skip")),
+    **dict.fromkeys(("thr", "two_rec")),
     "direct": "nothing to run",
-    "thr": "without a reset",
 }
 
 

@@ -150,7 +150,7 @@ def test_a_file_loads_by_its_name_and_an_unknown_array_is_refused(arrays, tmp_pa
     with pytest.raises(HyprError, match="what an engine runs"):
         data.load(str(path))
     np.savez(path, inputs=np.array([{}], dtype=object), labels=y)
-    with pytest.raises(HyprError, match=r"damaged or not an \.npz file"):
+    with pytest.raises(HyprError, match=r"damaged or no array of numbers"):
         data.load(str(path))
 
 

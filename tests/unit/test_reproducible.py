@@ -17,17 +17,17 @@ from tests.paths import ROOT
 
 EMULATION = "b8372e6a9b1b941a232ab8270965e7a2b5b52a93da249bb0c34fb32889905715"
 EXPORT = {
-    "program": "ffd3439239385a89a9098b5b4108f4b41aabdfd0be99c0b65c6c18ca317133b5",
-    "manifest.json": "37c6b8ef572d7d3fdba341e03e0faaef623299176e933f219f21fdeb6ad290a5",
+    "program": "524ef521fd4a56e55e3d33725f184f2f94649c06291375443de478ebb6fdf20c",
+    "manifest.json": "70d739657b576754fc5e07d1617078c3e80502ed6787f5a506525de5bece78ec",
     "float_scan.onnx": "6501fae235614d1660a711d867a0d7a9044ea4ee5f38eaa8c31c2f796babfeee",
     "float_step.onnx": "ab87824dd8e6898dcf1a40ebecd8c42d66d15bd32015e10fd8010efff20eff20",
-    "integer_scan.onnx": "ca820cd4e59c039afc98ec49261d39a9e83aabf96085e172c7a31d0f197fc6f5",
-    "integer_step.onnx": "053b52415d045430ce33103b06759fa503e7df542a4bcd773688e34663fd6e8a",
-    "lava/program.npz": "2a4dc1b532c2d017ebe5455e6f7341a32a0161e7c72e2aaef09a90d4e578d61f",
-    "lava/run_on_lava.py": "878ab07e4111f82eda558fc41eb2c15eae3ceaa1ac0abc04f839e09660b11b6a",
+    "integer_scan.onnx": "e3f0d95053f473dd8eaf81b1ef38342cafaff93fa393b02d5eed34b460475483",
+    "integer_step.onnx": "d5b191b619e51b42a86a225d52f3e4c71e86bd5a5da77e8b6cbdac23c138f1df",
+    "lava/program.npz": "aa918ce382b5fa52d005cb853d0677f5f8c8125ebdbb91982136e675bf764fa7",
+    "lava/run_on_lava.py": "5929c0cedf18cffcff663374c816c33a57f60befada55d49d0dc6050105dadb2",
     "network.nir": "18c68cfc8136bafb9c72628b44ffb5b02a45ea6342fe77c1344bb0585381dae3",
-    "program.npz": "2a4dc1b532c2d017ebe5455e6f7341a32a0161e7c72e2aaef09a90d4e578d61f",
-    "quantized.nir": "1377bae1fd877454fc6e78f28519e931de5b1a3c8c23cd5c249be125231fe66c",
+    "program.npz": "aa918ce382b5fa52d005cb853d0677f5f8c8125ebdbb91982136e675bf764fa7",
+    "quantized.nir": "ee7aef0b16e463847f6a32a7f8a26cff98b0fd5b399f1d9dd1d71f685e412732",
 }
 
 

@@ -87,7 +87,8 @@ def test_stored_programs_cover_the_contract_of_version_1():
         multiplied += program.decision.multiplier is not None
         started += any(key.startswith("start/") for key in arrays(PROGRAMS / f"{name}.trace.npz"))
         for layer in program.layers:
-            seen["model"].add((layer.model, *sorted(layer.options.values()), layer.recurrent is not None))
+            options = layer.spec.written(layer.options)
+            seen["model"].add((layer.model, *sorted(options.values()), layer.recurrent is not None))
             seen["bits"].add(layer.input.weight_bits)
     spiking = {("brf",), ("alif",), ("cuba_lif",), ("se_adlif", "current"), ("se_adlif", "previous")}
     spiking |= {("lif", "zero"), ("lif", "subtract")}

@@ -10,10 +10,11 @@ from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
 from hardware.fixed_point import mulsh, sat
 from hardware.lava.neuron import FloatNeuronModel, NeuronModel, NeuronProcess
+from hardware.lava.reset import fire
 
 
 class LeakyLIF(NeuronProcess):
-    """State u; parameters A, TH; shift K; option reset (zero or subtract)."""
+    """State u; parameters A, TH; shift K; options reset and reset_at."""
 
     states = ("u",)
 
@@ -22,7 +23,7 @@ class LeakyLIF(NeuronProcess):
 @requires(CPU)
 @tag("fixed_pt")
 class PyLeakyLIFFixed(NeuronModel):
-    """Integer dynamics, FP-3.4."""
+    """Integer dynamics, FP-3.4 and FP-3.7."""
 
     u: np.ndarray = LavaPyType(np.ndarray, np.int64, precision=24)
     A: np.ndarray = LavaPyType(np.ndarray, np.int64, precision=17)
@@ -30,9 +31,7 @@ class PyLeakyLIFFixed(NeuronModel):
 
     def step(self, current: np.ndarray) -> np.ndarray:
         u = sat(mulsh(self.u, self.A, self.shifts["K"]) + current)
-        z = u > self.TH
-        after_spike = 0 if self.options["reset"] == "zero" else sat(u - self.TH)
-        self.u[:] = np.where(z, after_spike, u)
+        self.u[:], z = fire(self.options, self.TH, u, self.u, self.z)
         return z
 
 
@@ -48,7 +47,5 @@ class PyLeakyLIFFloat(FloatNeuronModel):
 
     def step(self, current: np.ndarray) -> np.ndarray:
         u = self.u * self.A / 2.0 ** self.shifts["K"] + current
-        z = u > self.TH
-        after_spike = 0.0 if self.options["reset"] == "zero" else u - self.TH
-        self.u[:] = np.where(z, after_spike, u)
+        self.u[:], z = fire(self.options, self.TH, u, self.u, self.z)
         return z
