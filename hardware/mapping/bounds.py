@@ -83,7 +83,7 @@ def _widest(needs: Needs, population: Population) -> int:
     """Most neurons of any slice, where all synapses are dense: only their number counts, parameters apart."""
     if any(wiring.projection.synapses.kind != "dense" for wiring in needs.into[population.name]):
         return population.size
-    plain = ("parameter_sets_per_core", "thresholds_per_core")
+    plain = ("parameter_sets_per_core", "thresholds_per_core", "output_axons_per_core")
     low, high = 1, population.size
     while low < high:
         middle = (low + high + 1) // 2

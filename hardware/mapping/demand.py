@@ -26,13 +26,14 @@ class Demand:
     """Resources of one core.
 
     Attributes:
-        neurons, synapse_bits, input_axons, memory_bits, delay_slots: numbers, which add up.
+        neurons, synapse_bits, input_axons, output_axons, memory_bits, delay_slots: numbers, which add up.
         parameter_sets, thresholds, synapse_formats: names of the different ones; what slices share counts once.
     """
 
     neurons: int = 0
     synapse_bits: int = 0
     input_axons: int = 0
+    output_axons: int = 0
     memory_bits: int = 0
     delay_slots: int = 0
     parameter_sets: Names = frozenset()
@@ -44,6 +45,7 @@ class Demand:
             self.neurons + other.neurons,
             self.synapse_bits + other.synapse_bits,
             self.input_axons + other.input_axons,
+            self.output_axons + other.output_axons,
             self.memory_bits + other.memory_bits,
             self.delay_slots + other.delay_slots,
             self.parameter_sets | other.parameter_sets,
@@ -57,6 +59,7 @@ class Demand:
             "neurons_per_core": self.neurons,
             "synapse_bits_per_core": self.synapse_bits,
             "input_axons_per_core": self.input_axons,
+            "output_axons_per_core": self.output_axons,
             "memory_bits_per_core": self.memory_bits,
             "delay_slots_per_core": self.delay_slots,
             "parameter_sets_per_core": len(self.parameter_sets),
@@ -100,8 +103,8 @@ class Needs:
             self.into[wiring.projection.target].append(wiring)
             self.out_of[wiring.projection.source].append(wiring)
         self._formats = {form: number for number, form in enumerate({w.format: 0 for w in self.wirings.values()})}
-        self.cap: dict[str, int] = {item.name: item.size for item in program.populations}
-        """Most neurons of a slice of each population; lowered where output axons run out."""
+        self.sent: dict[str, np.ndarray] = {item.name: np.zeros(item.size, np.int64) for item in program.populations}
+        """Population -> int64 (N,): cores that each neuron sends to, as far as is known while a plan is made."""
 
     def of(self, population: Population, neurons: np.ndarray) -> Demand:
         """Demand of a slice.
@@ -120,7 +123,8 @@ class Needs:
         sets, thresholds = self._names(population, neurons)
         formats = self.formats(population) if self.target.most("synapse_formats_per_core") is not None else frozenset()
         slots = self.delay_slots(population) * len(neurons)
-        return Demand(len(neurons), bits, axons, memory, slots, sets, thresholds, formats)
+        sent = int(self.sent[population.name][neurons].sum())
+        return Demand(len(neurons), bits, axons, sent, memory, slots, sets, thresholds, formats)
 
     def delay_slots(self, population: Population) -> int:
         """Slots of one neuron: the power of two above its longest delay, 8 at least."""

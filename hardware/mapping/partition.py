@@ -163,6 +163,14 @@ def _unmerged(plan: list[Core], cores: int, load: Callable[[Slice], float]) -> l
     return plan
 
 
+def counted_again(needs: Needs, core: Core) -> Core:
+    """The same slices, their demands as :class:`Needs` tells them now."""
+    result = Core()
+    for piece in core.slices:
+        result.add(_slice(needs, needs.program.population(piece.population), piece.neurons))
+    return result
+
+
 def equal_slices(needs: Needs, population: Population, order: np.ndarray) -> list[Slice]:
     """The fewest equal slices that fit."""
     count, start = 0, 0
@@ -179,7 +187,7 @@ def equal_slices(needs: Needs, population: Population, order: np.ndarray) -> lis
 def extend(needs: Needs, population: Population, order: np.ndarray, start: int, base: Demand | None = None) -> int:
     """End of the longest slice from ``start`` that fits beside ``base``."""
     taken = base or Demand()
-    low, high = start, min(len(order), start + needs.cap[population.name])
+    low, high = start, len(order)
     step = 64
     while low < high:
         middle = min(high, low + step) if step else (low + high + 1) // 2
@@ -200,7 +208,7 @@ def _into_gaps(
     """
     by_fill = sorted(cores, key=lambda core: _fill(needs, core.demand), reverse=whole)
     for core in by_fill:
-        if start == len(order) or (whole and needs.cap[population.name] < len(order) - start):
+        if start == len(order):
             break
         if any(piece.population == population.name for piece in core.slices):
             continue
@@ -232,9 +240,7 @@ def _slice(needs: Needs, population: Population, neurons: np.ndarray) -> Slice:
 
 
 def _equal(needs: Needs, population: Population, order: np.ndarray, count: int) -> list[Slice]:
-    least = -(-len(order) // needs.cap[population.name])
-    parts = np.array_split(order, max(count, least))
-    return [_slice(needs, population, part) for part in parts]
+    return [_slice(needs, population, part) for part in np.array_split(order, count)]
 
 
 def _placeable(needs: Needs, orders: Orders) -> list[Population]:

@@ -104,17 +104,20 @@ def make_plan(
     stuck = blocked(needs, found)
     names = [item.name for item in program.populations if item.name not in stuck]
     orders = best_orders(needs, names)
-    plans, problem = _settled(needs, orders, cores, way, activity)
-    found += problem + _room(needs, len(plans[0]), cores, chips)
-    between, entering = routes.traffic(needs, plans[0], activity)
+    chosen, problem = _settled(needs, orders, cores, way, activity)
+    plain_ways = (0, 0)
+    if not stuck and not problem:
+        plain_ways = len(partition.layer_by_layer(needs, orders)), len(partition.merged(needs, orders))
+    found += problem + _room(needs, len(chosen), cores, chips)
+    between, entering = routes.traffic(needs, chosen, activity)
     placed = placement.place(target, between, entering)
-    plain = placement.in_order(target, len(plans[0]))
+    plain = placement.in_order(target, len(chosen))
     rates = {name: float(activity.rate(name, size).sum()) for name, size in program.sizes.items()}
     return Plan(
         target,
         needs,
-        tuple(plans[0]),
-        *((0, 0) if stuck else (len(plans[1]), len(plans[2]))),
+        tuple(chosen),
+        *plain_ways,
         core_bound(needs, names),
         tuple(found),
         placed,
@@ -129,44 +132,34 @@ def make_plan(
 
 def _settled(
     needs: Needs, orders: Orders, cores: int | None, way: str, activity: Activity
-) -> tuple[tuple[list[Core], list[Core], list[Core]], list[Violation]]:
-    """The plan and the two plain ones, slices made smaller until output axons suffice; and what stands against it."""
+) -> tuple[list[Core], list[Violation]]:
+    """The plan, made again with what its neurons were seen to send until output axons suffice; and what stands against
+    it. How many cores a neuron sends to is known only when its targets lie on cores."""
     most = needs.target.most("output_axons_per_core")
     worst = 0
     for _ in range(_TRIES):
-        layers, merged = partition.layer_by_layer(needs, orders), partition.merged(needs, orders)
-        chosen = _chosen(needs, orders, cores, way, activity, layers, merged)
-        if most is None:
-            return (chosen, layers, merged), []
-        sent = routes.output_axons(needs, chosen)
-        worst = int(sent.max(initial=0))
-        if worst <= most:
-            return (chosen, layers, merged), []
-        for core, count in zip(chosen, sent, strict=True):
-            for piece in core.slices if count > most else ():
-                smaller = max(1, min(len(piece.neurons) - 1, len(piece.neurons) * most // int(count)))
-                needs.cap[piece.population] = min(needs.cap[piece.population], smaller)
+        chosen = _chosen(needs, orders, cores, way, activity)
+        sent = routes.destinations(needs, chosen)
+        worst = int(routes.output_axons(chosen, sent).max(initial=0))
+        if most is None or worst <= most:
+            for name in needs.sent:
+                needs.sent[name] = sent[name]
+            return [partition.counted_again(needs, core) for core in chosen], []
+        for name, before in needs.sent.items():
+            needs.sent[name] = np.maximum(before, sent[name])
+        if any((needs.sent[name] > most).any() for name in needs.sent):
+            break
     limit = needs.target.limits["output_axons_per_core"]
     where = "the fullest core of the best plan"
-    problem = Violation(
-        limit.name, where, most or 0, worst, limit.unit, limit.source, limit.confidence, FIXES[limit.name]
-    )
-    return ([], layers, merged), [problem]
+    return [], [
+        Violation(limit.name, where, most or 0, worst, limit.unit, limit.source, limit.confidence, FIXES[limit.name])
+    ]
 
 
-def _chosen(
-    needs: Needs,
-    orders: Orders,
-    cores: int | None,
-    way: str,
-    activity: Activity,
-    layers: list[Core],
-    merged: list[Core],
-) -> list[Core]:
+def _chosen(needs: Needs, orders: Orders, cores: int | None, way: str, activity: Activity) -> list[Core]:
     if cores is None:
-        return {"layers": lambda: layers, "merged": lambda: merged, "fewest": lambda: partition.fewest(needs, orders)}[
-            way
-        ]()
+        ways = {"layers": partition.layer_by_layer, "merged": partition.merged, "fewest": partition.fewest}
+        return ways[way](needs, orders)
     rates = {name: activity.rate(name, size) for name, size in needs.program.sizes.items()}
 
     def load(piece: partition.Slice) -> float:
@@ -194,13 +187,11 @@ def _room(needs: Needs, used: int, cores: int | None, chips: int | None) -> list
 
 def describe(plan: Plan) -> dict[str, Any]:
     """The plan as plain data (JSON-able): cores, use of every limit, places, violations, bounds, assumptions."""
-    sent = routes.output_axons(plan.needs, plan.cores)
     cores = []
     for index, core in enumerate(plan.cores):
         place = {name: int(getattr(plan.placed, name)[index]) for name in ("chip", "tile", "slot", "x", "y")}
         slices = [{"population": one.population, "neurons": _ranges(one.neurons)} for one in core.slices]
-        use = {**core.demand.amounts(), "output_axons_per_core": int(sent[index])}
-        cores.append({**place, "slices": slices, "use": use})
+        cores.append({**place, "slices": slices, "use": core.demand.amounts()})
     limits = {
         name: {"value": one.value, "unit": one.unit, "source": one.source, "confidence": one.confidence}
         for name, one in plan.target.limits.items()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -44,9 +44,12 @@ def destinations(needs: Needs, cores: Sequence[Core]) -> dict[str, np.ndarray]:
     return found
 
 
-def output_axons(needs: Needs, cores: Sequence[Core]) -> np.ndarray:
-    """int64 (cores,): pairs of neuron and destination core that start at each core."""
-    sent = destinations(needs, cores)
+def output_axons(cores: Sequence[Core], sent: Mapping[str, np.ndarray]) -> np.ndarray:
+    """int64 (cores,): pairs of neuron and destination core that start at each core.
+
+    Args:
+        sent: of :func:`destinations`.
+    """
     return np.array([sum(int(sent[p.population][p.neurons].sum()) for p in core.slices) for core in cores], np.int64)
 
 
