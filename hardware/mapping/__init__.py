@@ -4,7 +4,7 @@ from hardware.mapping.activity import Activity
 from hardware.mapping.cost import Cost, Counts, Estimate, cost_of
 from hardware.mapping.limits import CONFIDENCES, LIMITS, Energy, Figures, Limit, Target, Time
 from hardware.mapping.neurobench import metrics
-from hardware.mapping.plan import Plan, describe, make_plan
+from hardware.mapping.plan import Plan, describe, make_plan, with_activity
 from hardware.mapping.violations import Violation
 
 __all__ = [
@@ -25,4 +25,5 @@ __all__ = [
     "describe",
     "make_plan",
     "metrics",
+    "with_activity",
 ]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -103,6 +104,7 @@ class Needs:
             self.into[wiring.projection.target].append(wiring)
             self.out_of[wiring.projection.source].append(wiring)
         self._formats = {form: number for number, form in enumerate({w.format: 0 for w in self.wirings.values()})}
+        self._known: dict[tuple[str, bytes], Demand] = {}
         self.sent: dict[str, np.ndarray] = {item.name: np.zeros(item.size, np.int64) for item in program.populations}
         """Population -> int64 (N,): cores that each neuron sends to, as far as is known while a plan is made."""
 
@@ -114,6 +116,14 @@ class Needs:
         """
         if not len(neurons):
             return Demand()
+        key = (population.name, hashlib.blake2b(neurons.tobytes(), digest_size=16).digest())
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = self._of(population, neurons)
+        return replace(found, output_axons=int(self.sent[population.name][neurons].sum()))
+
+    def _of(self, population: Population, neurons: np.ndarray) -> Demand:
+        """The part that does not depend on where other neurons lie; different plans ask for many equal slices."""
         bits = axons = 0
         for wiring in self.into[population.name]:
             cost = wiring.cost(neurons)
@@ -123,8 +133,7 @@ class Needs:
         sets, thresholds = self._names(population, neurons)
         formats = self.formats(population) if self.target.most("synapse_formats_per_core") is not None else frozenset()
         slots = self.delay_slots(population) * len(neurons)
-        sent = int(self.sent[population.name][neurons].sum())
-        return Demand(len(neurons), bits, axons, sent, memory, slots, sets, thresholds, formats)
+        return Demand(len(neurons), bits, axons, 0, memory, slots, sets, thresholds, formats)
 
     def delay_slots(self, population: Population) -> int:
         """Slots of one neuron: the power of two above its longest delay, 8 at least."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from hardware.mapping.bounds import population_bits, population_bound
 from hardware.mapping.demand import Needs
-from hardware.mapping.partition import equal_slices, extend
+from hardware.mapping.partition import cuts, extend
 from hardware.populations import Population
 from hardware.synapses import Convolution, Sparse
 
@@ -20,16 +21,27 @@ def _best(needs: Needs, population: Population) -> np.ndarray:
     if extend(needs, population, own, 0) == population.size:
         return own
     best, fewest = own, _key(needs, population, own)
+    bound = population_bound(needs, population, population_bits(needs, population))
     for order in _candidates(needs, population):
+        if fewest[0] <= bound and not _has_places(needs, population):
+            break
         found = _key(needs, population, order)
         if found < fewest:
             best, fewest = order, found
     return best
 
 
+def _has_places(needs: Needs, population: Population) -> bool:
+    """Whether neurons have sources of their own, so that another order may need fewer axons."""
+    return any(wiring.synapses.kind != "dense" for wiring in needs.into[population.name])
+
+
 def _key(needs: Needs, population: Population, order: np.ndarray) -> tuple[int, int]:
-    pieces = equal_slices(needs, population, order)
-    return len(pieces), sum(piece.demand.input_axons for piece in pieces)
+    """Slices, and their input axons."""
+    ends = cuts(needs, population, order)
+    starts = [0, *ends[:-1]]
+    axons = sum(needs.of(population, order[a:b]).input_axons for a, b in zip(starts, ends, strict=True))
+    return len(ends), axons
 
 
 def _candidates(needs: Needs, population: Population) -> list[np.ndarray]:
@@ -46,11 +58,23 @@ def _candidates(needs: Needs, population: Population) -> list[np.ndarray]:
         found += _by_place(shape)
     if any(isinstance(wiring.projection.synapses, Sparse) for wiring in needs.into[population.name]):
         found.append(_by_sources(needs, population))
-    if needs.target.most("parameter_sets_per_core") is not None or needs.target.most("thresholds_per_core") is not None:
-        sets, thresholds = needs.sets[population.name]
-        found.append(np.lexsort((thresholds, sets)))
-        found.append(np.lexsort((sets, thresholds)))
+    found += _by_parameters(needs, population)
     return [order.astype(np.int64) for order in found]
+
+
+def _by_parameters(needs: Needs, population: Population) -> list[np.ndarray]:
+    """Neurons of equal parameters together; where both sets and thresholds are too many for a core, blocks of one and
+    within them the other."""
+    limits = [needs.target.most(name) for name in ("parameter_sets_per_core", "thresholds_per_core")]
+    ranks = [np.unique(numbers, return_inverse=True)[1].reshape(-1) for numbers in needs.sets[population.name]]
+    many = [most is not None and int(rank.max()) >= most for most, rank in zip(limits, ranks, strict=True)]
+    if not any(many):
+        return []
+    sets, thresholds = ranks
+    if not all(many):
+        return [np.argsort(sets if many[0] else thresholds, kind="stable")]
+    blocks = [rank // max(most or 1, 1) for rank, most in zip(ranks, limits, strict=True)]
+    return [np.lexsort((sets, blocks[1])), np.lexsort((thresholds, blocks[0]))]
 
 
 def _by_place(shape: tuple[int, int, int]) -> list[np.ndarray]:

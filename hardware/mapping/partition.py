@@ -78,8 +78,10 @@ def filled(needs: Needs, orders: Orders, sequence: Sequence[Population], early: 
         order, start = orders[population.name], 0
         if early:
             start = _into_gaps(needs, population, order, 0, cores, whole=False)
+        length = 64
         while start < len(order):
-            stop = extend(needs, population, order, start)
+            stop = extend(needs, population, order, start, guess=length)
+            length = stop - start
             if stop == len(order):  # the rest: into one gap, else over several, else onto a core of its own
                 if _into_gaps(needs, population, order, start, cores, whole=True) == stop:
                     break
@@ -93,14 +95,20 @@ def filled(needs: Needs, orders: Orders, sequence: Sequence[Population], early: 
     return cores
 
 
-def fewest(needs: Needs, orders: Orders) -> list[Core]:
-    """The best of several ways; equal slices where they need no more cores."""
+def fewest(needs: Needs, orders: Orders, enough: int = 0) -> list[Core]:
+    """The best of several ways; equal slices where they need no more cores.
+
+    Args:
+        enough: cores that no plan beats; with so few the search ends.
+    """
     best = merged(needs, orders)
     placeable = _placeable(needs, orders)
     by_size = sorted(placeable, key=lambda item: _fill(needs, needs.of(item, orders[item.name])), reverse=True)
     by_axons = sorted(placeable, key=lambda item: needs.of(item, orders[item.name][:1]).input_axons, reverse=True)
     for sequence in (by_size, by_axons, placeable, placeable[::-1]):
         for early in (False, True):
+            if len(best) <= enough:
+                return best
             found = filled(needs, orders, sequence, early)
             if len(found) < len(best):
                 best = found
@@ -118,7 +126,7 @@ def spread(needs: Needs, orders: Orders, cores: int, load: Callable[[Slice], flo
     """
     plan = layer_by_layer(needs, orders)
     if len(plan) > cores:
-        return _unmerged(fewest(needs, orders), cores, load)
+        return _unmerged(fewest(needs, orders, cores), cores, load)
     counts = {item.name: 0 for item in _placeable(needs, orders)}
     heaviest = dict.fromkeys(counts, 0.0)
     for core in plan:
@@ -172,29 +180,64 @@ def counted_again(needs: Needs, core: Core) -> Core:
 
 
 def equal_slices(needs: Needs, population: Population, order: np.ndarray) -> list[Slice]:
-    """The fewest equal slices that fit."""
-    count, start = 0, 0
-    while start < len(order):
-        start = extend(needs, population, order, start)
-        count += 1
-    while True:
-        pieces = _equal(needs, population, order, count)
-        if all(needs.fits(piece.demand) for piece in pieces):
-            return pieces
-        count += 1
-
-
-def extend(needs: Needs, population: Population, order: np.ndarray, start: int, base: Demand | None = None) -> int:
-    """End of the longest slice from ``start`` that fits beside ``base``."""
-    taken = base or Demand()
-    low, high = start, len(order)
-    step = 64
-    while low < high:
-        middle = min(high, low + step) if step else (low + high + 1) // 2
-        if needs.fits(taken + needs.of(population, order[start:middle])):
-            low, step = middle, 4 * step
+    """The fewest equal slices that fit, or a few more where they are many."""
+    count = len(cuts(needs, population, order))
+    while count < len(order):
+        pieces = []
+        for part in np.array_split(order, count):
+            pieces.append(_slice(needs, population, part))
+            if not needs.fits(pieces[-1].demand):
+                break
         else:
-            high, step = middle - 1, 0
+            return pieces
+        count += 1 + count // 50
+    return _equal(needs, population, order, len(order))
+
+
+def cuts(needs: Needs, population: Population, order: np.ndarray) -> list[int]:
+    """Ends of slices that are each filled to the brim."""
+    ends, start, length = [], 0, 64
+    while start < len(order):
+        stop = extend(needs, population, order, start, guess=length)
+        ends.append(stop)
+        start, length = stop, stop - start
+    return ends
+
+
+def extend(
+    needs: Needs, population: Population, order: np.ndarray, start: int, base: Demand | None = None, guess: int = 64
+) -> int:
+    """End of the longest slice from ``start`` that fits beside ``base``.
+
+    Args:
+        guess: how long it may be; a good guess saves time.
+    """
+    taken = base or Demand()
+
+    def fits(stop: int) -> bool:
+        return needs.fits(taken + needs.of(population, order[start:stop]))
+
+    low, high, width = start, len(order), max(1, guess // 16)
+    middle = min(high, start + guess)
+    if fits(middle):
+        low = middle
+        while low < high:
+            middle = min(high, low + width)
+            if not fits(middle):
+                high = middle - 1
+                break
+            low, width = middle, 2 * width
+    else:
+        high = middle - 1
+        while low < high:
+            middle = max(low + 1, high - width)
+            if fits(middle):
+                low = middle
+                break
+            high, width = middle - 1, 2 * width
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle - 1)
     return low
 
 

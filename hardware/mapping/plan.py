@@ -104,7 +104,8 @@ def make_plan(
     stuck = blocked(needs, found)
     names = [item.name for item in program.populations if item.name not in stuck]
     orders = best_orders(needs, names)
-    chosen, problem = _settled(needs, orders, cores, way, activity)
+    bounds = core_bound(needs, names)
+    chosen, problem = _settled(needs, orders, cores, way, activity, max(bounds.values()))
     plain_ways = (0, 0)
     if not stuck and not problem:
         plain_ways = len(partition.layer_by_layer(needs, orders)), len(partition.merged(needs, orders))
@@ -118,7 +119,7 @@ def make_plan(
         needs,
         tuple(chosen),
         *plain_ways,
-        core_bound(needs, names),
+        bounds,
         tuple(found),
         placed,
         activity,
@@ -130,15 +131,35 @@ def make_plan(
     )
 
 
+def with_activity(plan: Plan, activity: Activity) -> Plan:
+    """The same cores in the same places, their traffic of another activity.
+
+    Args:
+        plan: of :func:`make_plan`. activity: of the same program.
+    """
+    between, entering = routes.traffic(plan.needs, plan.cores, activity)
+    in_order = placement.in_order(plan.target, len(plan.cores))
+    rates = {name: float(activity.rate(name, size).sum()) for name, size in plan.needs.program.sizes.items()}
+    return replace(
+        plan,
+        activity=activity,
+        between=between,
+        entering=entering,
+        hops=placement.hops(plan.placed, between, entering),
+        hops_in_order=placement.hops(in_order, between, entering),
+        least_messages=message_bound(plan.needs, rates),
+    )
+
+
 def _settled(
-    needs: Needs, orders: Orders, cores: int | None, way: str, activity: Activity
+    needs: Needs, orders: Orders, cores: int | None, way: str, activity: Activity, bound: int
 ) -> tuple[list[Core], list[Violation]]:
     """The plan, made again with what its neurons were seen to send until output axons suffice; and what stands against
     it. How many cores a neuron sends to is known only when its targets lie on cores."""
     most = needs.target.most("output_axons_per_core")
     worst = 0
     for _ in range(_TRIES):
-        chosen = _chosen(needs, orders, cores, way, activity)
+        chosen = _chosen(needs, orders, cores, way, activity, bound)
         sent = routes.destinations(needs, chosen)
         worst = int(routes.output_axons(chosen, sent).max(initial=0))
         if most is None or worst <= most:
@@ -156,10 +177,12 @@ def _settled(
     ]
 
 
-def _chosen(needs: Needs, orders: Orders, cores: int | None, way: str, activity: Activity) -> list[Core]:
+def _chosen(
+    needs: Needs, orders: Orders, cores: int | None, way: str, activity: Activity, bound: int
+) -> list[Core]:
     if cores is None:
-        ways = {"layers": partition.layer_by_layer, "merged": partition.merged, "fewest": partition.fewest}
-        return ways[way](needs, orders)
+        plain = {"layers": partition.layer_by_layer, "merged": partition.merged}
+        return plain[way](needs, orders) if way in plain else partition.fewest(needs, orders, bound)
     rates = {name: activity.rate(name, size) for name, size in needs.program.sizes.items()}
 
     def load(piece: partition.Slice) -> float:
@@ -169,7 +192,7 @@ def _chosen(needs: Needs, orders: Orders, cores: int | None, way: str, activity:
             found += float(rates[wiring.projection.source] @ wiring.counts(piece.neurons))
         return found
 
-    return partition.spread(needs, orders, cores, load) or partition.fewest(needs, orders)
+    return partition.spread(needs, orders, cores, load) or partition.fewest(needs, orders, bound)
 
 
 def _room(needs: Needs, used: int, cores: int | None, chips: int | None) -> list[Violation]:

@@ -60,13 +60,19 @@ class Wiring:
             return np.diff(self.synapses.indptr).astype(np.int64)
         if isinstance(self.synapses, Convolution):
             found = np.zeros(self.synapses.out_shape, np.int64)
-            for a in range(self.synapses.kernel.shape[2]):
-                for b in range(self.synapses.kernel.shape[3]):
-                    place = self.synapses.tap(a, b)
-                    if place is not None:
-                        found[:, place[0], place[1]] += self.synapses.kernel.shape[1]
+            for _, place in self._taps:
+                found[:, place[0], place[1]] += self.synapses.kernel.shape[1]
             return found.ravel()
         return np.full(self.targets, self.sources, np.int64)
+
+    @functools.cached_property
+    def _taps(self) -> list[tuple[int, tuple[slice, slice, slice, slice]]]:
+        """Elements of a kernel by number, each with the places of targets and of sources that it connects."""
+        conv = self.synapses
+        assert isinstance(conv, Convolution)
+        height, width = conv.kernel.shape[2:]
+        places = [(a * width + b, conv.tap(a, b)) for a in range(height) for b in range(width)]
+        return [(element, place) for element, place in places if place is not None]
 
     @functools.cached_property
     def total(self) -> int:
@@ -113,11 +119,8 @@ class Wiring:
         assert isinstance(conv, Convolution)
         sums = mask.reshape(conv.groups, -1, *mask.shape[1:]).sum(axis=1)
         found = np.zeros((conv.groups, *conv.in_shape[1:]), np.int64)
-        for a in range(conv.kernel.shape[2]):
-            for b in range(conv.kernel.shape[3]):
-                place = conv.tap(a, b)
-                if place is not None:
-                    found[:, place[2], place[3]] += sums[:, place[0], place[1]]
+        for _, place in self._taps:
+            found[:, place[2], place[3]] += sums[:, place[0], place[1]]
         return np.repeat(found, conv.kernel.shape[1], axis=0)
 
     def _cost_of_convolution(self, neurons: np.ndarray) -> tuple[int, int]:
@@ -149,13 +152,9 @@ class Wiring:
         count = mask.sum(axis=0)
         pattern = np.zeros(conv.in_shape[1:], np.uint64)
         length = np.zeros(conv.in_shape[1:], np.int64)
-        for a in range(conv.kernel.shape[2]):
-            for b in range(conv.kernel.shape[3]):
-                place = conv.tap(a, b)
-                if place is not None:
-                    rows, columns, from_rows, from_columns = place
-                    pattern[from_rows, from_columns] += which[rows, columns] * places[a * conv.kernel.shape[3] + b]
-                    length[from_rows, from_columns] += count[rows, columns]
+        for element, (rows, columns, from_rows, from_columns) in self._taps:
+            pattern[from_rows, from_columns] += which[rows, columns] * places[element]
+            length[from_rows, from_columns] += count[rows, columns]
         _, first = np.unique(pattern.ravel(), return_index=True)
         lengths = length.ravel()[first]
         return lengths[lengths > 0]

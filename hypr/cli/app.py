@@ -27,6 +27,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "run": ("hypr.cli.run", "Run an exported network on one engine."),
     "verify": ("hypr.cli.verify", "Compare engines integer by integer and write a certificate."),
     "certificate": ("hypr.cli.certificate", "Whether a certificate is about a bundle as it lies there now."),
+    "map": ("hypr.cli.map_", "Where a network fits on a chip, and what it costs there."),
     "report": ("hypr.cli.report", "One self-contained HTML page about a run or a bundle."),
     "bench": ("hypr.cli.bench", "Side-by-side timings: rules, neurons, other frameworks."),
     "completion": ("hypr.cli.completion", "The script that makes a shell complete hypr's verbs, options and recipes."),

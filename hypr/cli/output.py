@@ -82,7 +82,7 @@ def _use(context: click.Context, option: click.Parameter, names: tuple[str, ...]
 def show(answer: Mapping[str, Any], as_json: bool, render: Callable[[], None]) -> None:
     """Print ``answer`` as JSON, or call ``render`` to print it for people."""
     if as_json:
-        click.echo(json.dumps(_plain(answer), indent=2, allow_nan=False))
+        click.echo(json.dumps(plain(answer), indent=2, allow_nan=False))
     else:
         render()
 
@@ -193,16 +193,16 @@ def _cell(value: object) -> str:
     return escape(text)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """JSON-able copy: paths as text, arrays as lists, numbers that JSON lacks as null."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, Path):
         return str(value)
     if hasattr(value, "tolist"):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -10,6 +10,8 @@ from hardware.inputs import Inputs
 from hardware.mapping import Activity, Cost, Plan, Target, cost_of, describe, make_plan, metrics
 from hardware.mapping.neurobench import membranes, static_metrics
 from hardware.program import Program
+from hypr.deployment.arrays import Sequences
+from hypr.deployment.outcome import of_integers
 from hypr.mapping.target_files import load_target
 
 DEFAULT_TARGET = "loihi2"
@@ -40,7 +42,7 @@ class ChipMap:
 def chip_map(
     program: Program,
     target: Target | str = DEFAULT_TARGET,
-    inputs: Inputs | None = None,
+    inputs: Inputs | Sequences | None = None,
     *,
     cores: int | None = None,
     chips: int | None = None,
@@ -48,18 +50,17 @@ def chip_map(
     rate: float | None = None,
     steps: int | None = None,
     step_ms: float | None = None,
-    accuracy: float | None = None,
 ) -> ChipMap:
     """Map a network, and estimate its cost from what it does on inputs.
 
     Args:
         program: the integer network.
         target: a target, or the name or path of one.
-        inputs: integers (T, B, N_in), of several inputs by name; the emulator runs them. None: an assumed rate.
+        inputs: integers (T, B, N_in), of several inputs by name, or sequences with labels; the emulator runs them.
+            None: an assumed rate.
         cores, chips, way: as of :func:`hardware.mapping.make_plan`.
         rate, steps: assumed spikes per neuron and step, and steps, where there are no inputs (0.1, 100).
         step_ms: time step of the network in the world; None: the program's recorded ``dt``, else 1 ms.
-        accuracy: fraction, for NeuroBench's result.
 
     Raises:
         HyprError, HardwareError: unknown target, inputs that do not fit the program.
@@ -69,9 +70,12 @@ def chip_map(
         activity = Activity.uniform(program, 0.1 if rate is None else rate, 100 if steps is None else steps)
         bench = static_metrics(program)
     else:
-        trace = emulate(program, inputs, record=membranes(program))
-        activity = Activity.recorded(program, inputs, trace)
-        bench = metrics(program, inputs, trace, accuracy)
+        data = inputs if isinstance(inputs, Sequences) else Sequences(inputs)
+        trace = emulate(program, data.values, record=membranes(program))
+        origin = f"{data.shape[1]} recorded samples of {data.shape[0]} steps" + (f": {data.name}" if data.name else "")
+        activity = Activity.recorded(program, data.values, trace, origin)
+        accuracy = None if data.regression else of_integers(program, trace.output, data).accuracy
+        bench = metrics(program, data.values, trace, accuracy)
     plan = make_plan(program, chip, activity, cores=cores, chips=chips, way=way)
     cost = cost_of(plan, _step_ms(program) if step_ms is None else step_ms)
     return ChipMap(plan, cost, {"plan": describe(plan), "cost": cost.describe(), "neurobench": bench})

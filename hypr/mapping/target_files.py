@@ -193,7 +193,7 @@ def _explain(error: ValidationError, where: str) -> str:
     if first["type"] == "missing":
         return f"{where}: key '{place}' is missing; add it{more}"
     if len(first["loc"]) > 2 and first["loc"][2] == "value":
-        return f'{where}: \'{place}\' must be a number or "none", got {first["input"]!r}{more}'
+        return f"{where}: '{place}' must be a number or \"none\", got {first['input']!r}{more}"
     text = first["msg"].removeprefix("Value error, ")
     value = "" if isinstance(first["input"], dict | list | BaseModel) else f", got {first['input']!r}"
     return f"{where}: '{place}': {text[0].lower()}{text[1:]}{value}{more}"

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 import hardware
-from hardware import HardwareError, InputFormat, Layer, Program, Synapses, emulate
-from hardware.loihi2 import CONFIDENCES, LOIHI2, load_limits
+from hardware import InputFormat, Layer, Program, Synapses, emulate
 from hardware.models import STATE_MAX
 from hardware.ranges import UNBOUNDED, analyse
 
@@ -98,27 +95,6 @@ def test_the_wrap_of_cuba_lif_is_ruled_out_or_named() -> None:
     assert int(report.states[0].high[0]) == 12_800
     loud = replace(layer, input=Synapses(np.array([[100]], np.int8), 10))
     assert ("readout", "u", 0) in [item[:3] for item in analyse(Program.chain((loud,), InputFormat(1))).unproved()]
-
-
-def test_limits_carry_their_source_and_a_target_file_replaces_them(tmp_path: Path) -> None:
-    assert all(limit.source and limit.confidence in CONFIDENCES and limit.value > 0 for limit in LOIHI2.values())
-    path = tmp_path / "target.json"
-    path.write_text(json.dumps({"neurons_per_core": 4096}))
-    changed = load_limits(path)
-    assert (changed["neurons_per_core"].value, changed["neurons_per_core"].confidence) == (4096, "user")
-    assert changed["cores_per_chip"] == LOIHI2["cores_per_chip"]
-    for text, words in (
-        ("[1]", "one JSON object"),
-        ("{", "not JSON"),
-        ('{"cores": 1}', "unknown limit"),
-        ('{"weight_bits": 0}', "positive int"),
-        ('{"weight_bits": true}', "positive int"),
-    ):
-        path.write_text(text)
-        with pytest.raises(HardwareError, match=words):
-            load_limits(path)
-    with pytest.raises(HardwareError, match="cannot be read"):
-        load_limits(tmp_path / "none.json")
 
 
 def test_every_clause_that_the_code_cites_is_in_the_specification() -> None:
