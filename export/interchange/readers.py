@@ -11,7 +11,7 @@ import numpy as np
 
 from export.errors import ExportError, GraphError, UnsupportedError
 from export.interchange.reading import OPEN, RESETS, Reading
-from export.interchange.source import OPTIONS, check_parameters
+from export.interchange.source import LEFT_OUT, OPTIONS, check_parameters
 from export.interchange.time_constants import decay_and_gain
 from export.interchange.topology import Stage
 from hardware.own import OWN
@@ -225,7 +225,8 @@ def _extension(neuron: _Neuron) -> Equation:
         options[key] = str(getattr(neuron.node, key))
         if options[key] not in allowed:
             raise GraphError(f"{where}: {key} is '{options[key]}'; allowed: {', '.join(allowed)}")
-    return kind, parameters, options
+    usual = LEFT_OUT.get(kind, {})
+    return kind, parameters, {key: value for key, value in options.items() if usual.get(key) != value}
 
 
 def _own(neuron: _Neuron) -> Equation:

@@ -58,6 +58,11 @@ def _check_clauses(population: StepPopulation) -> None:
             "specification has no clause "
             "for that exponential; train with variant='euler'"
         )
+    if population.kind == "alif" and options.get("reset") == "same":
+        raise UnsupportedError(
+            f"{where}: an ALIF that takes its threshold away in the step that spiked (reset 'same') has no integer "
+            "form; run it in float (--float-only), or train with reset='next'"
+        )
     if set(population.late_bias) - {1} or (population.late_bias and population.kind not in _LATE):
         raise UnsupportedError(
             f"{where}: a bias that starts behind a delay has no integer form; drop the bias or the delay, or run it in "
