@@ -57,6 +57,9 @@ class _Neuron(nir.NIRNode):
         return cls(**given)
 
 
+INITIAL = "initial_"
+"""Prefix of metadata that say where a state starts, if not at 0: float64 (N,)."""
+
 _TEXT_FIELDS = {"variant", "adaptation_spike", "reset"}
 
 

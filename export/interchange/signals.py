@@ -39,6 +39,10 @@ class Signal:
     constants: tuple[Constant, ...] = ()
 
 
+_LONGEST_STEPS = 100_000
+"""Of a Delay; a longer one is a unit that was not meant."""
+
+
 class _Unknown(Exception):
     """The width of a neuron is not known yet."""
 
@@ -158,6 +162,11 @@ class Signals:
             raise UnsupportedError(
                 f"Delay '{name}' is {value:.9g} s, {found:.6g} steps of {self.dt:.9g} s; only whole steps can be kept: "
                 "give another dt (--dt) or round the delay"
+            )
+        if steps.max() > _LONGEST_STEPS:
+            raise UnsupportedError(
+                f"Delay '{name}' is {float(delay.max()):.6g} s, {float(steps.max()):.6g} steps; at most "
+                f"{_LONGEST_STEPS}"
             )
         return steps.astype(np.int64)
 

@@ -234,7 +234,7 @@ IMPORTERS: Mapping[str, Importer] = {
         dt=1.0,
         several=True,
         readout=True,
-        recurrent="its importer keeps no state between the steps of a cycle",
+        recurrent="its layers run over all steps at once, so that a cycle cannot hear the step before",
         affine=True,
         options={"spikes": "multi", "scheme": "exponential_unit_gain"},
         without=("v_reset",),  # it needs nir <= 1.0.4

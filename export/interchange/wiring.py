@@ -60,6 +60,9 @@ def wiring_of(graph: nir.NIRGraph) -> Wiring:
     for a, b in edges:
         if a not in nodes or b not in nodes:
             raise GraphError(f"edge ('{a}', '{b}') names a node that does not exist; drop it")
+        for node, end, way in ((a, nir.Output, "leads out of an Output"), (b, nir.Input, "leads into an Input")):
+            if isinstance(nodes[node], end) and node not in wires:
+                raise GraphError(f"edge ('{a}', '{b}') {way} node; drop it")
         before[b].append(a)
     ends = {
         kind: sorted(name for name, node in nodes.items() if isinstance(node, kind) and name not in wires)
@@ -155,7 +158,19 @@ def declared_shape(node: nir.NIRNode, side: str = "input") -> Shape | None:
         return (int(node.weight.shape[1]) * int(node.groups), *spatial)
     types: Mapping[str, object] = getattr(node, f"{side}_type", None) or {}
     shape = next(iter(types.values()), None) if len(types) == 1 else None
-    return None if shape is None else tuple(int(n) for n in np.atleast_1d(np.asarray(shape)))
+    if shape is None:
+        return None
+    sizes = np.atleast_1d(np.asarray(shape))
+    if sizes.ndim != 1 or sizes.dtype.kind not in "iuf" or np.any(sizes != np.floor(sizes)) or np.any(sizes < 0):
+        raise GraphError(
+            f"a {type(node).__name__} declares the {side} shape {_short(sizes)}; a shape is a list of whole numbers: "
+            "export it again"
+        )
+    return tuple(int(n) for n in sizes)
+
+
+def _short(values: np.ndarray) -> str:
+    return " ".join(str(values).split())[:60]
 
 
 def without_leading(shape: Shape, expected: Shape) -> Shape | None:

@@ -76,7 +76,8 @@ def _check_clauses(population: StepPopulation) -> None:
     if options.get("spike_at") == "threshold" and population.kind != "lif":
         raise UnsupportedError(
             f"{where}: a '{population.kind}' that spikes at its threshold has no integer form; only lif has: run it in "
-            "float (--float-only)"
+            "float (--float-only), or say --spike-at above, which differs only where a "
+            "membrane meets its threshold exactly"
         )
     if options.get("reset_timing", "same_step") == "carried_over":
         _check_carried_over(population)

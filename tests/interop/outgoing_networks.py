@@ -11,8 +11,8 @@ from export.interchange.steps import StepLayer, StepNetwork
 
 _HOLDS: Mapping[str, Mapping[str, Any]] = {
     "snntorch": {"kinds": ("lif", "cuba_lif", "if"), "reset": "zero"},
-    "norse": {"kinds": ("lif", "cuba_lif", "if"), "reset": "either", "recurrent": True},
-    "spikingjelly": {"kinds": ("lif", "cuba_lif", "if"), "reset": "zero", "uniform": True},
+    "norse": {"kinds": ("lif", "cuba_lif", "if"), "reset": "either", "recurrent": True, "late": True},
+    "spikingjelly": {"kinds": ("lif", "cuba_lif", "if"), "reset": "zero", "uniform": True, "recurrent": True},
     "sinabs": {"kinds": ("lif",), "reset": "subtract", "multi": True, "readout": True},
     "spyx": {"kinds": ("lif", "cuba_lif"), "reset": "subtract", "lag": True},
     "rockpool": {"kinds": ("cuba_lif",), "reset": "subtract", "multi": True},
@@ -73,6 +73,6 @@ def _layer(
         parameters |= {"alpha": decay, "gain": rng.uniform(0.3, 1, size), "leak": leak}
     weight = rng.normal(0.3, 1.0, (size, below))
     recurrent = rng.normal(0.0, 0.5, (size, size)) if back else None
-    if back and rng.random() < 0.5:
+    if back and holds.get("late") and rng.random() < 0.5:
         parameters["recurrent_bias"] = rng.uniform(-0.2, 0.2, size)
     return StepLayer(name, "lif" if kind == "if" else kind, weight, recurrent, bias, parameters, options)

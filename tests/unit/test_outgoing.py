@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from export import discretise, nir_for, quantize, read
-from export.errors import ExportError, UnsupportedError
+from export.errors import ExportError, GraphError, UnsupportedError
 from export.interchange import float_engine
+from export.interchange.graph import steps_to_nir
 from export.interchange.outgoing import TOOLS
 from export.interchange.steps import StepNetwork
 from export.quantization.dequantize import integer_steps
@@ -124,6 +125,12 @@ def test_a_readout_that_a_tool_cannot_read_is_refused():
         nir_for(replace(network, populations=network.populations[-1:], projections=_first(network)), "norse")
 
 
+def _forgets(network: StepNetwork) -> bool:
+    """Whether every membrane does: a graph of ours holds no decay of 1; and no bias starts late."""
+    decays = [p.parameters["alpha_mem" if p.kind == "cuba_lif" else "alpha"] for p in network.populations]
+    return all(np.all(decay < 1) for decay in decays) and not any(p.late_bias for p in network.populations)
+
+
 def _first(network: StepNetwork):
     last = network.populations[-1].name
     (feed,) = network.into(last)
@@ -170,3 +177,17 @@ def test_sinabs_gets_no_field_that_its_version_of_nir_refuses(tmp_path):
         keys = [key for node in file["node/nodes"].values() for key in node]
     assert "v_threshold" in keys and "v_reset" not in keys
     assert re.match("sinabs", found.call)
+
+
+def test_a_recorded_start_is_read_and_must_be_one_number_for_each_neuron():
+    network = next(n for n in (random_network("norse", np.random.default_rng(i)) for i in range(50)) if _forgets(n))
+    p = network.populations[0]
+    state = "v" if p.kind == "cuba_lif" else "u"
+    start = np.linspace(-0.3, 0.3, p.size)
+    network = replace(network, populations=(replace(p, initial={state: start}), *network.populations[1:]))
+    graph = steps_to_nir(replace(network, projections=network.projections))
+    assert np.array_equal(discretise(graph).populations[0].initial[state], start)
+    for wrong in (start[1:], np.full(p.size, np.nan), "x"):
+        graph.nodes[p.name].metadata[f"initial_{state}"] = wrong
+        with pytest.raises(GraphError, match=f"initial_{state} is no list"):
+            discretise(graph)
