@@ -18,6 +18,7 @@ import signal
 import sys
 import tempfile
 import traceback
+import warnings
 from collections import Counter
 from pathlib import Path
 
@@ -153,9 +154,14 @@ def judge(path: Path, case: Case) -> tuple[str, str]:
         lines = len(str(error).splitlines())
         return ("refused", str(error)) if lines == 1 else ("wrong", f"an answer of {lines} lines: {str(error)[:200]!r}")
     try:
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             plain = Interpreter(Case(_wide(nir.read(path, type_check=False)), case.order, case.inputs)).run()
-    except ValueError as error:  # shapes that the product takes as they are meant, and numpy does not
+    except (
+        ValueError,
+        TypeError,
+        RuntimeError,
+    ) as error:  # shapes that the product takes as they are meant, and numpy or torch do not
         return "unjudged", str(error)
     for population in network.populations:
         wanted = plain.get(population.name)

@@ -26,6 +26,8 @@ GOING = {"snntorch": 200, "norse": 200, "sinabs": 100, "spikingjelly": 100, "spy
 NEAR = 2e-5
 """Of the threshold: closer than this, float32 (the tools) and float64 (here) may decide a spike differently."""
 
+ROUNDED = "rounded"
+
 
 @pytest.mark.parametrize("tool", COMING)
 def test_networks_that_a_tool_makes_come_in_exactly(tool, tmp_path):
@@ -42,8 +44,10 @@ def test_networks_of_ours_go_out_exactly(tool, tmp_path):
     run_worker(tool, "run", tmp_path)
     failed = [f"{path.stem}: {path.read_text()}" for path in sorted(tmp_path.glob("*.err"))]
     assert not failed, failed[:5]
-    wrong = [line for name, item in expected.items() if (line := _compare(tool, tmp_path / name, *item))]
+    lines = {name: line for name, item in expected.items() if (line := _compare(tool, tmp_path / name, *item))}
+    wrong = [line for line in lines.values() if line != ROUNDED]
     assert not wrong, wrong[:5]
+    assert len(lines) <= 0.02 * len(expected) + 1, f"{len(lines)} of {len(expected)} differ at a threshold"
     assert np.mean([item[1].mean() for item in expected.values()]) > 0.05
 
 
@@ -66,13 +70,15 @@ def _write(tool: str, folder: Path) -> dict[str, tuple[StepNetwork, np.ndarray]]
 
 
 def _compare(tool: str, stem: Path, network: StepNetwork, expected: np.ndarray) -> str | None:
-    """What is wrong, or None. A first difference at a membrane that touches its threshold is rounding."""
+    """What is wrong, or None; :data:`ROUNDED` where a membrane touches its threshold before the first difference."""
     output = np.load(stem.with_suffix(".out.npy"))
     lag = len(network.populations) if tool == "spyx" else 0
     output, expected = output[lag:], expected[: len(expected) - lag]
     wrong = np.abs(output - expected) > 1e-4 * max(1.0, float(np.abs(expected).max()))
-    if not wrong.any() or _rounding(network, stem, np.unique(np.argwhere(wrong)[:, 1]), int(np.argwhere(wrong)[0][0])):
+    if not wrong.any():
         return None
+    if _rounding(network, stem, np.unique(np.argwhere(wrong)[:, 1]), int(np.argwhere(wrong)[0][0])):
+        return ROUNDED
     return f"{stem.name}: {int(wrong.sum())} of {wrong.size} values"
 
 
