@@ -154,14 +154,19 @@ def declared_shape(node: nir.NIRNode, side: str = "input") -> Shape | None:
     if isinstance(node, (nir.Conv1d, nir.Conv2d)):
         if side != "input" or node.input_shape is None:
             return None
-        spatial = tuple(int(n) for n in np.atleast_1d(node.input_shape))
-        return (int(node.weight.shape[1]) * int(node.groups), *spatial)
+        groups, weight = np.ravel(np.asarray(node.groups)), np.shape(node.weight)
+        if groups.size != 1 or groups.dtype.kind not in "iu" or len(weight) < 2:
+            return None  # what is wrong with them is said where they are read
+        return (int(weight[1]) * int(groups[0]), *_sizes(node, side, node.input_shape))
     types: Mapping[str, object] = getattr(node, f"{side}_type", None) or {}
     shape = next(iter(types.values()), None) if len(types) == 1 else None
-    if shape is None:
-        return None
+    return None if shape is None else _sizes(node, side, shape)
+
+
+def _sizes(node: nir.NIRNode, side: str, shape: object) -> Shape:
     sizes = np.atleast_1d(np.asarray(shape))
-    if sizes.ndim != 1 or sizes.dtype.kind not in "iuf" or np.any(sizes != np.floor(sizes)) or np.any(sizes < 0):
+    numbers = sizes.ndim == 1 and sizes.dtype.kind in "iuf" and bool(np.isfinite(sizes).all())
+    if not numbers or np.any(sizes != np.floor(sizes)) or np.any(sizes < 0):
         raise GraphError(
             f"a {type(node).__name__} declares the {side} shape {_short(sizes)}; a shape is a list of whole numbers: "
             "export it again"
