@@ -1,0 +1,78 @@
+"""A chip in the training loop: what a network loses on a chip that differs from its program, training on it regains.
+
+On real data: scikit-learn's handwritten digits, one pixel per step as level-crossing spikes.
+"""
+
+import contextlib
+import sys
+from dataclasses import replace
+
+import torch
+
+import hypr
+from export import QuantizationSettings
+from hardware import emulate
+from hypr.data import SequenceDataset, load
+from hypr.training.metrics import evaluate
+
+
+# --8<-- [start:chip]
+def odd_chip(program, inputs, state):
+    """Your board goes here. This one is simulated: every third hidden neuron fires at half of its threshold."""
+    hidden, *others = program.populations
+    threshold = hidden.parameters["TH"].copy()
+    threshold[::3] //= 2
+    hidden = replace(hidden, parameters={**hidden.parameters, "TH": threshold})
+    return emulate(replace(program, populations=(hidden, *others)), inputs, "all", state)
+
+
+def fit(net, stage, x, y, mask, epochs, lr):
+    """A loop like any other; inside ``stage.active()`` the chip runs forward, and gradients are of its states."""
+    rule, optimiser = hypr.HYPR(net, readout_memory=True), torch.optim.Adam(net.parameters(), lr=lr)
+    for epoch in range(epochs):
+        optimiser.param_groups[0]["lr"] = lr * (1 - epoch / epochs)
+        for index in torch.randperm(len(x)).split(64):
+            optimiser.zero_grad()
+            with contextlib.nullcontext() if stage is None else stage.active():
+                rule.backward(x[index], y[index], mask[index])
+            optimiser.step()  # outside: the float weights are the ones that learn
+            net.constrain_()
+
+
+# --8<-- [end:chip]
+
+
+def experiment(seed: int = 0, neurons: int = 128, epochs: int = 30, more: int = 10) -> dict[str, float]:
+    """Test accuracies: of the float network, on the right and the odd chip, and on the odd chip after ``more`` epochs
+    without and with it in the loop."""
+    train, test = (load("digits", split, encoding="crossings", seed=seed) for split in ("train", "test"))
+    torch.manual_seed(seed)
+    hidden, readout = hypr.SEAdLIF(train.channels, neurons), hypr.LI(neurons, train.classes, tau_range=(15.0, 25.0))
+    net = hypr.Network([hidden, readout], decision={"rule": "sum", "ignore_first": 40})
+    x, y = torch.from_numpy(train.dense()), torch.from_numpy(train.labels)
+    mask = torch.ones(x.shape[:2])
+    mask[:, :40] = 0
+    hypr.fit_activity_(net, x[:64])
+    fit(net, None, x, y, mask, epochs, lr=0.02)
+
+    right = hypr.IntegerStage(net, QuantizationSettings(), train.dense(slice(0, 64)))
+    odd = hypr.IntegerStage(net, right.settings, engine=odd_chip)
+    found = {"float": accuracy(net, None, test), "right chip": accuracy(net, right, test)}
+    found["odd chip"] = accuracy(net, odd, test)
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    for name, stage in (("odd chip, trained on without it", right), ("odd chip, trained in the loop", odd)):
+        net.load_state_dict(before)
+        fit(net, stage, x, y, mask, more, lr=0.01)
+        found[name] = accuracy(net, odd, test)
+    return found
+
+
+def accuracy(net: hypr.Network, stage: hypr.IntegerStage | None, test: SequenceDataset) -> float:
+    """Of the float network, or of the integers as that stage runs them."""
+    with contextlib.nullcontext() if stage is None else stage.active():
+        return evaluate(net, test, 512).accuracy
+
+
+if __name__ == "__main__":
+    for name, value in experiment(seed=int((sys.argv[1:] or ["0"])[0])).items():
+        print(f"{name:<32} {100 * value:.1f} %")
