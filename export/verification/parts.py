@@ -77,16 +77,17 @@ def parts_of(samples: tuple[int, ...], size: int) -> Iterator[tuple[int, ...]]:
 def engine_of_part(engine: Engine, program: Program, shape: tuple[int, int], first: int, count: int) -> Engine:
     """The engine for ``count`` samples from ``first`` on of a batch that is run in parts.
 
-    Lava runs the first samples of a batch through its own Dense, one after another: as many in all parts together as
-    in one run of the whole.
+    Lava runs some samples of a batch through its own Dense, one after another, which is slow: as many in all parts
+    together as in one run of the whole, and in each its share.
 
     Args:
         shape: steps and samples of the whole batch.
     """
     if engine.own or engine.name != "lava" or count == shape[1]:
         return engine
-    dense = dense_samples(program, *shape, "auto")
-    return replace(engine, run=partial(engine.run, connections=min(max(dense - first, 0), count)))
+    dense, samples = dense_samples(program, *shape, "auto"), shape[1]
+    share = dense * (first + count) // samples - dense * first // samples
+    return replace(engine, run=partial(engine.run, connections=share))
 
 
 def run_in_parts(

@@ -165,5 +165,6 @@ def test_parts_on_lava_run_as_many_samples_through_its_own_dense_as_one_run_does
             part = engine_of_part(engines.get("lava"), program, (3000, 20), first, min(size, 20 - first))
             counts.append(whole if size == 20 else part.run.keywords["connections"])  # type: ignore[attr-defined]
             assert size == 20 or isinstance(part.run, partial)
-        assert sum(counts) == whole and counts == sorted(counts, reverse=True)
+        assert sum(counts) == whole
+        assert all(abs(count - whole * size / 20) < 1 for count in counts[:-1])
     assert engine_of_part(engines.get("onnx"), program, (3000, 20), 0, 3) is engines.get("onnx")
