@@ -9,7 +9,7 @@ import re
 import numpy as np
 import pytest
 
-from hypr.examples.in_the_loop import experiment
+from hypr.examples.in_the_loop import on_digits
 from tests.paths import ROOT
 
 PAGE = ROOT / "docs" / "tutorials" / "in_the_loop.md"
@@ -17,7 +17,7 @@ NAMES = ("float", "right chip", "odd chip", "odd chip, trained on without it", "
 
 
 def test_training_in_the_loop_regains_what_a_chip_with_other_thresholds_loses():
-    found = experiment(seed=1, neurons=48, epochs=8, more=4)
+    found = on_digits(seed=1, neurons=48, epochs=8, more=4)
     assert tuple(found) == NAMES
     assert found["float"] > 0.5 and abs(found["right chip"] - found["float"]) < 0.06
     assert found["odd chip"] < found["right chip"] - 0.2
@@ -33,7 +33,7 @@ def test_the_figures_of_the_page_are_those_of_the_example():
     assert tuple(cell.strip() for cell in header.strip("|").split("|")[1:]) == NAMES
     rows = re.findall(r"^\| (\d) \|(.*)\|$", page, re.MULTILINE)
     told = np.array([[float(cell) for cell in cells.split("|")] for _, cells in rows])
-    found = np.array([[100 * value for value in experiment(int(seed)).values()] for seed, _ in rows])
+    found = np.array([[100 * value for value in on_digits(int(seed)).values()] for seed, _ in rows])
     assert told.shape == (3, len(NAMES))
     assert np.abs(found - told)[:, [0, 1, 4]].max() < 5 and np.abs(found.mean(0) - told.mean(0))[[0, 1, 4]].max() < 3
     assert (found[:, 2:4] < found[:, 1:2] - 25).all()
