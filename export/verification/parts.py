@@ -103,6 +103,7 @@ def run_in_parts(
     """One engine on a batch, its samples divided over processes.
 
     Args:
+        engine: of :func:`export.verification.engines.get`. program: what to run.
         inputs: (T, B, N_in), with several inputs a mapping by name.
         record: states to keep, as for ``hardware.emulate``.
         jobs: parts, and the processes that run them. executor: runs the parts instead; give it as many ``jobs`` as it

@@ -21,7 +21,7 @@ from hypr.training.runs import open_run
 
 # --8<-- [start:chip]
 def odd_chip(program, inputs, state):
-    """Your board goes here. This one is simulated: every third neuron of the first layer fires at half its threshold."""
+    """Your board goes here. Simulated: every third neuron of the first layer fires at half of its threshold."""
     hidden, *others = program.populations
     threshold = hidden.parameters["TH"].copy()
     threshold[::3] //= 2
