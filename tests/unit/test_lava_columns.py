@@ -11,13 +11,18 @@ from hardware.lava import columns
 from hardware.lava.columns import Columns
 
 
+def pair(rng: np.random.Generator, low: int) -> tuple[int, int]:
+    one, other = rng.integers(low, low + 3, 2)
+    return int(one), int(other)
+
+
 def random_convolution(rng: np.random.Generator) -> Convolution:
     while True:
         groups = int(rng.integers(1, 4))
         channels = groups * rng.integers(1, 4, 2)
         height, width = (int(n) for n in rng.integers(1, 12, 2))
         kernel = (channels[1], channels[0] // groups, *rng.integers(1, 5, 2))
-        stride, padding, dilation = (tuple(int(n) for n in rng.integers(low, low + 3, 2)) for low in (1, 0, 1))
+        stride, padding, dilation = (pair(rng, low) for low in (1, 0, 1))
         reach = [d * (k - 1) + 1 for d, k in zip(dilation, kernel[2:], strict=True)]
         if all(size + 2 * pad >= need for size, pad, need in zip((height, width), padding, reach, strict=True)):
             values = rng.integers(-128, 128, kernel).astype(np.int8)
@@ -28,7 +33,7 @@ def random_convolution(rng: np.random.Generator) -> Convolution:
                 stride=stride,
                 padding=padding,
                 dilation=dilation,
-                groups=groups,  # type: ignore[arg-type]
+                groups=groups,
             )
 
 
