@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from hypr.cli.output import json_option, note, seconds, show, show_outcome, table, with_option
+from hypr.cli.output import json_option, note, progress, seconds, show, show_outcome, table, with_option
 from hypr.cli.reading_options import Spelled, flags_in_messages, print_conventions, reading_from, reading_options
 
 
@@ -29,6 +29,7 @@ from hypr.cli.reading_options import Spelled, flags_in_messages, print_conventio
     default="",
     help="States to keep, separated by commas: u (of every population that has it), u/hidden0, or all.",
 )
+@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="OUT.npz: output, spikes/NAME, STATE/NAME.")
 @reading_options
 @with_option
@@ -40,6 +41,7 @@ def run_verb(
     samples: int | None,
     engine: str | None,
     record: str,
+    jobs: int,
     out: Path,
     as_json: bool,
     conventions: dict[str, Any],
@@ -67,13 +69,16 @@ def run_verb(
         raise click.UsageError("give a file INPUTS or --data, one of them")
     names: str | list[str] = [name.strip() for name in record.split(",") if name.strip()]
     source = _Source(bundle, engine, conventions, "all" if names == ["all"] else names)
+    if jobs > 1 and source.program is None:
+        raise click.UsageError("engine float runs in one process; leave --jobs out")
     if inputs is not None:
         data = read_sequences(inputs).first(samples)
     else:
         whole = source.data(data_name)
         data = sequences_of(whole if samples is None else whole.subset(slice(0, samples)))
     started = time.perf_counter()
-    trace = source.run(data.values)
+    with progress("running", "sequences") as step:
+        trace = source.run(data.values, jobs, step)
     elapsed = time.perf_counter() - started
     if source.program is None:
         found = outcome.of_floats(source.decision, trace.output, data)
@@ -141,11 +146,12 @@ class _Source:
             raise click.UsageError("a NIR file takes a file INPUTS; --data is for bundles")
         return bundle_data(self.bundle, name=name)
 
-    def run(self, values: Any) -> Any:
+    def run(self, values: Any, jobs: int, step: Any) -> Any:
         from hypr.deployment.deploy import run_engine, run_file
 
         if self.bundle is not None:
-            return run_engine(self.bundle, self.engine, values, self.record)
+            several = {} if self.engine == "float" else {"jobs": jobs, "progress": step}
+            return run_engine(self.bundle, self.engine, values, self.record, **several)
         with flags_in_messages():
             trace, network, conventions = run_file(self.path, *self.reading, values, self.record)
         self.decision, self.taken = network.decision, {"conventions": conventions}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from export.verification.agreement import agreement, lines
 from export.verification.certificate import file_hash
 from export.verification.engines import Engine
 from export.verification.inputs import of_each
+from export.verification.parts import run_in_parts
 from export.verification.verify import Progress, VerificationResult, verify
 from hardware import emulate
 from hardware.inputs import Inputs
@@ -189,9 +191,22 @@ def run_file(
     return float_engine.run(network, inputs, record), network, conventions_of(network, reading.scheme or "euler")
 
 
-def run_engine(bundle: Bundle, engine: str, inputs: Inputs, record: Sequence[str] | str = ()) -> Trace:
+def run_engine(
+    bundle: Bundle,
+    engine: str,
+    inputs: Inputs,
+    record: Sequence[str] | str = (),
+    *,
+    jobs: int = 1,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
+) -> Trace:
     """Run one engine on inputs (T, B, N_in), or a mapping of such by name; ``float`` is the float network, the others
     return integers.
+
+    Args:
+        jobs, executor, progress: samples divided over processes, see
+            :func:`export.verification.parts.run_in_parts`; not of ``float``.
 
     Raises:
         RuntimeMissing: the engine is not installed. InputError, ExportError: unfit inputs, a state that no layer has.
@@ -199,12 +214,12 @@ def run_engine(bundle: Bundle, engine: str, inputs: Inputs, record: Sequence[str
     if engine == "float":
         from export.interchange import float_engine
 
+        if jobs != 1 or executor is not None:
+            raise ExportError("engine float runs in one process; leave jobs out, or name an engine of integers")
         return float_engine.run(bundle.float_network(), inputs, record)
-    return (
-        named_engine(bundle, engine)
-        .require()
-        .run(bundle.program, inputs, record if isinstance(record, str) else tuple(record))
-    )
+    chosen = named_engine(bundle, engine).require()
+    kept = record if isinstance(record, str) else tuple(record)
+    return run_in_parts(chosen, bundle.program, inputs, kept, jobs=jobs, executor=executor, progress=progress)
 
 
 def verify_bundle(
