@@ -292,7 +292,7 @@ def _lava_problem() -> str | None:
     except ImportError as error:
         return f"its launcher cannot be imported ({error})"
     found = paths.status()
-    return None if found.installed else f"its runtime is not installed in {found.folder}"
+    return None if found.installed else f"its runtime is {found.problem} in {found.folder}"
 
 
 def _lava_versions() -> Mapping[str, str]:

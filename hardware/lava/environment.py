@@ -31,7 +31,7 @@ Report = Callable[[str], None]
 
 
 def install(target: Path | None = None, progress: Report | None = None) -> Path:
-    """Make the runtime unless it is there; returns its interpreter. Two installations at once wait for each other.
+    """Make the runtime unless it is there and works; returns its interpreter. Two installations at once wait for each other.
 
     Args:
         target: folder; :func:`hardware.lava.paths.default_folder` if None.
@@ -46,12 +46,10 @@ def install(target: Path | None = None, progress: Report | None = None) -> Path:
     folder = (target or default_folder()).absolute()
     report = progress or (lambda line: None)
     try:
-        found = status(folder)
-        if not found.installed:
+        if not _works(folder, report):
             folder.parent.mkdir(parents=True, exist_ok=True)
             with _locked(folder.with_name(f".{folder.name}.lock"), report):
-                found = status(folder)  # another process may have made it meanwhile
-                if not found.installed:
+                if not _works(folder, report):  # another process may have made it meanwhile
                     _make(folder, report)
     except OSError as error:
         raise RuntimeMissing(
@@ -60,6 +58,41 @@ def install(target: Path | None = None, progress: Report | None = None) -> Path:
         ) from None
     report(f"Lava runtime: ready in {folder}")
     return folder / "bin" / "python"
+
+
+def remove(target: Path | None = None) -> Path | None:
+    """Remove the runtime; returns its folder, None where there was none.
+
+    Raises:
+        RuntimeMissing: it cannot be removed.
+    """
+    folder = (target or default_folder()).absolute()
+    if not folder.exists():
+        return None
+    try:
+        (folder / STAMP).unlink(missing_ok=True)  # first: what is half removed does not count
+        shutil.rmtree(folder)
+        folder.with_name(f".{folder.name}.lock").unlink(missing_ok=True)
+    except OSError as error:
+        raise RuntimeMissing(
+            f"Lava runtime: cannot remove {error.filename or folder} ({error.strerror or error}); remove it by hand"
+        ) from None
+    return folder
+
+
+def _works(folder: Path, report: Report) -> bool:
+    """Whether the runtime is there and gives the right numbers; says why it is made anew."""
+    found = status(folder)
+    if found.python is None:
+        if found.problem.startswith("broken"):
+            report(f"Lava runtime: {found.problem}; making it again")
+        return False
+    try:
+        _check_run(found.python)
+    except RuntimeMissing as broken:
+        report(f"Lava runtime: broken ({broken}); making it again")
+        return False
+    return True
 
 
 def _make(folder: Path, report: Report) -> None:
