@@ -32,7 +32,7 @@ from hardware.trace import NetworkState, Trace
 Record = tuple[str, ...] | str
 Values = Mapping[str, np.ndarray]
 # Inputs are Any, so that an engine for networks with one input may ask for an array.
-Run = Callable[[Program, Any, Record], Trace]
+Run = Callable[..., Trace]
 Step = Callable[[Program, Any, Values], Values]
 """``step(program, inputs (R, N_in), previous)``: one step of R independent rows from given spikes and states (R, N), by
 trace name, and where a delay needs more than the spikes of the step before from ``history/<source>`` (D, R, N), oldest
@@ -279,11 +279,12 @@ def _onnx_step(program: Program, inputs: Inputs, previous: Values) -> Values:
     return runtime.OnnxNetwork.open(program, "step", threads=1).step(inputs, previous)
 
 
-def _lava(program: Program, inputs: Any, record: Record) -> Trace:
+def run_lava(program: Program, inputs: Any, record: Record, **options: Any) -> Trace:
+    """The engine lava; options as of :func:`hardware.lava.runtime.run`."""
     _without_own(program, "lava")
     from hardware.lava import runtime
 
-    return runtime.run(program, inputs, record)
+    return runtime.run(program, inputs, record, **options)
 
 
 def _lava_problem() -> str | None:
@@ -324,7 +325,7 @@ ENGINES: Mapping[str, Engine] = {
         ),
         Engine(
             "lava",
-            _lava,
+            run_lava,
             "Lava processes, fixed-point CPU models",
             "hypr lava install",
             probe=_lava_problem,

@@ -22,6 +22,7 @@ import numpy as np
 from export.errors import ExportError
 from export.quantization.findings import saturated
 from export.verification import engines as engine_registry
+from export.verification import pool_ends
 from export.verification.engines import Engine, Runner
 from export.verification.guarded import run_guarded, sizes
 from export.verification.inputs import as_engines_take_them, inputs_hash, inputs_shape, inputs_shapes, of_samples
@@ -201,7 +202,9 @@ def _run_plan(
         return results
     _check_transferable((base, *(engine for task in plan for engine in task.engines)))
     # A fresh interpreter per process: forking one that has run threads (ONNX Runtime, BLAS) can deadlock.
-    with ProcessPoolExecutor(min(jobs, len(plan)), mp_context=multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(
+        min(jobs, len(plan)), mp_context=multiprocessing.get_context("spawn"), initializer=pool_ends.initialise
+    ) as pool:
         waiting = [
             pool.submit(_run_task, program, of_samples(inputs, task.samples), base, task, teacher_forced)
             for task in plan
@@ -214,7 +217,7 @@ def _run_plan(
                 "a verification process ended abruptly, perhaps for lack of memory; lower jobs or memory_bytes"
             ) from None
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)  # what has not started need not run any more
+            pool_ends.end(pool)  # each with what it started; what has not started need not run any more
             raise
     return results
 

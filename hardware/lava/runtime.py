@@ -88,11 +88,13 @@ def run_many(
     timeout_s: float | None = None,
     progress: Progress | None = None,
     python: Path | None = None,
+    finished: Callable[[int, Path], None] | None = None,
 ) -> list[TaskResult]:
     """Run several tasks in one worker; saves the start of an interpreter for each.
 
     Args:
         python: interpreter of the runtime; the managed one if None.
+        finished: called with each task that is done and the folder of its result, while others still run.
 
     Raises:
         As :func:`run`.
@@ -105,7 +107,7 @@ def run_many(
             _write_job(folder, tasks, timeout_s)
             worker, segments = _start(python, folder), set[Path]()
             try:
-                _watch(worker, folder, Stall(timeout_s, GRACE_S), progress, segments)
+                _watch(worker, folder, Stall(timeout_s, GRACE_S), progress, segments, _Announced(folder, finished))
             finally:  # also when it is interrupted from the keyboard or by a signal
                 end_group(worker, segments)
             return [job.read_result(folder / f"task{index}") for index in range(len(tasks))]
@@ -157,7 +159,12 @@ def _start(python: Path, folder: Path) -> subprocess.Popen[bytes]:
 
 
 def _watch(
-    worker: subprocess.Popen[bytes], folder: Path, stall: Stall, progress: Progress | None, segments: set[Path]
+    worker: subprocess.Popen[bytes],
+    folder: Path,
+    stall: Stall,
+    progress: Progress | None,
+    segments: set[Path],
+    announced: _Announced,
 ) -> None:
     """Return when every task has its result; raise when the worker fails, dies or stands still.
 
@@ -178,6 +185,7 @@ def _watch(
                 network, noted = (last["task"], last["of"]), time.monotonic()
             if progress is not None:
                 progress(last["task"], last["step"], last["of"])
+        announced.look()
         if ended:
             break
         if stall.over():
@@ -199,6 +207,18 @@ def _new_lines(path: Path, start: int) -> bytes:
     except FileNotFoundError:
         return b""
     return text[: text.rfind(b"\n") + 1]
+
+
+class _Announced:
+    """Tells once of each task that is done."""
+
+    def __init__(self, folder: Path, finished: Callable[[int, Path], None] | None) -> None:
+        self._folder, self._finished, self._next = folder, finished, 0
+
+    def look(self) -> None:
+        while self._finished is not None and (self._folder / f"task{self._next}" / "result.json").exists():
+            self._finished(self._next, self._folder / f"task{self._next}")
+            self._next += 1
 
 
 def _report(line: bytes, folder: Path) -> dict[str, int]:

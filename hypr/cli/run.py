@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from hypr.cli.lava_options import check_lava, check_out, lava_options
 from hypr.cli.output import json_option, note, seconds, show, show_outcome, table, with_option
 from hypr.cli.reading_options import Spelled, flags_in_messages, print_conventions, reading_from, reading_options
 
@@ -30,6 +31,7 @@ from hypr.cli.reading_options import Spelled, flags_in_messages, print_conventio
     help="States to keep, separated by commas: u (of every population that has it), u/hidden0, or all.",
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="OUT.npz: output, spikes/NAME, STATE/NAME.")
+@lava_options
 @reading_options
 @with_option
 @json_option
@@ -42,6 +44,7 @@ def run_verb(
     record: str,
     out: Path,
     as_json: bool,
+    lava: dict[str, Any],
     conventions: dict[str, Any],
 ) -> None:
     """Run the network of BUNDLE on the file INPUTS on one engine.
@@ -56,6 +59,7 @@ def run_verb(
     Examples:
       hypr run bundles/ecg inputs.npz --engine emulator --record u,v --out out.npz
       hypr run bundles/ecg inputs.npz --engine lava --record all --out lava.npz
+      hypr run bundles/ecg inputs.npz --engine lava --connections batched --timeout 60 --out lava.npz
       hypr run bundles/ecg inputs.npz --engine float --out float.npz
       hypr run net.nir inputs.npz --preset norse --out float.npz
     """
@@ -65,8 +69,10 @@ def run_verb(
 
     if (inputs is None) == (data_name is None):
         raise click.UsageError("give a file INPUTS or --data, one of them")
+    check_lava(lava, [str(engine)])
+    check_out(out)
     names: str | list[str] = [name.strip() for name in record.split(",") if name.strip()]
-    source = _Source(bundle, engine, conventions, "all" if names == ["all"] else names)
+    source = _Source(bundle, engine, conventions, "all" if names == ["all"] else names, lava)
     if inputs is not None:
         data = read_sequences(inputs).first(samples)
     else:
@@ -109,10 +115,17 @@ def run_verb(
 class _Source:
     """A bundle, or a NIR file that runs in float."""
 
-    def __init__(self, path: Path, engine: str | None, conventions: Mapping[str, Any], record: str | list[str]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        engine: str | None,
+        conventions: Mapping[str, Any],
+        record: str | list[str],
+        lava: dict[str, Any],
+    ) -> None:
         from export.bundle.bundle import Bundle
 
-        self.path, self.record = path, record
+        self.path, self.record, self.lava = path, record, lava
         preset, given = reading_from(conventions)
         self.reading = (preset, given)
         self.bundle = None if path.suffix == ".nir" and path.is_file() else Bundle.open(path)
@@ -145,7 +158,7 @@ class _Source:
         from hypr.deployment.deploy import run_engine, run_file
 
         if self.bundle is not None:
-            return run_engine(self.bundle, self.engine, values, self.record)
+            return run_engine(self.bundle, self.engine, values, self.record, lava=self.lava)
         with flags_in_messages():
             trace, network, conventions = run_file(self.path, *self.reading, values, self.record)
         self.decision, self.taken = network.decision, {"conventions": conventions}
