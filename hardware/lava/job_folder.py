@@ -21,6 +21,7 @@ from hardware.lava.request import LavaError
 
 PREFIX = "hypr-lava-"
 OWNER, SEGMENTS = "owner.json", "segments.json"
+MOST_BYTES = 50
 TEMPORARY = "tmp"
 """Folder inside for what the worker and Lava make (``TMPDIR``)."""
 
@@ -36,7 +37,7 @@ def job_folder() -> Iterator[Path]:
     """
     sweep()
     try:
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=_base()))
         (folder / TEMPORARY).mkdir()
         owner = {"pid": os.getpid(), "started": started_at(os.getpid())}
         (folder / OWNER).write_text(json.dumps(owner))
@@ -61,7 +62,7 @@ def sweep() -> list[Path]:
     """Remove what killed runs of this user left; returns their folders."""
     swept = []
     try:
-        found = [Path(entry.path) for entry in os.scandir(tempfile.gettempdir()) if entry.name.startswith(PREFIX)]
+        found = [Path(entry.path) for entry in os.scandir(_base()) if entry.name.startswith(PREFIX)]
     except OSError:
         return []
     for folder in found:
@@ -73,6 +74,14 @@ def sweep() -> list[Path]:
         shutil.rmtree(folder, ignore_errors=True)
         swept.append(folder)
     return swept
+
+
+def _base() -> str:
+    """Where temporary files go. Python's managers make sockets there, whose path may have 107 bytes: where TMPDIR is too
+    long for that, ``/tmp``.
+    """
+    base = tempfile.gettempdir()
+    return "/tmp" if len(os.fsencode(base)) > MOST_BYTES and os.access("/tmp", os.W_OK) else base
 
 
 def _abandoned(folder: Path) -> bool:

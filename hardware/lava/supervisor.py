@@ -8,6 +8,7 @@ error is raised.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -111,5 +112,8 @@ class Supervisor:
             if actor.is_alive():
                 os.kill(actor.pid, signal.SIGKILL)
         runtime._is_started = runtime._is_running = False  # or Lava's destructor would wait for the dead
-        runtime._messaging_infrastructure.stop()  # joins the processes and unlinks the shared memory
-        runtime._watchdog_manager.stop()
+        # Of a start that failed half-way not everything is there; what is matters no more than the first error.
+        with contextlib.suppress(Exception):
+            runtime._messaging_infrastructure.stop()  # joins the processes and unlinks the shared memory
+        with contextlib.suppress(Exception):
+            runtime._watchdog_manager.stop()
