@@ -77,8 +77,8 @@ def sweep() -> list[Path]:
 
 
 def _base() -> str:
-    """Where temporary files go. Python's managers make sockets there, whose path may have 107 bytes: where TMPDIR is too
-    long for that, ``/tmp``.
+    """Where temporary files go. Python's managers make sockets there, whose path may have 107 bytes: where TMPDIR is
+    too long for that, ``/tmp``.
     """
     base = tempfile.gettempdir()
     return "/tmp" if len(os.fsencode(base)) > MOST_BYTES and os.access("/tmp", os.W_OK) else base

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import multiprocessing
 import os
 import sys
 import tempfile
@@ -36,7 +37,11 @@ def main(program_file: Path, expected_hash: str, arguments: Sequence[str]) -> in
         with ending_raises(), job_folder() as folder:
             os.environ["TMPDIR"] = tempfile.tempdir = str(folder / TEMPORARY)
             children_end_with_us()
-            return _run(program_file, expected_hash, options)
+            try:
+                return _run(program_file, expected_hash, options)
+            finally:  # a signal in the middle of a start leaves processes that Lava does not know yet
+                for child in multiprocessing.active_children():
+                    child.kill()
     except LavaError as error:
         print(f"error: {_one_line(error)}", file=sys.stderr)
         return 4

@@ -179,10 +179,10 @@ def _watch(
             for line in text.splitlines():
                 last = _report(line, folder)
                 stall.starting() if last["starting"] else stall.moved(last["step"])
-            if (last["task"], last["of"]) != network or time.monotonic() - noted > _NOTE_EVERY_S:
+            if (last["task"], last["starting"]) != network or time.monotonic() - noted > _NOTE_EVERY_S:
                 segments |= mapped_segments(worker.pid)
                 note_segments(folder, segments)
-                network, noted = (last["task"], last["of"]), time.monotonic()
+                network, noted = (last["task"], last["starting"]), time.monotonic()
             if progress is not None:
                 progress(last["task"], last["step"], last["of"])
         announced.look()

@@ -204,7 +204,12 @@ def send_actor(number: int) -> Callable[[int], None]:
 
 def send_group(number: int) -> Callable[[int], None]:
     """To everybody of the worker's group."""
-    return lambda main: os.killpg(worker_below(main), number)
+
+    def act(main: int) -> None:
+        time.sleep(1.0)  # until the main side has seen the shared memory, which nobody of the group removes now
+        os.killpg(worker_below(main), number)
+
+    return act
 
 
 def send_terminal(number: int) -> Callable[[int], None]:
