@@ -15,6 +15,7 @@ import tempfile
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
@@ -49,14 +50,18 @@ def main(program_file: Path, expected_hash: str, arguments: Sequence[str]) -> in
         print(f"error: {_one_line(error)}", file=sys.stderr)
         return 2
     except Ended as end:
-        print(f"error: {end}", file=sys.stderr)
-        return 128 + end.number
+        _leave(f"error: {end}", 128 + end.number)
     except KeyboardInterrupt:
-        print("error: interrupted", file=sys.stderr)
-        return 130
+        _leave("error: interrupted", 130)
     except OSError as error:
         print(f"error: {why(error, options.out.absolute().parent)}", file=sys.stderr)
         return 2
+
+
+def _leave(message: str, code: int) -> NoReturn:
+    """Go without the interpreter's own ending, which waits for processes and threads that Lava left in the middle."""
+    print(message, file=sys.stderr, flush=True)
+    os._exit(code)
 
 
 def _one_line(error: Exception) -> str:
