@@ -9,6 +9,7 @@ VENV    ?= .venv
 PYTHON  ?=
 DEMO    ?= runs/demo
 PYTEST  ?=
+WORKERS ?= 2
 STAMP   := $(VENV)/.stamp
 BIN     := $(abspath $(VENV))/bin
 
@@ -51,8 +52,9 @@ lava: $(STAMP) ## create the Python 3.10 runtime that holds Lava
 demo: $(STAMP) lava ## train on digits, quantize, export, verify on every engine, report (5 minutes at most)
 	@"$(BIN)/hypr" demo --out $(DEMO)
 
+# A process for each core; the tests of one file stay together, for they share what is trained once.
 test: $(STAMP) lava ## the test suite
-	@"$(BIN)/python" -m pytest -m "not slow" $(PYTEST)
+	@"$(BIN)/python" -m pytest -m "not slow" -n $(WORKERS) --dist loadfile $(PYTEST)
 
 test-slow: $(STAMP) lava ## everything, the long runs too
 	@"$(BIN)/python" -m pytest $(PYTEST)

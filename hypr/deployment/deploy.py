@@ -339,13 +339,13 @@ def _finite(bound: int) -> int | None:
     return None if abs(bound) >= UNBOUNDED else bound
 
 
-def staircase_of(bundle: Bundle, test: SequenceDataset) -> list[tuple[str, float, float]]:
+def staircase_of(bundle: Bundle, test: SequenceDataset, name: str | None = None) -> list[tuple[str, float, float]]:
     """(what was made integer, accuracy on ``test`` as a fraction, its standard error over sequences), from float to the
-    Program of the bundle.
+    Program of the bundle; ``name`` as of :func:`bundle_data`, for the training part that calibrates states.
     """
     program = bundle.program
     settings = QuantizationSettings.from_json(program.metadata["settings"])
-    calibration = bundle_data(bundle, "train").dense(slice(0, CALIBRATION_SAMPLES))
+    calibration = bundle_data(bundle, "train", name).dense(slice(0, CALIBRATION_SAMPLES))
     with _quiet():  # quantizes once more; what there is to say was said at export
         found = staircase(bundle.float_network(), test.dense(), test.labels, test.mask, settings, calibration)
     first = program.populations[0]

@@ -79,7 +79,7 @@ def of_bundle(bundle: Bundle, name: str | None = None) -> Page:
     data = _or_leave_out(left_out, "accuracies, staircase, rasters and traces", lambda: _test_data(bundle, name))
     steps: list[tuple[str, float, float]] = []
     if data is not None:
-        steps = _or_leave_out(left_out, "the staircase", lambda: _stairs(bundle, data)) or []
+        steps = _or_leave_out(left_out, "the staircase", lambda: _stairs(bundle, data, name)) or []
     found = _or_leave_out(left_out, "the verification", lambda: proofs(bundle)) or []
     proof = found[0].content if found and found[0].about_this else None
     parts: list[Part] = []
@@ -127,10 +127,10 @@ def _test_data(bundle: Bundle, name: str | None) -> SequenceDataset:
     return data
 
 
-def _stairs(bundle: Bundle, data: SequenceDataset) -> list[tuple[str, float, float]]:
+def _stairs(bundle: Bundle, data: SequenceDataset, name: str | None) -> list[tuple[str, float, float]]:
     if data.regression:
         raise HyprError("it counts right decisions, these data have real targets")
-    return staircase_of(bundle, data)
+    return staircase_of(bundle, data, name)
 
 
 def _cards(

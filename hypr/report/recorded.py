@@ -41,9 +41,9 @@ class Spikes(_Loose):
 
 
 class State(_Loose):
-    """Values of a state that sat at the limit."""
+    """Values of a state that sat at the limit; states that were not looked at have none."""
 
-    did: int
+    did: int = 0
 
 
 class Layer(_Loose):

@@ -142,7 +142,7 @@ def test_patience_stops_the_run(tmp_path):
 
 
 def test_a_loss_that_is_not_finite_stops_with_advice(tmp_path):
-    settings = config.load("digits-brf", [*SMALL, "lr=1e38", "optimiser.kind=sgd"])
+    settings = config.load("digits-brf", [*SMALL, "lr=1e6", "optimiser.kind=sgd"])
     recorder = Recorder()
     with pytest.raises(TrainingDiverged, match=r"epoch \d+, update \d+: .* lower optimiser\.lr") as error:
         train(settings, tmp_path / "run", progress=recorder)

@@ -55,7 +55,13 @@ def test_random_programs_reach_what_they_are_meant_to_reach() -> None:
             options |= set(layer.options.items())
             bits.add(layer.input.weight_bits)
     assert models == set(ALL)
-    assert len(options) == 4
+    assert options == {
+        ("adaptation_spike", "current"),
+        ("adaptation_spike", "previous"),
+        ("reset", "subtract"),
+        ("reset", "zero"),
+        ("reset_at", "same"),  # the other places of a reset: random graphs and the exhaustive test of resets
+    }
     assert bits == set(range(2, 9))
     assert min(ends) > 100
     assert sum(0.02 < rate < 0.9 for rate in rates) > len(rates) // 3
