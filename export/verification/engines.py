@@ -281,7 +281,8 @@ def _onnx_step(program: Program, inputs: Inputs, previous: Values) -> Values:
     return runtime.OnnxNetwork.open(program, "step", threads=1).step(inputs, previous)
 
 
-def _lava(program: Program, inputs: Any, record: Record, **options: Any) -> Trace:
+def run_lava(program: Program, inputs: Any, record: Record, **options: Any) -> Trace:
+    """The engine lava; options as of :func:`hardware.lava.runtime.run`."""
     _without_own(program, "lava")
     from hardware.lava import runtime
 
@@ -294,7 +295,7 @@ def _lava_problem() -> str | None:
     except ImportError as error:
         return f"its launcher cannot be imported ({error})"
     found = paths.status()
-    return None if found.installed else f"its runtime is not installed in {found.folder}"
+    return None if found.installed else f"its runtime is {found.problem} in {found.folder}"
 
 
 def _lava_versions() -> Mapping[str, str]:
@@ -326,7 +327,7 @@ ENGINES: Mapping[str, Engine] = {
         ),
         Engine(
             "lava",
-            _lava,
+            run_lava,
             "Lava processes, fixed-point CPU models",
             "hypr lava install",
             probe=_lava_problem,

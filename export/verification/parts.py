@@ -16,6 +16,7 @@ from multiprocessing.reduction import ForkingPickler
 from typing import TypeVar
 
 from export.errors import ExportError
+from export.verification import pool_ends
 from export.verification.engines import Engine, Record
 from export.verification.inputs import as_engines_take_them, inputs_shape, of_samples
 from export.verification.result import joined_names
@@ -40,11 +41,13 @@ def completed(
     Raises:
         ExportError: a process ended abruptly. What a call raises comes through; calls that have not begun are dropped.
     """
+    pool: ProcessPoolExecutor | None = None
     with ExitStack() as stack:
         if executor is None:
             # A fresh interpreter per process: forking one that has run threads (ONNX Runtime, BLAS) can deadlock.
             context = multiprocessing.get_context("spawn")
-            executor = stack.enter_context(ProcessPoolExecutor(min(jobs, len(calls)), mp_context=context))
+            pool = ProcessPoolExecutor(min(jobs, len(calls)), mp_context=context, initializer=pool_ends.initialise)
+            executor = stack.enter_context(pool)
         waiting: dict[Future[Result], int] = {executor.submit(call): index for index, call in enumerate(calls)}
         try:
             for future in as_completed(waiting):
@@ -53,6 +56,10 @@ def completed(
             raise ExportError(
                 "a verification process ended abruptly, perhaps for lack of memory; lower jobs or memory_bytes"
             ) from None
+        except BaseException:
+            if pool is not None:
+                pool_ends.end(pool)  # each with what it started
+            raise
         finally:
             for future in waiting:
                 future.cancel()  # what has not started need not run any more
@@ -83,11 +90,18 @@ def engine_of_part(engine: Engine, program: Program, shape: tuple[int, int], fir
     Args:
         shape: steps and samples of the whole batch.
     """
-    if engine.own or engine.name != "lava" or count == shape[1]:
+    if engine.own or engine.name != "lava" or count == shape[1] or _connections_of(engine) != "auto":
         return engine
     dense, samples = dense_samples(program, *shape, "auto"), shape[1]
     share = dense * (first + count) // samples - dense * first // samples
     return replace(engine, run=partial(engine.run, connections=share))
+
+
+def _connections_of(engine: Engine) -> object:
+    """What the caller asked Lava for."""
+    if isinstance(engine.run, partial):
+        return engine.run.keywords.get("connections", "auto")
+    return getattr(engine.run, "connections", "auto")
 
 
 def run_in_parts(

@@ -33,7 +33,7 @@ def run(
     connections: str | int = "auto",
     arithmetic: str = "fixed_pt",
     initial_state: NetworkState | None = None,
-    stall_s: float = 60.0,
+    stall_s: float | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Trace, list[Timing]]:
     """Run; see :func:`hardware.lava.runtime.run` for the arguments.
@@ -56,6 +56,8 @@ def run(
     for part in parts:
         before = done
         report = None if progress is None else (lambda step, _, before=before: progress(before + step, total))
+        if report is not None:
+            report(0, part.lava_steps)  # it starts
         traces.append(part.run(stall_s=stall_s, progress=report))
         timings.append(Timing(part.connections, part.samples, part.lava_steps, part.startup_s, part.run_s))
         done += part.lava_steps

@@ -19,17 +19,20 @@ from pathlib import Path
 from typing import TextIO
 
 from hardware.lava import job
+from hardware.lava.endings import children_end_with_us
+from hardware.lava.meanings import FULL, why
 from hardware.lava.request import LavaError
 
 
 def main(folder: Path) -> int:
     """Run every task of the job; see the module's description."""
     _end_with_parent()
+    children_end_with_us()
     task = 0
     try:
         head = json.loads((folder / job.JOB).read_text())
         with (folder / job.PROGRESS).open("a") as stream:
-            _report(stream, task, 0, 1)
+            _report(stream, task, 0, 1, starting=True)
             from hardware.lava import local  # Lava is imported after the first sign of life
 
             for task in range(head["tasks"]):
@@ -37,13 +40,17 @@ def main(folder: Path) -> int:
     except Exception as error:
         inner = error.traceback if isinstance(error, LavaError) else ""
         text = inner or traceback.format_exc()
-        report = {"type": type(error).__name__, "message": str(error), "traceback": text, "task": task}
-        job.write_json(folder / job.ERROR, report)
+        message = why(error, folder) if isinstance(error, OSError) else str(error) or type(error).__name__
+        report = {"type": type(error).__name__, "message": message, "traceback": text, "task": task}
+        try:
+            job.write_json(folder / job.ERROR, report)
+        except OSError as second:
+            return job.NO_SPACE if second.errno in FULL else 1
         return 1
     return 0
 
 
-def _run_task(local, folder: Path, number: int, timeout_s: float, stream: TextIO) -> None:  # type: ignore[no-untyped-def]
+def _run_task(local, folder: Path, number: int, timeout_s: float | None, stream: TextIO) -> None:  # type: ignore[no-untyped-def]
     task = job.read_task(folder)
     trace, timings = local.run(
         task.program,
@@ -62,20 +69,23 @@ _REPORT_EVERY_S = 0.1
 
 
 def _throttled(stream: TextIO, task: int) -> Callable[[int, int], None]:
-    """A progress callback that writes at most every 0.1 s, and at the end."""
-    last = 0.0
+    """A progress callback that writes at most every 0.1 s, at the end, and where a network starts
+    (the step does not move there).
+    """
+    last, before = 0.0, -1
 
     def report(step: int, total: int) -> None:
-        nonlocal last
-        if step == total or time.monotonic() - last > _REPORT_EVERY_S:
+        nonlocal last, before
+        starting, before = step == before or before < 0, step
+        if starting or step == total or time.monotonic() - last > _REPORT_EVERY_S:
             last = time.monotonic()
-            _report(stream, task, step, total)
+            _report(stream, task, step, total, starting)
 
     return report
 
 
-def _report(stream: TextIO, task: int, step: int, total: int) -> None:
-    stream.write(json.dumps({"task": task, "step": step, "of": total}) + "\n")
+def _report(stream: TextIO, task: int, step: int, total: int, starting: bool) -> None:
+    stream.write(json.dumps({"task": task, "step": step, "of": total, "starting": int(starting)}) + "\n")
     stream.flush()
 
 

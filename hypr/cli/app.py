@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-OK, FAILED, USAGE, MISSING, INTERRUPTED = 0, 1, 2, 3, 130
+OK, FAILED, USAGE, MISSING, ENGINE_FAILED, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 VERBS: dict[str, tuple[str, str]] = {
     "demo": ("hypr.cli.demo", "Train on digits, quantize, export, run every engine, verify, report."),
@@ -30,7 +30,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "report": ("hypr.cli.report", "One self-contained HTML page about a run or a bundle."),
     "bench": ("hypr.cli.bench", "Side-by-side timings: rules, neurons, other frameworks."),
     "completion": ("hypr.cli.completion", "The script that makes a shell complete hypr's verbs, options and recipes."),
-    "lava": ("hypr.cli.lava", "The Python 3.10 runtime that holds Lava: install it, show it."),
+    "lava": ("hypr.cli.lava", "The Python 3.10 runtime that holds Lava: install it, show it, remove it."),
 }
 """Verb -> (module that defines a click command of that name, one line of help)."""
 
@@ -73,7 +73,8 @@ def cli() -> None:
       hypr demo                                   the whole way on real data, in a few minutes
       hypr train digits-brf --out runs/digits     then export, verify and report it
 
-    Exit codes: 0 fine, 1 a mismatch or failed check, 2 usage or bad input, 3 a missing optional part.
+    Exit codes: 0 fine, 1 a mismatch or failed check, 2 usage or bad input, 3 a missing or broken optional part,
+    4 Lava failed while it ran, 130 interrupted, 129 and 143 ended by SIGHUP and SIGTERM.
     """
 
 
@@ -82,10 +83,15 @@ def run(arguments: Sequence[str]) -> int:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by who started us
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+    from hardware.lava.endings import Ended, ending_raises
+
     try:
-        code = cli.main(list(arguments), prog_name="hypr", standalone_mode=False)
+        with ending_raises():
+            code = cli.main(list(arguments), prog_name="hypr", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else OK
+    except Ended as end:
+        return _fail(str(end), 128 + end.number, arguments)
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.exceptions.NoArgsIsHelpError as asked:  # a verb, or hypr itself, without anything: its help
@@ -125,10 +131,13 @@ def _code_of(error: Exception) -> int | None:
     """Exit code of an error that a user can cause, None for one that only a defect of the program can cause."""
     from export.errors import ExportError
     from hardware.errors import HardwareError, RuntimeMissing
+    from hardware.lava.request import LavaError
     from hypr.errors import HyprError
 
     if isinstance(error, RuntimeMissing):
         return MISSING
+    if isinstance(error, LavaError):
+        return ENGINE_FAILED
     if isinstance(error, HardwareError | ExportError | HyprError | OSError):
         return USAGE
     return None

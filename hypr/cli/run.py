@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from hypr.cli.lava_options import check_lava, check_out, lava_options
 from hypr.cli.output import json_option, note, progress, seconds, show, show_outcome, table, with_option
 from hypr.cli.reading_options import Spelled, flags_in_messages, print_conventions, reading_from, reading_options
 
@@ -31,6 +32,7 @@ from hypr.cli.reading_options import Spelled, flags_in_messages, print_conventio
 )
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="OUT.npz: output, spikes/NAME, STATE/NAME.")
+@lava_options
 @reading_options
 @with_option
 @json_option
@@ -44,6 +46,7 @@ def run_verb(
     jobs: int,
     out: Path,
     as_json: bool,
+    lava: dict[str, Any],
     conventions: dict[str, Any],
 ) -> None:
     """Run the network of BUNDLE on the file INPUTS on one engine.
@@ -58,6 +61,7 @@ def run_verb(
     Examples:
       hypr run bundles/ecg inputs.npz --engine emulator --record u,v --out out.npz
       hypr run bundles/ecg inputs.npz --engine lava --record all --out lava.npz
+      hypr run bundles/ecg inputs.npz --engine lava --connections batched --timeout 60 --out lava.npz
       hypr run bundles/ecg inputs.npz --engine float --out float.npz
       hypr run net.nir inputs.npz --preset norse --out float.npz
     """
@@ -67,8 +71,10 @@ def run_verb(
 
     if (inputs is None) == (data_name is None):
         raise click.UsageError("give a file INPUTS or --data, one of them")
+    check_lava(lava, [str(engine)])
+    check_out(out)
     names: str | list[str] = [name.strip() for name in record.split(",") if name.strip()]
-    source = _Source(bundle, engine, conventions, "all" if names == ["all"] else names)
+    source = _Source(bundle, engine, conventions, "all" if names == ["all"] else names, lava)
     if jobs > 1 and source.program is None:
         raise click.UsageError("engine float runs in one process; leave --jobs out")
     if inputs is not None:
@@ -114,10 +120,17 @@ def run_verb(
 class _Source:
     """A bundle, or a NIR file that runs in float."""
 
-    def __init__(self, path: Path, engine: str | None, conventions: Mapping[str, Any], record: str | list[str]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        engine: str | None,
+        conventions: Mapping[str, Any],
+        record: str | list[str],
+        lava: dict[str, Any],
+    ) -> None:
         from export.bundle.bundle import Bundle
 
-        self.path, self.record = path, record
+        self.path, self.record, self.lava = path, record, lava
         preset, given = reading_from(conventions)
         self.reading = (preset, given)
         self.bundle = None if path.suffix == ".nir" and path.is_file() else Bundle.open(path)
@@ -150,7 +163,7 @@ class _Source:
         from hypr.deployment.deploy import run_engine, run_file
 
         if self.bundle is not None:
-            several = {} if self.engine == "float" else {"jobs": jobs, "progress": step}
+            several = {} if self.engine == "float" else {"jobs": jobs, "progress": step, "lava": self.lava}
             return run_engine(self.bundle, self.engine, values, self.record, **several)
         with flags_in_messages():
             trace, network, conventions = run_file(self.path, *self.reading, values, self.record)
