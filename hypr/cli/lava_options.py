@@ -72,7 +72,7 @@ def lava_options(function: Command) -> Command:
     decorated: Any = command
     for option in reversed(options):
         decorated = option(decorated)
-    return decorated  # type: ignore[no-any-return]
+    return decorated
 
 
 def check_lava(lava: dict[str, Any], engines: Sequence[str]) -> None:
