@@ -12,6 +12,7 @@
     task0/trace.npz        arrays of the Trace, written by the worker
     task0/result.json      engine name and timings, written by the worker after the trace
     progress.jsonl         one line {"task": i, "step": s, "of": n, "starting": 0 or 1} per report
+    done                   written when every task has its result
     error.json             {"type", "message", "traceback", "task"} if the worker gave up
     output.txt             what the worker and its processes printed
 """
@@ -35,7 +36,10 @@ from hardware.program import Program
 from hardware.program_file import load, save
 from hardware.trace import NetworkState, Trace
 
-JOB, PROGRESS, ERROR, OUTPUT = "job.json", "progress.jsonl", "error.json", "output.txt"
+JOB, PROGRESS, DONE, ERROR, OUTPUT = "job.json", "progress.jsonl", "done", "error.json", "output.txt"
+
+STAY = "--stay"
+"""What a worker is given instead of a folder, so that it takes folders from its standard input."""
 
 NO_SPACE = 28
 """Exit code of a worker that could write neither its result nor the reason: the disk is full."""

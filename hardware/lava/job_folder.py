@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -39,7 +40,7 @@ def job_folder() -> Iterator[Path]:
     try:
         folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=_base()))
         (folder / TEMPORARY).mkdir()
-        owner = {"pid": os.getpid(), "started": started_at(os.getpid())}
+        owner = {"pid": os.getpid(), "started": started_at(os.getpid()), "where": _where()}
         (folder / OWNER).write_text(json.dumps(owner))
     except OSError as error:
         place = error.filename or os.environ.get("TMPDIR", "/tmp")
@@ -90,9 +91,20 @@ def _abandoned(folder: Path) -> bool:
             return False
         owner = json.loads((folder / OWNER).read_text())
         pid, started = int(owner["pid"]), str(owner["started"])
+        if owner["where"] != _where():  # whether it lives cannot be seen from here
+            return False
     except (OSError, ValueError, KeyError, TypeError):
         return False
     return owner["started"] is not None and started_at(pid) != started
+
+
+def _where() -> str:
+    """Machine and space of process numbers: containers may share their temporary files."""
+    try:
+        space = str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        space = ""
+    return f"{socket.gethostname()} {space}"
 
 
 def _noted(folder: Path) -> list[Path]:

@@ -7,13 +7,15 @@ any failure the whole group is killed and its shared memory removed.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 
 from hardware.errors import RuntimeMissing
@@ -101,18 +103,83 @@ def run_many(
     """
     for task in tasks:
         check_task(task)
+    kept = None if python is not None else _KEPT.get()
     python = python or python_path()
     with ending_raises(), job_folder() as folder:
         try:
             _write_job(folder, tasks, timeout_s)
-            worker, segments = _start(python, folder), set[Path]()
-            try:
-                _watch(worker, folder, Stall(timeout_s, GRACE_S), progress, segments, _Announced(folder, finished))
-            finally:  # also when it is interrupted from the keyboard or by a signal
-                end_group(worker, segments)
+            stall, announced, segments = Stall(timeout_s, GRACE_S), _Announced(folder, finished), set[Path]()
+            if kept is not None:
+                kept.run(folder, stall, progress, segments, announced)
+            else:
+                worker = _start(python, folder)
+                try:
+                    _watch(worker, folder, stall, progress, segments, announced)
+                finally:  # also when it is interrupted from the keyboard or by a signal
+                    end_group(worker, segments)
             return [job.read_result(folder / f"task{index}") for index in range(len(tasks))]
         except OSError as error:
             raise LavaError(why(error, folder)) from None
+
+
+@contextlib.contextmanager
+def kept_worker() -> Iterator[None]:
+    """One worker for all runs inside the ``with`` block: the start of an interpreter and the import of Lava are paid
+    once. A run that fails ends the worker; the next one starts another.
+
+    Raises:
+        RuntimeMissing: the managed runtime is not installed.
+    """
+    if _KEPT.get() is not None:
+        yield
+        return
+    with job_folder() as folder:
+        kept = _Kept(python_path(), folder)
+        token = _KEPT.set(kept)
+        try:
+            yield
+        finally:
+            _KEPT.reset(token)
+            kept.end(set())
+
+
+class _Kept:
+    """A worker that is there from the first run on; its own folder holds what is not of one run."""
+
+    def __init__(self, python: Path, folder: Path) -> None:
+        self._python, self._folder = python, folder
+        self._worker: subprocess.Popen[bytes] | None = None
+        _link_package(folder)
+
+    def run(
+        self, folder: Path, stall: Stall, progress: Progress | None, segments: set[Path], announced: _Announced
+    ) -> None:
+        """One job, whose folder is written; the worker is ended where it fails."""
+        (folder / job.OUTPUT).symlink_to(self._folder / job.OUTPUT)  # for messages
+        try:
+            if self._worker is None or self._worker.poll() is not None:
+                self.end(set())
+                self._worker = _start(self._python, self._folder, job.STAY)
+            assert self._worker.stdin is not None
+            with contextlib.suppress(BrokenPipeError):  # it has ended meanwhile: the watch says why
+                self._worker.stdin.write(f"{folder}\n".encode())
+                self._worker.stdin.flush()
+            _watch(self._worker, folder, stall, progress, segments, announced)
+        except BaseException:
+            self.end(segments)
+            raise
+
+    def end(self, segments: set[Path]) -> None:
+        """End the worker and all that it started."""
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            with contextlib.suppress(OSError):
+                assert worker.stdin is not None
+                worker.stdin.close()
+            end_group(worker, segments)
+
+
+_KEPT: ContextVar[_Kept | None] = ContextVar("kept_worker", default=None)
 
 
 def check_task(task: Task) -> None:
@@ -127,15 +194,20 @@ def check_task(task: Task) -> None:
 
 
 def _write_job(folder: Path, tasks: Sequence[Task], timeout_s: float | None) -> None:
-    package = folder / "package"
-    package.mkdir()
-    (package / "hardware").symlink_to(Path(__file__).resolve().parent.parent, target_is_directory=True)
+    _link_package(folder)
     for index, task in enumerate(tasks):
         job.write_task(folder / f"task{index}", task)
     job.write_json(folder / job.JOB, {"tasks": len(tasks), "timeout_s": timeout_s})
 
 
-def _start(python: Path, folder: Path) -> subprocess.Popen[bytes]:
+def _link_package(folder: Path) -> None:
+    package = folder / "package"
+    package.mkdir()
+    (package / "hardware").symlink_to(Path(__file__).resolve().parent.parent, target_is_directory=True)
+
+
+def _start(python: Path, folder: Path, what: str | None = None) -> subprocess.Popen[bytes]:
+    """The worker for the job in ``folder``, or for those that its standard input names (``what`` is ``job.STAY``)."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL_ENV"))}
     # One thread per Lava process: there are more processes than cores already.
     environment.update({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"})
@@ -144,10 +216,10 @@ def _start(python: Path, folder: Path) -> subprocess.Popen[bytes]:
     with (folder / job.OUTPUT).open("wb") as output:
         try:
             return subprocess.Popen(
-                [str(python), "-s", "-m", "hardware.lava.worker", str(folder)],
+                [str(python), "-s", "-m", "hardware.lava.worker", what or str(folder)],
                 cwd=folder / "package",
                 env=environment,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.DEVNULL if what is None else subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -166,13 +238,14 @@ def _watch(
     segments: set[Path],
     announced: _Announced,
 ) -> None:
-    """Return when every task has its result; raise when the worker fails, dies or stands still.
+    """Return when every task has its result, and the worker of one job has ended; raise when the worker fails, dies or
+    stands still.
 
     Notes in ``segments``, for each network and about once a second, which shared memory the worker's processes hold.
     """
     read, noted, network = 0, 0.0, (-1, -1)
     while True:
-        ended = worker.poll() is not None
+        ended = worker.poll() is not None or (worker.stdin is not None and (folder / job.DONE).exists())
         text = _new_lines(folder / job.PROGRESS, read)
         if text:
             read += len(text)
@@ -194,7 +267,7 @@ def _watch(
                 f"--timeout (timeout_s) gives it longer{_printed(folder)}"
             )
         time.sleep(_POLL_S)
-    if worker.returncode != 0:
+    if worker.returncode is not None and (worker.returncode != 0 or not (folder / job.DONE).exists()):
         raise _failure(worker.returncode, folder, read)
 
 

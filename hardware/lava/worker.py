@@ -2,6 +2,7 @@
 
 It is started by :mod:`hardware.lava.runtime` as the leader of a process group of its own and reads and writes the
 folder that :mod:`hardware.lava.job` describes. Exit code 0: every task has a result; 1: ``error.json`` says why not.
+With ``--stay`` in the place of the folder it takes folders, a line each, from its standard input until that ends.
 """
 
 from __future__ import annotations
@@ -24,10 +25,16 @@ from hardware.lava.meanings import FULL, why
 from hardware.lava.request import LavaError
 
 
-def main(folder: Path) -> int:
-    """Run every task of the job; see the module's description."""
+def main(argument: str) -> int:
+    """Run every task of the job, or of all jobs; see the module's description."""
     _end_with_parent()
     children_end_with_us()
+    if argument != job.STAY:
+        return _run_job(Path(argument))
+    return next((code for line in sys.stdin if (code := _run_job(Path(line.rstrip("\n"))))), 0)
+
+
+def _run_job(folder: Path) -> int:
     task = 0
     try:
         head = json.loads((folder / job.JOB).read_text())
@@ -37,6 +44,7 @@ def main(folder: Path) -> int:
 
             for task in range(head["tasks"]):
                 _run_task(local, folder / f"task{task}", task, head["timeout_s"], stream)
+        (folder / job.DONE).touch()
     except Exception as error:
         inner = error.traceback if isinstance(error, LavaError) else ""
         text = inner or traceback.format_exc()
@@ -105,7 +113,7 @@ def _end_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    code = main(Path(sys.argv[1]))
+    code = main(sys.argv[1])
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)  # Lava leaves threads behind that can hold up a normal exit

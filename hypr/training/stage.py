@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,15 @@ def engine_of(config: Config) -> Any:
         found = found()
     in_the_loop(found)
     return found
+
+
+def kept(engine: Any) -> contextlib.AbstractContextManager[None]:
+    """What an engine needs for many runs in a row: Lava starts one worker for all windows."""
+    if engine != "lava":
+        return contextlib.nullcontext()
+    from hardware.lava.runtime import kept_worker
+
+    return kept_worker()
 
 
 def stage_of(

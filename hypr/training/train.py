@@ -41,7 +41,7 @@ from hypr.training.distributed import Group, GroupError
 from hypr.training.folder import prepare_folder
 from hypr.training.metrics import Evaluation, MetricsFile, activity, correct, evaluate
 from hypr.training.recorded import settled, written
-from hypr.training.stage import cost_line, engine_of, stage_of
+from hypr.training.stage import cost_line, engine_of, kept, stage_of
 
 
 class TrainingDiverged(HyprError):
@@ -112,7 +112,7 @@ def train(
         if finished:
             return _read_result(folder)
         progress = Silent() if progress is None or not group.leader else progress
-        with _reproducible(config):
+        with _reproducible(config), kept(engine):
             trainer = _Trainer(config, folder, progress, group, device, engine)
             try:
                 trainer.run()
