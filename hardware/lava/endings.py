@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
@@ -43,19 +43,64 @@ def ending_raises() -> Iterator[None]:
         yield
         return
     ours = [number for number in ENDING if signal.getsignal(number) is signal.SIG_DFL]
+    interrupt = signal.getsignal(signal.SIGINT)
 
     def end(number: int, _: object) -> None:
         for each in ours:
             signal.signal(each, signal.SIG_IGN)
-        raise Ended(number)
+        _asked.append(number)
+        raise_if_asked()
+
+    def unraisable(lost: sys.UnraisableHookArgs) -> None:
+        if not (_asked and isinstance(lost.exc_value, Ended | KeyboardInterrupt)):  # those are raised again
+            hook(lost)
 
     for number in ours:
         signal.signal(number, end)
+    if interrupt is signal.default_int_handler:
+        signal.signal(signal.SIGINT, end)
+    hook, sys.unraisablehook = sys.unraisablehook, unraisable
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         for number in ours:
             signal.signal(number, signal.SIG_DFL)
+        if interrupt is signal.default_int_handler:
+            signal.signal(signal.SIGINT, interrupt)
+        if ours:
+            _asked.clear()
+
+
+_asked: list[int] = []
+"""Signals that came inside :func:`ending_raises`."""
+
+
+def raise_if_asked() -> None:
+    """Raise once more for a signal that came inside :func:`ending_raises`. What a signal raises is lost where Python
+    runs a callback, as it does around every fork; loops that wait call this.
+    """
+    if _asked:
+        if _asked[0] == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise Ended(_asked[0])
+
+
+@contextlib.contextmanager
+def looked_at(look: Callable[[], None], every_s: float = 0.25) -> Iterator[None]:
+    """``look`` is called again and again while foreign code runs, and may end it by raising; in the main thread alone,
+    for it is a timer's signal that does it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, lambda *_: look())
+    signal.setitimer(signal.ITIMER_REAL, every_s, every_s)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def children_end_with_us() -> None:
@@ -75,6 +120,15 @@ def children_end_with_us() -> None:
                 os._exit(1)
 
     os.register_at_fork(after_in_child=settle)
+
+
+def quiet_tracker() -> str:
+    """``PYTHONWARNINGS`` of processes whose leftovers Python's resource tracker removes: that it does is no news."""
+    before = os.environ.get("PYTHONWARNINGS")
+    return f"{before},{_TRACKER}" if before else _TRACKER
+
+
+_TRACKER = "ignore:resource_tracker"
 
 
 def started_at(pid: int) -> str | None:

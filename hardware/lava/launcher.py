@@ -20,7 +20,7 @@ from typing import NoReturn
 import numpy as np
 
 from hardware.errors import HardwareError, InputError, ProgramError
-from hardware.lava.endings import Ended, children_end_with_us, ending_raises
+from hardware.lava.endings import Ended, children_end_with_us, ending_raises, quiet_tracker
 from hardware.lava.job_folder import TEMPORARY, job_folder
 from hardware.lava.meanings import why
 from hardware.lava.request import LavaError
@@ -37,6 +37,7 @@ def main(program_file: Path, expected_hash: str, arguments: Sequence[str]) -> in
     try:
         with ending_raises(), job_folder() as folder:
             os.environ["TMPDIR"] = tempfile.tempdir = str(folder / TEMPORARY)
+            os.environ["PYTHONWARNINGS"] = quiet_tracker()
             children_end_with_us()
             try:
                 return _run(program_file, expected_hash, options)
@@ -103,6 +104,8 @@ def _run(program_file: Path, expected_hash: str, options: argparse.Namespace) ->
         what = f"no module '{missing.name}'" if isinstance(missing, ModuleNotFoundError) else _one_line(missing)
         print(f"error: {what} in {sys.executable}; with Python 3.10: pip install --no-deps -r {pins}", file=sys.stderr)
         return 3
+    except OSError as error:
+        raise LavaError(why(error, Path(tempfile.gettempdir()))) from None
     content = io.BytesIO()
     np.savez(content, **trace.arrays())  # type: ignore[arg-type]
     write_atomically(options.out, content.getvalue())

@@ -21,7 +21,7 @@ from pathlib import Path
 from hardware.errors import RuntimeMissing
 from hardware.inputs import Inputs, check_state, named_inputs
 from hardware.lava import job
-from hardware.lava.endings import ending_raises
+from hardware.lava.endings import ending_raises, quiet_tracker, raise_if_asked
 from hardware.lava.job import Task, TaskResult
 from hardware.lava.job_folder import TEMPORARY, job_folder, note_segments
 from hardware.lava.meanings import MEANINGS, no_space, why
@@ -211,7 +211,7 @@ def _start(python: Path, folder: Path, what: str | None = None) -> subprocess.Po
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL_ENV"))}
     # One thread per Lava process: there are more processes than cores already.
     environment.update({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"})
-    environment["PYTHONDONTWRITEBYTECODE"] = "1"
+    environment |= {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONWARNINGS": quiet_tracker()}
     environment["TMPDIR"] = str(folder / TEMPORARY)
     with (folder / job.OUTPUT).open("wb") as output:
         try:
@@ -259,6 +259,7 @@ def _watch(
             if progress is not None:
                 progress(last["task"], last["step"], last["of"])
         announced.look()
+        raise_if_asked()
         if ended:
             break
         if stall.over():

@@ -20,6 +20,7 @@ from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.run_conditions import RunSteps
 from lava.magma.core.run_configs import RunConfig
 
+from hardware.lava.endings import looked_at, raise_if_asked
 from hardware.lava.meanings import MEANINGS
 from hardware.lava.request import CHANNEL_SIZE, LavaError
 from hardware.lava.stall import Stall
@@ -47,7 +48,8 @@ class Supervisor:
             LavaError: a process could not be built.
         """
         try:
-            self._process.create_runtime(run_cfg=self._config, compile_config={"pypy_channel_size": CHANNEL_SIZE})
+            with looked_at(self._look):
+                self._process.create_runtime(run_cfg=self._config, compile_config={"pypy_channel_size": CHANNEL_SIZE})
             self._runtime = self._process.runtime
         except BaseException:
             self._runtime = self._process.runtime
@@ -63,7 +65,8 @@ class Supervisor:
             LavaError: see the module's description.
         """
         try:
-            self._runtime.start(condition)
+            with looked_at(self._look):
+                self._runtime.start(condition)
             self._watch(total, stall_s, report)
             self._runtime.wait()
         except BaseException:
@@ -75,6 +78,7 @@ class Supervisor:
         done, stall = -1, Stall(stall_s)
         while not all(port.probe() for port in self._runtime.service_to_runtime):
             time.sleep(POLL_S)
+            raise_if_asked()
             if self._progress[0] != done:
                 done = int(self._progress[0])
                 if done > 0:
@@ -88,6 +92,15 @@ class Supervisor:
                     "was stopped, --timeout gives it longer"
                 )
         self._raise_failure()
+
+    def _look(self) -> None:
+        """While Lava starts, which waits for ever for a process that died meanwhile."""
+        raise_if_asked()
+        infrastructure = getattr(self._process.runtime, "_messaging_infrastructure", None)
+        for actor in list(getattr(infrastructure, "actors", ())):
+            if actor.exitcode:
+                code = actor.exitcode
+                raise LavaError(f"a Lava process died with exit code {code} during the start{MEANINGS.get(code, '')}")
 
     def _raise_failure(self) -> None:
         for actor in self._actors():

@@ -28,6 +28,7 @@ from hardware.lava.request import LavaError
 def main(argument: str) -> int:
     """Run every task of the job, or of all jobs; see the module's description."""
     _end_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # an exception would be lost around a fork
     children_end_with_us()
     if argument != job.STAY:
         return _run_job(Path(argument))

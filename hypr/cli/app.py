@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import errno
 import importlib
@@ -83,15 +84,11 @@ def run(arguments: Sequence[str]) -> int:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by who started us
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
-    from hardware.lava.endings import Ended, ending_raises
-
     try:
-        with ending_raises():
+        with _signals_raise(arguments):
             code = cli.main(list(arguments), prog_name="hypr", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else OK
-    except Ended as end:
-        return _fail(str(end), 128 + end.number, arguments)
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.exceptions.NoArgsIsHelpError as asked:  # a verb, or hypr itself, without anything: its help
@@ -108,7 +105,11 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         _no_more_output()  # the reader of our output has gone (for example `| head`): no message
         return OK
-    except SystemExit:  # click's answer to the same: it wraps both streams, then exits with 1
+    except SystemExit as end:
+        number = getattr(end, "number", None)  # of a signal: hardware.lava.endings.Ended
+        if number is not None:
+            return _fail(str(end), 128 + number, arguments)
+        # click's answer to a broken pipe: it wraps both streams, then exits with 1
         if not type(sys.stdout).__name__.endswith("PacifyFlushWrapper"):
             raise
         _no_more_output()
@@ -120,6 +121,15 @@ def run(arguments: Sequence[str]) -> int:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
             _no_more_output()
         return _fail(_one_line(error), code, arguments)
+
+
+def _signals_raise(arguments: Sequence[str]) -> contextlib.AbstractContextManager[None]:
+    """SIGTERM and SIGHUP end with a clean-up; help has nothing to clean up, and does not import what that needs."""
+    if not arguments or {"-h", "--help"} & set(arguments):
+        return contextlib.nullcontext()
+    from hardware.lava.endings import ending_raises
+
+    return ending_raises()
 
 
 def _no_more_output() -> None:

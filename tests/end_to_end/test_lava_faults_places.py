@@ -46,6 +46,12 @@ def test_a_full_disk_for_temporary_files(place):
 
 
 @pytest.mark.parametrize("side", [main_side, launcher])
+def test_full_shared_memory(place, side):
+    command = in_namespace("mount -t tmpfs -o size=64k none /dev/shm", side(place))
+    run_to_end(command, place).assert_clean(4, ["/dev/shm"], within_s=30.0)
+
+
+@pytest.mark.parametrize("side", [main_side, launcher])
 def test_temporary_files_that_cannot_be_written(place, side):
     command = in_namespace(f"mount -t tmpfs -o ro none {place.tmp}", side(place))
     done = run_to_end(command, place)
