@@ -37,7 +37,7 @@ def test_runs_share_a_worker_and_equal_the_emulator(tmp_path, monkeypatch):
 
 def test_after_a_failure_the_next_run_starts_another_worker():
     program, inputs = brf_network(T=20)
-    killed = []
+    killed: list[int] = []
 
     def kill(task: int, step: int, total: int) -> None:
         if step > 0 and not killed:
