@@ -12,6 +12,7 @@ from export.errors import ExportError, GraphError, QuantizationError, Unsupporte
 from export.interchange.discretise import Reading, discretise
 from export.interchange.graph import read, to_nir, write
 from export.interchange.nodes import ALIF, BRF, SEAdLIF
+from export.interchange.outgoing import nir_for
 from export.quantization.dequantize import quantized_nir
 from export.quantization.formats import QuantizationSettings
 from export.quantization.quantize import quantize
@@ -31,6 +32,7 @@ __all__ = [
     "SEAdLIF",
     "UnsupportedError",
     "discretise",
+    "nir_for",
     "quantize",
     "quantized_nir",
     "read",

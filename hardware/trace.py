@@ -4,7 +4,7 @@ recorded.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -116,3 +116,26 @@ def make_trace(
         states={key: value for key, value in states.items() if key in chosen},
         final_state=final,
     )
+
+
+def side_by_side(engine: str, traces: Sequence[Trace]) -> Trace:
+    """Traces of consecutive samples of one batch as the trace of all; a final state where every one of them has it."""
+    finals = [trace.final_state for trace in traces if trace.final_state is not None]
+    final = None
+    if len(finals) == len(traces):
+        final = NetworkState(
+            _joined([state.states for state in finals], 0),
+            _joined([state.spikes for state in finals], 0),
+            _joined([state.history for state in finals], 1),
+        )
+    return Trace(
+        engine=engine,
+        output=np.concatenate([trace.output for trace in traces], axis=1),
+        spikes=_joined([trace.spikes for trace in traces], 1),
+        states=_joined([trace.states for trace in traces], 1),
+        final_state=final,
+    )
+
+
+def _joined(parts: Sequence[Mapping[str, np.ndarray]], axis: int) -> dict[str, np.ndarray]:
+    return {key: np.concatenate([part[key] for part in parts], axis=axis) for key in parts[0]}

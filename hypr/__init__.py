@@ -3,6 +3,7 @@
 Networks    Network; layers BRF, SEAdLIF, ALIF, LIF, CubaLIF, LI; your own: Neuron, Range
 Start       fit_activity_: fresh weights with which every layer fires (LayerActivity)
 Rules       HYPR, HYPRWindow, BPTT, EProp: rule.backward(x, y, mask) fills .grad
+Integers    IntegerStage: train on the integers of the deployed network, on hardware in the loop too
 Data        hypr.data: from_arrays, from_events, from_tonic, load, catalogue
 Files       save, load
 Deployment  deploy: bundle, verification and report in one call (Deployed)
@@ -38,6 +39,7 @@ _HOME = {
     "load": "hypr.training.files",
     "deploy": "hypr.deployment.direct",
     "Deployed": "hypr.deployment.direct",
+    "IntegerStage": "hypr.integer.stage",
     "LayerActivity": "hypr.learning.activity",
 }
 

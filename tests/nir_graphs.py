@@ -60,12 +60,12 @@ class Interpreter:
             when = t - 1 if late else t
             return known[when] if when >= 0 else np.zeros_like(self._shaped(name))
         if isinstance(node, nir.Delay):
-            steps = np.broadcast_to(np.round(node.delay / DT).astype(int), node.delay.shape)
-            total = 0.0
+            steps = np.round(node.delay / DT).astype(int)
+            total = np.zeros_like(self._sum(name, t, target, delayed))
             for d in np.unique(steps):
                 if t - d >= 0:
                     total = total + (steps == d) * self._sum(name, t - int(d), target, delayed or d > 0)
-            return total + np.zeros((self.batch, *node.delay.shape))
+            return total
         return _linear(node, self._sum(name, t, target, delayed))
 
     def _shaped(self, name: str) -> np.ndarray:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -31,6 +32,8 @@ from export.interchange.presets import reading_of
 from export.interchange.reading import Reading
 from export.verification.engines import get
 from export.verification.verify import verify
+from tests.tool_page import Row
+from tests.tool_page import page as page_of
 
 INTEGER_ENGINES = ("reference", "emulator", "onnx")
 
@@ -163,21 +166,23 @@ def integers(case: Case, more: Mapping[str, Any]) -> tuple[str, str]:
     return ("equal", f"equal on {', '.join(INTEGER_ENGINES)}") if result.equal else ("unequal", "ENGINES DIFFER")
 
 
-def check(folder: Path, with_integers: bool) -> int:
-    """Exit status; prints a line per case and the totals."""
+def check(folder: Path, with_integers: bool, page: Path | None = None) -> int:
+    """Exit status; prints a line per case and the totals, and writes the page of the documentation."""
     cases = load_cases(folder)
     if not cases:
         print(f"{folder}: no case here (expected.json beside NAME.nir and NAME.npz)", file=sys.stderr)
         return 2
     floats: Counter[str] = Counter()
     engines: Counter[str] = Counter()
+    rows: list[Row] = []
     for case in cases:
         verdict, line, more = judge(case)
         floats[verdict] += 1
+        found, words = integers(case, more) if with_integers else ("", "")
         if with_integers:
-            found, words = integers(case, more)
             engines[found] += 1
             line = f"{line}; integers {words}"
+        rows.append(row_of(case, verdict, more, found, words))
         print(f"{case.name}: {line}", flush=True)
     print(
         f"{len(cases)} networks: exact {floats['exact']}, refused {floats['refused']}, silently wrong "
@@ -185,15 +190,31 @@ def check(folder: Path, with_integers: bool) -> int:
     )
     if with_integers:
         print(f"integers: equal {engines['equal']}, refused {engines['refused']}, unequal {engines['unequal']}")
+    if page is not None:
+        page.write_text(page_of(rows))
     return 1 if floats["silent"] or engines["unequal"] else 0
+
+
+def row_of(case: Case, verdict: str, more: Mapping[str, Any], found: str, words: str) -> Row:
+    """A case as a row of the page."""
+    kinds = case.expected["kinds"]
+    own = {**case.expected["options"], **more}
+    own |= {key: value for layer in own.pop("layers", {}).values() for key, value in layer.items()}
+    flags = " ".join(f"--{key.replace('_', '-')} {value}" for key, value in sorted(own.items()) if key != "dt")
+    reason = re.sub(r"(layer|node) \S+: ", "", words.removeprefix("refused: "))
+    named = kinds if isinstance(kinds, str) else ", ".join(kinds)
+    return Row(case.expected["tool"], named, case.expected["preset"], verdict, flags, found, reason)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.tool_networks", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--integers", action="store_true", help="quantize too and compare the engines")
+    parser.add_argument("--page", type=Path, help="with --integers: write the page of the documentation")
     chosen = parser.parse_args(arguments)
-    return check(chosen.folder, chosen.integers)
+    if chosen.page and not chosen.integers:
+        parser.error("--page shows integers, too; give --integers")
+    return check(chosen.folder, chosen.integers, chosen.page)
 
 
 if __name__ == "__main__":

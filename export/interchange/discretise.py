@@ -12,6 +12,7 @@ import numpy as np
 
 from export.errors import ExportError, GraphError
 from export.interchange.doubts import doubts
+from export.interchange.metadata import check_metadata
 from export.interchange.readers import choose, equation_of, initial_states
 from export.interchange.reading import Reading
 from export.interchange.source import DECISION_RULES
@@ -40,6 +41,7 @@ def discretise(graph: nir.NIRGraph, reading: Reading | None = None) -> StepNetwo
         GraphError: damaged or contradictory values. UnsupportedError: what has no exact form here, with the reason.
     """
     reading = reading or Reading()
+    check_metadata(graph)
     metadata = dict(graph.metadata or {})
     scheme = choose(reading.scheme, metadata.get("scheme"), "euler", "scheme")
     if scheme not in SCHEMES:

@@ -48,11 +48,16 @@ def _of_stage(stage: Stage, population: StepPopulation, dt: float | None, readin
             tau = getattr(node, key, None)
             if tau is not None:
                 found += _of_tau(where, key, np.ravel(np.asarray(tau, np.float64)), dt)
+    if reading.tool == "Sinabs" and isinstance(node, (nir.IF, nir.LIF)):
+        found.append(
+            f"{where}: a min_v_mem of Sinabs is in no file; with one (IAFSqueeze read from NIR has -threshold) the "
+            "membrane stops there, here it does not"
+        )
     if isinstance(node, (nir.IF, nir.I)):
         found += _of_integrator(where, node, dt, reading)
-    if population.initial:
+    if population.initial and reading.start is not None:
         found.append(f"{where}: its membrane starts at {reading.start}, not at 0; --start zero says otherwise")
-    elif reading.start is None and _starts_differ(node):
+    elif not population.initial and reading.start is None and _starts_differ(node):
         found.append(
             f"{where}: its membrane starts at 0; SpikingJelly starts at v_reset, Norse at v_leak (--start v_reset, "
             "--start v_leak)"

@@ -42,6 +42,11 @@ def _se_adlif(layer: StepPopulation, s: State, z: np.ndarray, current: np.ndarra
 def _alif(layer: StepPopulation, s: State, z: np.ndarray, current: np.ndarray) -> tuple[State, np.ndarray]:
     p = layer.parameters
     alpha, rho = p["alpha"], p["rho"]
+    if layer.options.get("reset") == "same":
+        a = rho * s["a"] + (1.0 - rho) * z
+        u, threshold = alpha * s["u"] + (1.0 - alpha) * current, p["b0"] + p["beta"] * a
+        spike = (u - threshold > 0).astype(np.float64)
+        return {"a": a, "u": u - threshold * spike}, spike
     a = rho * s["a"] + (1.0 - rho) * z
     threshold = p["b0"] + p["beta"] * a
     u = alpha * s["u"] + (1.0 - alpha) * current - threshold * z

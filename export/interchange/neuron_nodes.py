@@ -9,7 +9,7 @@ import nir
 import numpy as np
 
 from export.errors import ExportError
-from export.interchange.nodes import ALIF, BRF, OwnNeuron, SEAdLIF
+from export.interchange.nodes import ALIF, BRF, INITIAL, OwnNeuron, SEAdLIF
 from export.interchange.steps import StepPopulation
 from export.interchange.time_constants import euler_time_constant, smallest_float_type
 from hardware.own import OWN
@@ -22,13 +22,21 @@ def neuron_node(layer: StepPopulation, dt: float) -> nir.NIRNode:
         ExportError: what NIR and its metadata cannot say.
     """
     where = f"layer {layer.name}"
-    if layer.late_bias or any(np.any(value) for value in layer.initial.values()):
-        raise ExportError(f"{where}: a bias that starts late, or an initial state, cannot be written as NIR")
+    if layer.late_bias:
+        raise ExportError(f"{where}: a bias that starts late cannot be written as NIR")
     for key, default in (("spikes", "single"), ("spike_at", "above")):
         if layer.options.get(key, default) != default:
             raise ExportError(
                 f"{where}: {key} '{layer.options[key]}' cannot be written as NIR; its nodes do not say it"
             )
+    node = _node(layer, dt)
+    for state, value in layer.initial.items():
+        if np.any(value):  # NIR says nothing about where a state starts
+            node.metadata[f"{INITIAL}{state}"] = np.array(np.broadcast_to(value, (layer.size,)), np.float64)
+    return node
+
+
+def _node(layer: StepPopulation, dt: float) -> nir.NIRNode:
     values = layer.parameters
     kind = smallest_float_type(*values.values())
     if layer.kind in ("brf", "se_adlif", "alif"):
@@ -57,8 +65,8 @@ def _lif(layer: StepPopulation, dt: float) -> nir.NIRNode:
     values = layer.parameters
     decay, gain = values["alpha"], values["gain"]
     metadata = {"decay": decay, "gain": gain, "leak": values["leak"], **_reset(layer)}
+    tau = euler_time_constant(decay, dt, f"layer {layer.name}: alpha")  # refuses a decay of 1
     arrays = [_resistance(gain, decay), values["leak"] / (1.0 - decay), values["theta"], values["v_reset"]]
-    tau = euler_time_constant(decay, dt, f"layer {layer.name}: alpha")
     r, v_leak, theta, v_reset = as_type(tau.dtype, *arrays)
     return nir.LIF(tau=tau, r=r, v_leak=v_leak, v_threshold=theta, v_reset=v_reset, metadata=metadata)
 

@@ -57,7 +57,10 @@ class _Neuron(nir.NIRNode):
         return cls(**given)
 
 
-_TEXT_FIELDS = {"variant", "adaptation_spike"}
+INITIAL = "initial_"
+"""Prefix of metadata that say where a state starts, if not at 0: float64 (N,)."""
+
+_TEXT_FIELDS = {"variant", "adaptation_spike", "reset"}
 
 
 @dataclass(eq=False)
@@ -129,15 +132,25 @@ class ALIF(_Neuron):
         u &= \alpha\,u' + (1 - \alpha)\,I - A\,z' \\
         z &= H(u - A)
 
+    `reset` ``same``: :math:`u = \alpha\,(u' - A'\,z') + (1 - \alpha)\,I`.
+
     Attributes:
         alpha: membrane decay per step. rho: threshold decay per step.
         beta: threshold increase per unit of a. b0: resting threshold.
+        reset: ``next`` (left out of files) or ``same``.
     """
 
     alpha: np.ndarray
     rho: np.ndarray
     beta: np.ndarray
     b0: np.ndarray
+    reset: str = "next"
+
+    def to_dict(self) -> dict[str, Any]:
+        found: dict[str, Any] = super().to_dict()
+        if found["reset"] == "next":  # files from before there was a choice do not have it
+            del found["reset"]
+        return found
 
 
 @dataclass(eq=False)

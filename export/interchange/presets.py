@@ -50,7 +50,9 @@ PRESETS: Mapping[str, Reading] = {
     "sinabs": Reading(
         dt=1.0, reset="subtract", spike_at="threshold", ask=("scheme", "spikes"), assumed=("reset",), tool="Sinabs"
     ),
-    "spikingjelly": Reading(dt=1e-4, scheme="euler", reset="zero", start="v_reset", tool="SpikingJelly"),
+    "spikingjelly": Reading(
+        dt=1e-4, scheme="euler", reset="zero", start="v_reset", spike_at="threshold", tool="SpikingJelly"
+    ),
     "spyx": Reading(
         dt=1e-4,
         scheme="euler_unit_gain",

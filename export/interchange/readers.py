@@ -10,8 +10,10 @@ import nir
 import numpy as np
 
 from export.errors import ExportError, GraphError, UnsupportedError
+from export.interchange.nodes import INITIAL
 from export.interchange.reading import OPEN, RESETS, Reading
-from export.interchange.source import OPTIONS, check_parameters
+from export.interchange.source import LEFT_OUT, OPTIONS, check_parameters
+from export.interchange.steps import states_of
 from export.interchange.time_constants import decay_and_gain
 from export.interchange.topology import Stage
 from hardware.own import OWN
@@ -40,12 +42,35 @@ def equation_of(stage: Stage, dt: float | None, scheme: str, reading: Reading) -
 
 
 def initial_states(stage: Stage, kind: str, start: str | None) -> dict[str, np.ndarray]:
-    """Where the membrane starts, if not at 0: ``v_leak`` or ``v_reset`` of its node."""
+    """Where states start, if not at 0: as the node's metadata say, else the membrane at ``v_leak`` or ``v_reset``.
+
+    Raises:
+        GraphError: metadata that are not one number for each neuron. ExportError: `start` contradicts them.
+    """
+    recorded = _recorded_start(stage, kind)
+    if recorded:
+        choose(start, "as recorded", None, f"node '{stage.name}': start")
+        return recorded
     key = start if start in ("v_leak", "v_reset") else None
     value = getattr(stage.node, key, None) if key and stage.integrator is None else None
     if value is None or not np.any(value):
         return {}
     return {"v" if kind == "cuba_lif" else "u": np.broadcast_to(np.ravel(np.asarray(value, np.float64)), (stage.size,))}
+
+
+def _recorded_start(stage: Stage, kind: str) -> dict[str, np.ndarray]:
+    metadata, found = getattr(stage.node, "metadata", None) or {}, {}
+    for state in states_of(kind):
+        value = metadata.get(f"{INITIAL}{state}")
+        if value is None:
+            continue
+        values = np.asarray(value)
+        if values.dtype.kind not in "iuf" or values.shape != (stage.size,) or not np.isfinite(values).all():
+            raise GraphError(
+                f"node '{stage.name}': metadata {INITIAL}{state} is no list of {stage.size} numbers; remove it"
+            )
+        found[state] = values.astype(np.float64)
+    return found
 
 
 def choose(given: Any, recorded: Any, default: Any, what: str) -> Any:
@@ -88,6 +113,8 @@ class _Neuron:
         value = np.asarray(getattr(self.node if node is None else node, key))
         if value.size not in (1, self.size):
             raise GraphError(f"node '{self.stage.name}': {key} has shape {value.shape}; expected {self.size} values")
+        if value.dtype == np.float16:  # decays of so few digits are not meant
+            value = value.astype(np.float32)
         if value.dtype.kind != "f":
             value = value.astype(np.float64)
         return np.broadcast_to(value.reshape(-1), (self.size,))
@@ -225,7 +252,8 @@ def _extension(neuron: _Neuron) -> Equation:
         options[key] = str(getattr(neuron.node, key))
         if options[key] not in allowed:
             raise GraphError(f"{where}: {key} is '{options[key]}'; allowed: {', '.join(allowed)}")
-    return kind, parameters, options
+    usual = LEFT_OUT.get(kind, {})
+    return kind, parameters, {key: value for key, value in options.items() if usual.get(key) != value}
 
 
 def _own(neuron: _Neuron) -> Equation:

@@ -39,6 +39,12 @@ class Signal:
     constants: tuple[Constant, ...] = ()
 
 
+_UNSAID = "neuron '{}' has one shared parameter and nothing that it hears says how many neurons there are"
+
+_LONGEST_STEPS = 100_000
+"""Of a Delay; a longer one is a unit that was not meant."""
+
+
 class _Unknown(Exception):
     """The width of a neuron is not known yet."""
 
@@ -55,6 +61,7 @@ class Signals:
         self._found: dict[str, Signal] = {}
         self._shapes: dict[str, Shape] = {}
         self._open: list[str] = []
+        self._asked: list[str] = []  # neurons whose shape is looked for
 
     def shape_of(self, name: str) -> Shape:
         """Shape of an input or a neuron; of a neuron with one shared parameter that of what it hears.
@@ -65,9 +72,7 @@ class Signals:
         try:
             return self._shape(name)
         except _Unknown:
-            raise GraphError(
-                f"neuron '{name}' has one shared parameter and nothing that it hears says how many neurons there are"
-            ) from None
+            raise GraphError(_UNSAID.format(name)) from None
 
     def of(self, name: str) -> Signal:
         """What a node sends: an input or neuron its own spikes."""
@@ -159,12 +164,22 @@ class Signals:
                 f"Delay '{name}' is {value:.9g} s, {found:.6g} steps of {self.dt:.9g} s; only whole steps can be kept: "
                 "give another dt (--dt) or round the delay"
             )
+        if steps.max() > _LONGEST_STEPS:
+            raise UnsupportedError(
+                f"Delay '{name}' is {float(delay.max()):.6g} s, {float(steps.max()):.6g} steps; at most "
+                f"{_LONGEST_STEPS}"
+            )
         return steps.astype(np.int64)
 
     def _shape(self, name: str) -> Shape:
         if name not in self._shapes:
             read = self._input_shape if name in self.wiring.inputs else self._neuron_shape
-            self._shapes[name] = read(name)
+            try:
+                self._shapes[name] = read(name)
+            except _Unknown:
+                if self._asked:  # another neuron asks, and may hear something else that says it
+                    raise
+                raise GraphError(_UNSAID.format(name)) from None
         return self._shapes[name]
 
     def _input_shape(self, name: str) -> Shape:
@@ -199,9 +214,9 @@ class Signals:
         return self._shape_heard(name)
 
     def _shape_heard(self, name: str) -> Shape:
-        if name in self._open:
+        if name in self._asked:
             raise _Unknown
-        self._open.append(name)
+        self._asked.append(name)
         try:
             for source in self.wiring.before[name]:
                 try:
@@ -209,7 +224,7 @@ class Signals:
                 except _Unknown:
                     continue
         finally:
-            self._open.remove(name)
+            self._asked.remove(name)
         if not self.wiring.before[name]:
             raise GraphError(f"neuron '{name}' has no input; connect it to the input node or to another neuron")
         raise _Unknown

@@ -63,12 +63,15 @@ PARAMETERS: Mapping[str, tuple[str, ...]] = {
 OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "brf": {"variant": ("euler", "exponential")},
     "se_adlif": {"adaptation_spike": ("current", "previous")},
-    "alif": {},
+    "alif": {"reset": ("next", "same")},
     "lif": {"reset": ("zero", "subtract")},
     "cuba_lif": {},
     "li": {},
 }
-"""Named options of each kind; all must be given."""
+"""Named options of each kind; all must be given but those of :data:`LEFT_OUT`."""
+
+LEFT_OUT: Mapping[str, Mapping[str, str]] = {"alif": {"reset": "next"}}
+"""Options that are left out where they have this value."""
 
 DECISION_RULES = ("per_step", "sum", "spike_count")
 _DECAY_OF_KIND = {
@@ -207,10 +210,13 @@ def _layer(source: Any, name: str, n_in: int | None) -> LayerArrays:
     parameters = {key: _per_neuron(given[key], n, f"layer {name}: {key}") for key in expected}
     check_parameters(kind, parameters, f"layer {name}")
     options = dict(source.get("options", {}))
+    usual = LEFT_OUT.get(kind, {})
+    options = {**usual, **options}
     _exact_keys(options, tuple(OPTIONS.get(kind, ())), f"layer {name}: options of '{kind}'")
     for key, allowed in OPTIONS.get(kind, {}).items():
         if options[key] not in allowed:
             raise ExportError(f"layer {name}: option {key} is '{options[key]}'; allowed: {', '.join(allowed)}")
+    options = {key: value for key, value in options.items() if usual.get(key) != value}
     masks = [
         _mask(source.get(f"{prefix}mask"), matrix, f"layer {name}: {prefix}mask")
         for prefix, matrix in (("", weight), ("recurrent_", recurrent))

@@ -266,7 +266,17 @@ def is_chain(
     projections: Sequence[StepProjection],
     outputs: Sequence[str],
 ) -> bool:
-    """Whether a graph is a chain of dense layers, whatever its projections are called."""
+    """Whether a graph is a chain of dense layers that start at rest, whatever its projections are called."""
+    started = any(np.any(value) for population in populations for value in population.initial.values())
+    return not started and _wired_as_chain(inputs, populations, projections, outputs)
+
+
+def _wired_as_chain(
+    inputs: Sequence[StepInput],
+    populations: Sequence[StepPopulation],
+    projections: Sequence[StepProjection],
+    outputs: Sequence[str],
+) -> bool:
     names = [population.name for population in populations]
     if len(inputs) != 1 or list(outputs) != names[-1:] or inputs[0].name != input_name(names):
         return False
@@ -278,8 +288,7 @@ def is_chain(
         below = population.name
     plain = all(isinstance(p.weights, DenseWeights) for p in projections)
     on_time = all(set(population.late_bias) <= {1} for population in populations)
-    started = any(np.any(value) for population in populations for value in population.initial.values())
-    return plain and on_time and not started
+    return plain and on_time
 
 
 def ordered(
@@ -299,9 +308,9 @@ def named(
     projections: Sequence[StepProjection],
     outputs: Sequence[str],
 ) -> tuple[StepProjection, ...]:
-    """Projections in order, with names that follow from the graph alone: of a chain those of ``hardware.chain``."""
+    """Projections in order, with names that follow from the wiring alone: of a chain those of ``hardware.chain``."""
     in_order = ordered(populations, projections, inputs)
-    if is_chain(inputs, populations, in_order, outputs):
+    if _wired_as_chain(inputs, populations, in_order, outputs):
         layer = {population.name: index for index, population in enumerate(populations)}
         return tuple(replace(p, name=projection_names(layer[p.target])[p.delay]) for p in in_order)
     taken: list[str] = []

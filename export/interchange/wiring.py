@@ -60,6 +60,9 @@ def wiring_of(graph: nir.NIRGraph) -> Wiring:
     for a, b in edges:
         if a not in nodes or b not in nodes:
             raise GraphError(f"edge ('{a}', '{b}') names a node that does not exist; drop it")
+        for node, end, way in ((a, nir.Output, "leads out of an Output"), (b, nir.Input, "leads into an Input")):
+            if isinstance(nodes[node], end) and node not in wires:
+                raise GraphError(f"edge ('{a}', '{b}') {way} node; drop it")
         before[b].append(a)
     ends = {
         kind: sorted(name for name, node in nodes.items() if isinstance(node, kind) and name not in wires)
@@ -151,11 +154,28 @@ def declared_shape(node: nir.NIRNode, side: str = "input") -> Shape | None:
     if isinstance(node, (nir.Conv1d, nir.Conv2d)):
         if side != "input" or node.input_shape is None:
             return None
-        spatial = tuple(int(n) for n in np.atleast_1d(node.input_shape))
-        return (int(node.weight.shape[1]) * int(node.groups), *spatial)
+        groups, weight = np.ravel(np.asarray(node.groups)), np.shape(node.weight)
+        if groups.size != 1 or groups.dtype.kind not in "iu" or len(weight) < 2:
+            return None  # what is wrong with them is said where they are read
+        return (int(weight[1]) * int(groups[0]), *_sizes(node, side, node.input_shape))
     types: Mapping[str, object] = getattr(node, f"{side}_type", None) or {}
     shape = next(iter(types.values()), None) if len(types) == 1 else None
-    return None if shape is None else tuple(int(n) for n in np.atleast_1d(np.asarray(shape)))
+    return None if shape is None else _sizes(node, side, shape)
+
+
+def _sizes(node: nir.NIRNode, side: str, shape: object) -> Shape:
+    sizes = np.atleast_1d(np.asarray(shape))
+    numbers = sizes.ndim == 1 and sizes.dtype.kind in "iuf" and bool(np.isfinite(sizes).all())
+    if not numbers or np.any(sizes != np.floor(sizes)) or np.any(sizes < 0):
+        raise GraphError(
+            f"a {type(node).__name__} declares the {side} shape {_short(sizes)}; a shape is a list of whole numbers: "
+            "export it again"
+        )
+    return tuple(int(n) for n in sizes)
+
+
+def _short(values: np.ndarray) -> str:
+    return " ".join(str(values).split())[:60]
 
 
 def without_leading(shape: Shape, expected: Shape) -> Shape | None:

@@ -73,6 +73,10 @@ def _alif(f: Floats, old: Old, current: Value, z_old: Value | None) -> New:
     assert z_old is not None
     a = f.get("rho") * old["a"] + f.one_minus("rho") * z_old
     threshold = f.get("b0") + f.get("beta") * a
+    if f.population.options.get("reset") == "same":
+        u = f.get("alpha") * old["u"] + f.one_minus("alpha") * current
+        over = u > threshold
+        return {"a": a, "u": f.graph.where(over, u - threshold, u)}, over
     u = f.get("alpha") * old["u"] + f.one_minus("alpha") * current - threshold * z_old
     return {"a": a, "u": u}, u > threshold
 

@@ -58,6 +58,11 @@ def _check_clauses(population: StepPopulation) -> None:
             "specification has no clause "
             "for that exponential; train with variant='euler'"
         )
+    if population.kind == "alif" and options.get("reset") == "same":
+        raise UnsupportedError(
+            f"{where}: an ALIF that takes its threshold away in the step that spiked (reset 'same') has no integer "
+            "form; run it in float (--float-only), or train with reset='next'"
+        )
     if set(population.late_bias) - {1} or (population.late_bias and population.kind not in _LATE):
         raise UnsupportedError(
             f"{where}: a bias that starts behind a delay has no integer form; drop the bias or the delay, or run it in "
@@ -71,7 +76,8 @@ def _check_clauses(population: StepPopulation) -> None:
     if options.get("spike_at") == "threshold" and population.kind != "lif":
         raise UnsupportedError(
             f"{where}: a '{population.kind}' that spikes at its threshold has no integer form; only lif has: run it in "
-            "float (--float-only)"
+            "float (--float-only), or say --spike-at above, which differs only where a "
+            "membrane meets its threshold exactly"
         )
     if options.get("reset_timing", "same_step") == "carried_over":
         _check_carried_over(population)

@@ -32,7 +32,8 @@ from hardware.trace import NetworkState, Trace
 Record = tuple[str, ...] | str
 Values = Mapping[str, np.ndarray]
 # Inputs are Any, so that an engine for networks with one input may ask for an array.
-Run = Callable[[Program, Any, Record], Trace]
+# Registered engines also take ``initial_state``, which verification does not need.
+Run = Callable[..., Trace]
 Step = Callable[[Program, Any, Values], Values]
 """``step(program, inputs (R, N_in), previous)``: one step of R independent rows from given spikes and states (R, N), by
 trace name, and where a delay needs more than the spikes of the step before from ``history/<source>`` (D, R, N), oldest
@@ -213,16 +214,16 @@ def _missing(*modules: str) -> str | None:
     return None
 
 
-def _reference(program: Program, inputs: Inputs, record: Record) -> Trace:
+def _reference(program: Program, inputs: Inputs, record: Record, initial_state: NetworkState | None = None) -> Trace:
     from hardware import reference
 
-    return reference.run(program, inputs, record)
+    return reference.run(program, inputs, record, initial_state)
 
 
-def _emulator(program: Program, inputs: Inputs, record: Record) -> Trace:
+def _emulator(program: Program, inputs: Inputs, record: Record, initial_state: NetworkState | None = None) -> Trace:
     from hardware import emulator
 
-    return emulator.emulate(program, inputs, record)
+    return emulator.emulate(program, inputs, record, initial_state)
 
 
 def _reference_step(program: Program, inputs: Inputs, previous: Values) -> Values:
@@ -266,11 +267,12 @@ def _without_own(program: Program, engine: str) -> None:
         )
 
 
-def _onnx(program: Program, inputs: Inputs, record: Record) -> Trace:
+def _onnx(program: Program, inputs: Inputs, record: Record, initial_state: NetworkState | None = None) -> Trace:
     _without_own(program, "onnx")
     from export.onnx import runtime
 
-    return runtime.run(program, inputs, record, threads=1)  # a second thread gains nothing on operands this small
+    # A second thread gains nothing on operands this small.
+    return runtime.run(program, inputs, record, 1, initial_state)
 
 
 def _onnx_step(program: Program, inputs: Inputs, previous: Values) -> Values:
@@ -279,11 +281,12 @@ def _onnx_step(program: Program, inputs: Inputs, previous: Values) -> Values:
     return runtime.OnnxNetwork.open(program, "step", threads=1).step(inputs, previous)
 
 
-def _lava(program: Program, inputs: Any, record: Record) -> Trace:
+def run_lava(program: Program, inputs: Any, record: Record, **options: Any) -> Trace:
+    """The engine lava; options as of :func:`hardware.lava.runtime.run`."""
     _without_own(program, "lava")
     from hardware.lava import runtime
 
-    return runtime.run(program, inputs, record)
+    return runtime.run(program, inputs, record, **options)
 
 
 def _lava_problem() -> str | None:
@@ -292,7 +295,7 @@ def _lava_problem() -> str | None:
     except ImportError as error:
         return f"its launcher cannot be imported ({error})"
     found = paths.status()
-    return None if found.installed else f"its runtime is not installed in {found.folder}"
+    return None if found.installed else f"its runtime is {found.problem} in {found.folder}"
 
 
 def _lava_versions() -> Mapping[str, str]:
@@ -324,7 +327,7 @@ ENGINES: Mapping[str, Engine] = {
         ),
         Engine(
             "lava",
-            _lava,
+            run_lava,
             "Lava processes, fixed-point CPU models",
             "hypr lava install",
             probe=_lava_problem,

@@ -35,7 +35,21 @@ def run_guarded(engine: Engine, program: Program, inputs: Inputs) -> Trace:
     try:
         found = engine.run(copy.deepcopy(program), of_each(inputs, _writable), FULL)
     except (Exception, SystemExit) as error:
-        raise ExportError(_failed(engine, error)) from error
+        raise ExportError(failed(engine, error)) from error
+    return plain_trace(engine, program, found, (steps, batch))
+
+
+def plain_trace(engine: Engine, program: Program, found: Any, shape: tuple[int, ...], output: bool = True) -> Trace:
+    """Own copies of the arrays of a full trace.
+
+    Args:
+        found: what the engine returned.
+        shape: steps and samples.
+        output: whether the output is wanted beside spikes and states; without, an empty one is returned.
+
+    Raises:
+        ExportError: no Trace of plain arrays of integers with every spike and state.
+    """
     if not isinstance(found, Trace):
         raise ExportError(
             f"engine '{engine.name}' returned {_article(found)}, not a hardware.Trace; return Trace(engine, output, "
@@ -43,12 +57,13 @@ def run_guarded(engine: Engine, program: Program, inputs: Inputs) -> Trace:
         )
     spikes, states = _mapping(engine, found.spikes, "spikes"), _mapping(engine, found.states, "states")
     given = {"output": found.output, **{f"spikes/{name}": value for name, value in spikes.items()}, **states}
-    plain = _plain(engine, given, {key: (steps, batch, size) for key, size in sizes(program).items()})
+    wanted = {key: (*shape, size) for key, size in sizes(program).items() if output or key != "output"}
+    plain = _plain(engine, given, wanted)
     return Trace(
         engine=engine.name,
-        output=plain["output"],
+        output=plain.pop("output", np.zeros((*shape, 0), np.int32)),
         spikes={key.partition("/")[2]: value for key, value in plain.items() if key.startswith("spikes/")},
-        states={key: value for key, value in plain.items() if key != "output" and not key.startswith("spikes/")},
+        states={key: value for key, value in plain.items() if not key.startswith("spikes/")},
     )
 
 
@@ -69,7 +84,7 @@ def step_guarded(engine: Engine, program: Program, inputs: Inputs, previous: Val
     try:
         found = engine.step(copy.deepcopy(program), of_each(inputs, _writable), before)
     except (Exception, SystemExit) as error:
-        raise ExportError(_failed(engine, error)) from error
+        raise ExportError(failed(engine, error)) from error
     given = _mapping(engine, found, "a step")
     return _plain(engine, given, {key: (rows, size) for key, size in sizes(program).items()})
 
@@ -114,7 +129,8 @@ def _writable(value: np.ndarray) -> np.ndarray:
     return np.array(value)
 
 
-def _failed(engine: Engine, error: BaseException) -> str:
+def failed(engine: Engine, error: BaseException) -> str:
+    """One line about what an engine raised."""
     reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
     return f"engine '{engine.name}' failed ({reason}); repair it, or leave it out"
 

@@ -149,22 +149,27 @@ def merged(program: Program, parts: Sequence[PairResult]) -> PairResult:
 
 
 def ran_as(parts: Sequence[PairResult]) -> str:
-    """What an engine ran as over all parts of a run: ``lava[dense 18]`` three times is ``lava[dense 54]``.
+    """What an engine ran as over all parts of a run: ``lava[dense 18]`` three times is ``lava[dense 54]``."""
+    return joined_names([(part.ran_as, len(part.samples)) for part in parts])
+
+
+def joined_names(parts: Sequence[tuple[str, int]]) -> str:
+    """What an engine says of itself over several parts, from what it said of each, and how many samples that had.
 
     An engine says ``name[way]``, or ``name[way n, other m]`` with how many samples went which way.
     """
     counts: dict[str, dict[str, int]] = {}
-    texts = {part.ran_as: None for part in parts}
-    ways = [(part, _WAYS.fullmatch(part.ran_as)) for part in parts]
-    if len(texts) == 1 and not any(found and re.search(r" \d", part.ran_as) for part, found in ways):
+    texts = {text: None for text, _ in parts}
+    ways = [(text, samples, _WAYS.fullmatch(text)) for text, samples in parts]
+    if len(texts) == 1 and not any(found and re.search(r" \d", text) for text, _, found in ways):
         return next(iter(texts))
-    for part, found in ways:
+    for _, samples, found in ways:
         if found is None:
             return " and ".join(texts)
         of_name = counts.setdefault(found[1], {})
         for item in found[2].split(", "):
             way, _, number = item.rpartition(" ")
-            way, count = (way, int(number)) if way and number.isdigit() else (item, len(part.samples))
+            way, count = (way, int(number)) if way and number.isdigit() else (item, samples)
             of_name[way] = of_name.get(way, 0) + count
     return " and ".join(
         f"{name}[{', '.join(f'{way} {count}' for way, count in sorted(of_name.items()))}]"

@@ -9,13 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Executor
 from dataclasses import dataclass
-from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
 
@@ -25,6 +22,7 @@ from export.verification import engines as engine_registry
 from export.verification.engines import Engine, Runner
 from export.verification.guarded import run_guarded, sizes
 from export.verification.inputs import as_engines_take_them, inputs_hash, inputs_shape, inputs_shapes, of_samples
+from export.verification.parts import check_transferable, completed, engine_of_part, parts_of
 from export.verification.result import PairResult, VerificationResult, describe, merged
 from export.verification.steps import run_forced
 from hardware.compare import Divergence, compare
@@ -62,6 +60,7 @@ def verify(
     teacher_forced: bool = False,
     sample_limits: Mapping[str, int] | None = None,
     jobs: int = 1,
+    executor: Executor | None = None,
     memory_bytes: int = MEMORY_BYTES,
     progress: Progress | None = None,
 ) -> VerificationResult:
@@ -77,6 +76,8 @@ def verify(
         sample_limits: engine name -> most samples, spread evenly over the batch; default :data:`DEFAULT_LIMITS`.
         jobs: processes (each a fresh interpreter: a script needs its ``__main__`` guard); a caller's own engine must
             then be defined in a module.
+        executor: runs the parts instead of processes of this machine: any of ``concurrent.futures``, of a cluster too
+            (:mod:`export.verification.parts`); give it as many ``jobs`` as it has workers. It is not shut down.
         memory_bytes: bound on traces held per process; decides how many samples run at once.
         progress: see :data:`Progress`.
 
@@ -98,7 +99,7 @@ def verify(
     compared = _compared_engines(engines, base, limits)
     shape = inputs_shape(inputs)
     plan = list(_plan(program, shape[:2], compared, limits, jobs, memory_bytes))
-    pairs = _run_plan(program, inputs, base, plan, teacher_forced, jobs, progress)
+    pairs = _run_plan(program, inputs, base, plan, teacher_forced, jobs, executor, progress)
     return VerificationResult(
         pairs=tuple(merged(program, [p for p in pairs if p.engine == engine.name]) for engine in compared),
         program_sha256=content_hash(program),
@@ -150,22 +151,20 @@ def _plan(
     for engine in engines:
         if engine.name in limits:
             chosen = _spread(batch, limits[engine.name])
-            # One start of Lava's runtime serves all samples; the oracle gains from being split.
-            size = min(fit, 1 if engine.name == "reference" else batch)
-            yield from (_Task((engine,), part) for part in _parts(chosen, size))
+            # The oracle is slow: one sample at a time; a start of Lava's runtime serves as many as there are.
+            size = min(fit, 1 if engine.name == "reference" else -(-len(chosen) // jobs))
+            for first in range(0, len(chosen), size):
+                part = chosen[first : first + size]
+                yield _Task((engine_of_part(engine, program, (steps, len(chosen)), first, len(part)),), part)
     unlimited = tuple(engine for engine in engines if engine.name not in limits)
     if unlimited:
         size = min(fit, -(-batch // jobs))
-        yield from (_Task(unlimited, part) for part in _parts(everything, size))
+        yield from (_Task(unlimited, part) for part in parts_of(everything, size))
 
 
 def _spread(batch: int, limit: int) -> tuple[int, ...]:
     """`limit` sample indices, evenly over the batch, first and last included."""
     return tuple(sorted({round(i) for i in np.linspace(0, batch - 1, min(batch, limit))}))
-
-
-def _parts(samples: tuple[int, ...], size: int) -> Iterator[tuple[int, ...]]:
-    return (samples[i : i + size] for i in range(0, len(samples), size))
 
 
 def _bytes_per_step(program: Program) -> int:
@@ -181,6 +180,7 @@ def _run_plan(
     plan: Sequence[_Task],
     teacher_forced: bool,
     jobs: int,
+    executor: Executor | None,
     progress: Progress | None,
 ) -> list[PairResult]:
     total = sum(len(task.samples) * len(task.engines) for task in plan)
@@ -193,44 +193,25 @@ def _run_plan(
         if progress is not None:
             progress(done, total, _names(pairs))
 
-    if jobs == 1 or len(plan) == 1:
+    def call_of(task: _Task) -> Callable[[], list[PairResult]]:
+        part = of_samples(inputs, task.samples)
+        return functools.partial(_run_task, program, part, base, task, teacher_forced)
+
+    if executor is None and (jobs == 1 or len(plan) == 1):
         for task in plan:
             if progress is not None:
                 progress(done, total, _names(task.engines))
-            finished(_run_task(program, of_samples(inputs, task.samples), base, task, teacher_forced))
+            finished(call_of(task)())
         return results
-    _check_transferable((base, *(engine for task in plan for engine in task.engines)))
-    # A fresh interpreter per process: forking one that has run threads (ONNX Runtime, BLAS) can deadlock.
-    with ProcessPoolExecutor(min(jobs, len(plan)), mp_context=multiprocessing.get_context("spawn")) as pool:
-        waiting = [
-            pool.submit(_run_task, program, of_samples(inputs, task.samples), base, task, teacher_forced)
-            for task in plan
-        ]
-        try:
-            for future in as_completed(waiting):
-                finished(future.result())
-        except BrokenProcessPool:
-            raise ExportError(
-                "a verification process ended abruptly, perhaps for lack of memory; lower jobs or memory_bytes"
-            ) from None
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)  # what has not started need not run any more
-            raise
+    if executor is None:
+        check_transferable((base, *(engine for task in plan for engine in task.engines)))
+    for _, pairs in completed([call_of(task) for task in plan], jobs, executor):
+        finished(pairs)
     return results
 
 
 def _names(items: Sequence[Engine] | Sequence[PairResult]) -> str:
     return ", ".join(item.name if isinstance(item, Engine) else item.engine for item in items)
-
-
-def _check_transferable(engines: Sequence[Engine]) -> None:
-    for engine in engines:
-        try:
-            ForkingPickler.dumps(engine)
-        except Exception:
-            raise ExportError(
-                f"engine '{engine.name}' cannot be sent to another process; define it in a module, or use jobs=1"
-            ) from None
 
 
 def _run_task(program: Program, inputs: Inputs, base: Engine, task: _Task, teacher_forced: bool) -> list[PairResult]:

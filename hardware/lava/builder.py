@@ -17,7 +17,7 @@ from hardware.inputs import Inputs, check_state, named_inputs
 from hardware.lava.network import Network, Trial
 from hardware.lava.processes.source import Source
 from hardware.lava.recorder import Recorder
-from hardware.lava.request import group_size
+from hardware.lava.request import LavaError, group_size
 from hardware.lava.run_config import run_config
 from hardware.lava.schedule import Schedule
 from hardware.lava.start import Start
@@ -55,7 +55,7 @@ class LavaNetwork:
         initial_state: NetworkState | None = None,
     ) -> None:
         given = named_inputs(program, inputs)
-        self.program, self.connections = program, connections
+        self.program, self.connections, self._ran = program, connections, False
         steps, self.samples, _ = next(iter(given.values())).shape
         self._start = check_state(program, initial_state, self.samples)
         group = 1 if connections == "dense" else group_size(program, self.samples)
@@ -82,17 +82,21 @@ class LavaNetwork:
         """Time steps that Lava must run: all rounds, the rests between them, and the start of the last population."""
         return self._times.of(self.network.latency).last_step
 
-    def run(self, *, stall_s: float = 60.0, progress: Callable[[int, int], None] | None = None) -> Trace:
+    def run(self, *, stall_s: float | None = None, progress: Callable[[int, int], None] | None = None) -> Trace:
         """Compile, run and stop the network.
 
         Args:
-            stall_s: seconds without a finished time step after which the run is given up.
+            stall_s: seconds without a finished time step after which the run is given up; None: as
+                :mod:`hardware.lava.stall` says.
             progress: called with (finished, total) Lava steps.
 
         Raises:
             LavaError: a Lava process failed (with its traceback), died, or made no progress; everything it started is
                 gone by then.
         """
+        if self._ran:
+            raise LavaError("this network has run already, and a network runs once; build another one for another run")
+        self._ran = True
         last = max(self.recorders, key=lambda name: self.network.starts[name])
         config = run_config(self.processes, self.network.arithmetic)
         supervisor = Supervisor(self.processes[0], config, self.recorders[last].progress)

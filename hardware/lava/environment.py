@@ -22,7 +22,7 @@ from hardware.chain import InputFormat, Layer, Synapses
 from hardware.errors import RuntimeMissing
 from hardware.lava.interpreter import find_interpreter
 from hardware.lava.job import Task
-from hardware.lava.paths import INSTALL_COMMAND, REQUIREMENTS, STAMP, default_folder, status
+from hardware.lava.paths import INSTALL_COMMAND, REQUIREMENTS, STAMP, default_folder, import_problem, status
 from hardware.lava.request import LavaError
 from hardware.lava.runtime import run_many
 from hardware.program import Program
@@ -31,7 +31,8 @@ Report = Callable[[str], None]
 
 
 def install(target: Path | None = None, progress: Report | None = None) -> Path:
-    """Make the runtime unless it is there; returns its interpreter. Two installations at once wait for each other.
+    """Make the runtime unless it is there and works; returns its interpreter. Two installations wait for
+    each other.
 
     Args:
         target: folder; :func:`hardware.lava.paths.default_folder` if None.
@@ -46,12 +47,10 @@ def install(target: Path | None = None, progress: Report | None = None) -> Path:
     folder = (target or default_folder()).absolute()
     report = progress or (lambda line: None)
     try:
-        found = status(folder)
-        if not found.installed:
+        if not _works(folder, report):
             folder.parent.mkdir(parents=True, exist_ok=True)
             with _locked(folder.with_name(f".{folder.name}.lock"), report):
-                found = status(folder)  # another process may have made it meanwhile
-                if not found.installed:
+                if not _works(folder, report):  # another process may have made it meanwhile
                     _make(folder, report)
     except OSError as error:
         raise RuntimeMissing(
@@ -60,6 +59,42 @@ def install(target: Path | None = None, progress: Report | None = None) -> Path:
         ) from None
     report(f"Lava runtime: ready in {folder}")
     return folder / "bin" / "python"
+
+
+def remove(target: Path | None = None) -> Path | None:
+    """Remove the runtime; returns its folder, None where there was none.
+
+    Raises:
+        RuntimeMissing: it cannot be removed.
+    """
+    folder = (target or default_folder()).absolute()
+    if not folder.exists():
+        return None
+    try:
+        (folder / STAMP).unlink(missing_ok=True)  # first: what is half removed does not count
+        shutil.rmtree(folder)
+        folder.with_name(f".{folder.name}.lock").unlink(missing_ok=True)
+    except OSError as error:
+        raise RuntimeMissing(
+            f"Lava runtime: cannot remove {error.filename or folder} ({error.strerror or error}); remove it by hand"
+        ) from None
+    return folder
+
+
+def _works(folder: Path, report: Report) -> bool:
+    """Whether the runtime is there and can import Lava; says why it is made anew. A run that fails for another reason
+    (a full disk, a busy machine) is no reason to remove it.
+    """
+    found = status(folder)
+    if found.python is None:
+        if found.problem.startswith("broken"):
+            report(f"Lava runtime: {found.problem}; making it again")
+        return False
+    if problem := import_problem(found.python):
+        report(f"Lava runtime: broken ({problem}); making it again")
+        return False
+    _check_run(found.python)
+    return True
 
 
 def _make(folder: Path, report: Report) -> None:
@@ -125,6 +160,8 @@ def _check_run(python: Path) -> None:
             0
         ].trace
     except LavaError as error:
-        raise RuntimeMissing(f"Lava runtime: its check failed: {error}; run '{INSTALL_COMMAND}' again") from error
+        raise RuntimeMissing(
+            f"Lava runtime: its check failed: {error}; if it fails again: 'hypr lava remove', then '{INSTALL_COMMAND}'"
+        ) from error
     if trace.output.ravel().tolist() != [5, 1, 5]:
         raise RuntimeMissing(f"Lava runtime: its check gave {trace.output.ravel().tolist()}, expected [5, 1, 5]")

@@ -2,13 +2,17 @@
 
 ::
 
-    job.json               {"tasks": n, "timeout_s": s}
+    owner.json             the process that the folder belongs to, see :mod:`hardware.lava.job_folder`
+    segments.json          shared memory of the worker
+    tmp                    TMPDIR of the worker
+    job.json               {"tasks": n, "timeout_s": s or null}
     package/hardware       link to this package, so that the worker sees it and nothing else of the main environment
     task0/program.npz      Program
     task0/request.npz      inputs, and how to run as a JSON text
     task0/trace.npz        arrays of the Trace, written by the worker
     task0/result.json      engine name and timings, written by the worker after the trace
-    progress.jsonl         one line {"task": i, "step": s, "of": n} per report
+    progress.jsonl         one line {"task": i, "step": s, "of": n, "starting": 0 or 1} per report
+    done                   written when every task has its result
     error.json             {"type", "message", "traceback", "task"} if the worker gave up
     output.txt             what the worker and its processes printed
 """
@@ -17,6 +21,8 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,11 +31,18 @@ from typing import Any
 import numpy as np
 
 from hardware.inputs import Inputs, named_inputs
+from hardware.lava.request import LavaError
 from hardware.program import Program
 from hardware.program_file import load, save
 from hardware.trace import NetworkState, Trace
 
-JOB, PROGRESS, ERROR, OUTPUT = "job.json", "progress.jsonl", "error.json", "output.txt"
+JOB, PROGRESS, DONE, ERROR, OUTPUT = "job.json", "progress.jsonl", "done", "error.json", "output.txt"
+
+STAY = "--stay"
+"""What a worker is given instead of a folder, so that it takes folders from its standard input."""
+
+NO_SPACE = 28
+"""Exit code of a worker that could write neither its result nor the reason: the disk is full."""
 
 
 @dataclass(frozen=True)
@@ -103,13 +116,17 @@ def write_result(folder: Path, result: TaskResult) -> None:
 
 def read_result(folder: Path) -> TaskResult:
     """Main side: trace and timings of a finished task."""
-    head = json.loads((folder / "result.json").read_text())
-    with np.load(folder / "trace.npz", allow_pickle=False) as archive:
-        arrays = {name: archive[name] for name in archive.files}
-    final = _taken_state("final", arrays)
-    output = arrays.pop("output")
-    spikes = {name.removeprefix("spikes/"): arrays.pop(name) for name in list(arrays) if name.startswith("spikes/")}
-    return TaskResult(Trace(head["engine"], output, spikes, arrays, final), head["timings"])
+    try:
+        head = json.loads((folder / "result.json").read_text())
+        with np.load(folder / "trace.npz", allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        final = _taken_state("final", arrays)
+        output = arrays.pop("output")
+        spikes = {name.removeprefix("spikes/"): arrays.pop(name) for name in list(arrays) if name.startswith("spikes/")}
+        return TaskResult(Trace(str(head["engine"]), output, spikes, arrays, final), list(head["timings"]))
+    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise LavaError(f"{folder / 'trace.npz'}: what the Lava worker wrote is damaged ({reason})") from None
 
 
 _PARTS = ("states", "spikes", "history")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from hardware.inputs import Inputs, named_inputs
 from hardware.lava.builder import LavaNetwork
 from hardware.lava.request import dense_samples
 from hardware.program import Program
-from hardware.trace import NetworkState, Trace
+from hardware.trace import NetworkState, Trace, side_by_side
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def run(
     connections: str | int = "auto",
     arithmetic: str = "fixed_pt",
     initial_state: NetworkState | None = None,
-    stall_s: float = 60.0,
+    stall_s: float | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Trace, list[Timing]]:
     """Run; see :func:`hardware.lava.runtime.run` for the arguments.
@@ -56,6 +56,8 @@ def run(
     for part in parts:
         before = done
         report = None if progress is None else (lambda step, _, before=before: progress(before + step, total))
+        if report is not None:
+            report(0, part.lava_steps)  # it starts
         traces.append(part.run(stall_s=stall_s, progress=report))
         timings.append(Timing(part.connections, part.samples, part.lava_steps, part.startup_s, part.run_s))
         done += part.lava_steps
@@ -76,22 +78,4 @@ def _joined(traces: list[Trace]) -> Trace:
     if len(traces) == 1:
         return traces[0]
     counts = ", ".join(f"{t.engine.removeprefix('lava[').removesuffix(']')} {t.output.shape[1]}" for t in traces)
-    finals = [t.final_state for t in traces if t.final_state is not None]
-    final = None
-    if len(finals) == len(traces):
-        final = NetworkState(
-            _side_by_side([f.states for f in finals], 0),
-            _side_by_side([f.spikes for f in finals], 0),
-            _side_by_side([f.history for f in finals], 1),
-        )
-    return Trace(
-        engine=f"lava[{counts}]",
-        output=np.concatenate([t.output for t in traces], axis=1),
-        spikes=_side_by_side([t.spikes for t in traces], 1),
-        states=_side_by_side([t.states for t in traces], 1),
-        final_state=final,
-    )
-
-
-def _side_by_side(parts: list[Mapping[str, np.ndarray]], axis: int) -> dict[str, np.ndarray]:
-    return {key: np.concatenate([part[key] for part in parts], axis=axis) for key in parts[0]}
+    return side_by_side(f"lava[{counts}]", traces)

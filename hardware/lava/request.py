@@ -12,8 +12,8 @@ CONNECTIONS = ("dense", "batched")
 ARITHMETICS = ("fixed_pt", "floating_pt")
 """The integers of the contract; or the same equations and parameters in real arithmetic."""
 
-DENSE_SAMPLE_STEPS = 24_000
-"""``auto`` gives Lava's own Dense as many samples as fit into this many steps (some 20 s on two cores), or one."""
+AUTO_DENSE_SAMPLES = 1
+"""``auto`` gives Lava's own Dense so many samples: it takes one after another, and each costs all its steps."""
 
 GROUP = 64
 """Largest number of samples that a network with batched connections runs at once."""
@@ -61,7 +61,7 @@ def dense_samples(program: Program, steps: int, samples: int, connections: str |
     if connections == "dense":
         return samples
     if connections == "auto":
-        return min(samples, max(1, DENSE_SAMPLE_STEPS // steps)) if fits_dense(program) else 0
+        return min(samples, AUTO_DENSE_SAMPLES) if fits_dense(program) else 0
     if isinstance(connections, int) and 0 <= connections <= samples:
         return int(connections)
     raise InputError(

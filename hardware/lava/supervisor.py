@@ -8,6 +8,7 @@ error is raised.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -19,7 +20,10 @@ from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.run_conditions import RunSteps
 from lava.magma.core.run_configs import RunConfig
 
+from hardware.lava.endings import looked_at, raise_if_asked
+from hardware.lava.meanings import MEANINGS
 from hardware.lava.request import CHANNEL_SIZE, LavaError
+from hardware.lava.stall import Stall
 
 POLL_S = 0.005
 
@@ -44,21 +48,25 @@ class Supervisor:
             LavaError: a process could not be built.
         """
         try:
-            self._process.create_runtime(run_cfg=self._config, compile_config={"pypy_channel_size": CHANNEL_SIZE})
+            with looked_at(self._look):
+                self._process.create_runtime(run_cfg=self._config, compile_config={"pypy_channel_size": CHANNEL_SIZE})
             self._runtime = self._process.runtime
         except BaseException:
             self._runtime = self._process.runtime
             self._kill()
             raise
 
-    def run(self, condition: RunSteps, total: int, stall_s: float, report: Callable[[int, int], None] | None) -> None:
+    def run(
+        self, condition: RunSteps, total: int, stall_s: float | None, report: Callable[[int, int], None] | None
+    ) -> None:
         """Run to the end and stop.
 
         Raises:
             LavaError: see the module's description.
         """
         try:
-            self._runtime.start(condition)
+            with looked_at(self._look):
+                self._runtime.start(condition)
             self._watch(total, stall_s, report)
             self._runtime.wait()
         except BaseException:
@@ -66,21 +74,33 @@ class Supervisor:
             raise
         self._process.stop()
 
-    def _watch(self, total: int, stall_s: float, report: Callable[[int, int], None] | None) -> None:
-        done, moved = -1, time.monotonic()
+    def _watch(self, total: int, stall_s: float | None, report: Callable[[int, int], None] | None) -> None:
+        done, stall = -1, Stall(stall_s)
         while not all(port.probe() for port in self._runtime.service_to_runtime):
             time.sleep(POLL_S)
-            now = time.monotonic()
+            raise_if_asked()
             if self._progress[0] != done:
-                done, moved = int(self._progress[0]), now
+                done = int(self._progress[0])
+                if done > 0:
+                    stall.moved(done)
                 if report is not None:
                     report(min(done, total), total)
             self._raise_failure()
-            if now - moved > stall_s:
+            if stall.over():
                 raise LavaError(
-                    f"no time step finished for {stall_s:g} s (at step {max(done, 0)} of {total}); the run was stopped"
+                    f"no time step finished for {stall.limit_s:.3g} s (at step {max(done, 0)} of {total}); the run "
+                    "was stopped, --timeout gives it longer"
                 )
         self._raise_failure()
+
+    def _look(self) -> None:
+        """While Lava starts, which waits for ever for a process that died meanwhile."""
+        raise_if_asked()
+        infrastructure = getattr(self._process.runtime, "_messaging_infrastructure", None)
+        for actor in list(getattr(infrastructure, "actors", ())):
+            if actor.exitcode:
+                code = actor.exitcode
+                raise LavaError(f"a Lava process died with exit code {code} during the start{MEANINGS.get(code, '')}")
 
     def _raise_failure(self) -> None:
         for actor in self._actors():
@@ -89,7 +109,10 @@ class Supervisor:
                 raise LavaError(f"a Lava process failed: {type(error).__name__}: {error}", trace)
         for actor in self._actors():
             if not actor.is_alive():
-                raise LavaError(f"a Lava process died with exit code {actor.exitcode} in the middle of the run")
+                code = actor.exitcode
+                raise LavaError(
+                    f"a Lava process died with exit code {code} in the middle of the run{MEANINGS.get(code, '')}"
+                )
 
     def _actors(self) -> list[Any]:
         return self._runtime._messaging_infrastructure.actors
@@ -102,5 +125,8 @@ class Supervisor:
             if actor.is_alive():
                 os.kill(actor.pid, signal.SIGKILL)
         runtime._is_started = runtime._is_running = False  # or Lava's destructor would wait for the dead
-        runtime._messaging_infrastructure.stop()  # joins the processes and unlinks the shared memory
-        runtime._watchdog_manager.stop()
+        # Of a start that failed half-way not everything is there; what is matters no more than the first error.
+        with contextlib.suppress(Exception):
+            runtime._messaging_infrastructure.stop()  # joins the processes and unlinks the shared memory
+        with contextlib.suppress(Exception):
+            runtime._watchdog_manager.stop()

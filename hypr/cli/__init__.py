@@ -1,7 +1,7 @@
 """The command line ``hypr``. Verbs are imported when they are called, so that ``hypr --help`` starts at once.
 
-Exit codes: 0 fine; 1 a mismatch or a failed check; 2 usage or bad input; 3 a missing optional part (the message has
-the line that installs it).
+Exit codes: 0 fine; 1 a mismatch or a failed check; 2 usage or bad input; 3 a missing or broken optional part (the
+message has the line that repairs it); 4 Lava failed while it ran; 128 and the number of a signal that ended it.
 """
 
 # a pathlib.py of the working folder could still be taken for pathlib here

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import errno
 import importlib
@@ -14,7 +15,7 @@ from typing import Any
 
 import click
 
-OK, FAILED, USAGE, MISSING, INTERRUPTED = 0, 1, 2, 3, 130
+OK, FAILED, USAGE, MISSING, ENGINE_FAILED, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 VERBS: dict[str, tuple[str, str]] = {
     "demo": ("hypr.cli.demo", "Train on digits, quantize, export, run every engine, verify, report."),
@@ -31,7 +32,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "report": ("hypr.cli.report", "One self-contained HTML page about a run or a bundle."),
     "bench": ("hypr.cli.bench", "Side-by-side timings: rules, neurons, other frameworks."),
     "completion": ("hypr.cli.completion", "The script that makes a shell complete hypr's verbs, options and recipes."),
-    "lava": ("hypr.cli.lava", "The Python 3.10 runtime that holds Lava: install it, show it."),
+    "lava": ("hypr.cli.lava", "The Python 3.10 runtime that holds Lava: install it, show it, remove it."),
 }
 """Verb -> (module that defines a click command of that name, one line of help)."""
 
@@ -74,7 +75,8 @@ def cli() -> None:
       hypr demo                                   the whole way on real data, in a few minutes
       hypr train digits-brf --out runs/digits     then export, verify and report it
 
-    Exit codes: 0 fine, 1 a mismatch or failed check, 2 usage or bad input, 3 a missing optional part.
+    Exit codes: 0 fine, 1 a mismatch or failed check, 2 usage or bad input, 3 a missing or broken optional part,
+    4 Lava failed while it ran, 130 interrupted, 129 and 143 ended by SIGHUP and SIGTERM.
     """
 
 
@@ -84,7 +86,8 @@ def run(arguments: Sequence[str]) -> int:
         if getattr(sys, name) is None:  # closed by who started us
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
     try:
-        code = cli.main(list(arguments), prog_name="hypr", standalone_mode=False)
+        with _signals_raise(arguments):
+            code = cli.main(list(arguments), prog_name="hypr", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else OK
     except click.exceptions.Exit as stop:
@@ -103,7 +106,11 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         _no_more_output()  # the reader of our output has gone (for example `| head`): no message
         return OK
-    except SystemExit:  # click's answer to the same: it wraps both streams, then exits with 1
+    except SystemExit as end:
+        number = getattr(end, "number", None)  # of a signal: hardware.lava.endings.Ended
+        if number is not None:
+            return _fail(str(end), 128 + number, arguments)
+        # click's answer to a broken pipe: it wraps both streams, then exits with 1
         if not type(sys.stdout).__name__.endswith("PacifyFlushWrapper"):
             raise
         _no_more_output()
@@ -117,6 +124,15 @@ def run(arguments: Sequence[str]) -> int:
         return _fail(_one_line(error), code, arguments)
 
 
+def _signals_raise(arguments: Sequence[str]) -> contextlib.AbstractContextManager[None]:
+    """SIGTERM and SIGHUP end with a clean-up; help has nothing to clean up, and does not import what that needs."""
+    if not arguments or {"-h", "--help"} & set(arguments):
+        return contextlib.nullcontext()
+    from hardware.lava.endings import ending_raises
+
+    return ending_raises()
+
+
 def _no_more_output() -> None:
     """Nothing is tried a second time, when the interpreter ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -126,10 +142,13 @@ def _code_of(error: Exception) -> int | None:
     """Exit code of an error that a user can cause, None for one that only a defect of the program can cause."""
     from export.errors import ExportError
     from hardware.errors import HardwareError, RuntimeMissing
+    from hardware.lava.request import LavaError
     from hypr.errors import HyprError
 
     if isinstance(error, RuntimeMissing):
         return MISSING
+    if isinstance(error, LavaError):
+        return ENGINE_FAILED
     if isinstance(error, HardwareError | ExportError | HyprError | OSError):
         return USAGE
     return None

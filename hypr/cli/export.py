@@ -19,7 +19,7 @@ _DEFAULT = click.core.ParameterSource.DEFAULT
 
 
 @click.command("export")
-@click.argument("run", type=click.Path(path_type=Path), metavar="RUN|NET.safetensors")
+@click.argument("run", type=click.Path(path_type=Path), metavar="RUN|NET.safetensors|BUNDLE|FILE.nir")
 @click.option(
     "--data",
     "data_name",
@@ -79,6 +79,14 @@ _DEFAULT = click.core.ParameterSource.DEFAULT
     help="With --search: points of accuracy that the integers may lose against the float network.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that is there already.")
+@click.option(
+    "--for",
+    "tool",
+    metavar="TOOL",
+    help="Write --out as one NIR file that this tool reads as the network: snntorch, norse, spikingjelly, sinabs, spyx "
+    "or rockpool. RUN may then be a bundle or a NIR file of ours, too.",
+)
+@click.option("--quantized", is_flag=True, help="With --for and a bundle: the values of its integers.")
 @with_option
 @json_option
 def export_verb(
@@ -96,6 +104,8 @@ def export_verb(
     search: bool,
     max_loss: float,
     overwrite: bool,
+    tool: str | None,
+    quantized: bool,
     as_json: bool,
 ) -> None:
     """Quantize the network of folder RUN, or of a file that hypr.save wrote, and write a bundle.
@@ -109,7 +119,13 @@ def export_verb(
       hypr export runs/ecg --search --max-loss 0.3 --out bundles/ecg-small
       hypr export runs/ecg --to nir --which last --out bundles/ecg-nir
       hypr export net.safetensors --calibration train.npz --test test.npz --out bundles/mine
+      hypr export bundles/ecg --for norse --out ecg-norse.nir
     """
+    if tool is not None:
+        _export_for(run, tool, out, quantized, which, data_name, overwrite, as_json)
+        return
+    if quantized:
+        raise click.UsageError("--quantized goes with --for TOOL; a bundle holds quantized.nir anyway")
     from export.bundle.manifest import network_of
 
     targets = [name.strip() for name in to.split(",") if name.strip()]
@@ -156,6 +172,66 @@ def export_verb(
     show(answer, as_json, lambda: _render(answer, trade))
 
 
+def _export_for(
+    source: Path,
+    tool: str,
+    out: Path,
+    quantized: bool,
+    which: str,
+    data_name: str | None,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    from hypr.deployment.outgoing import write_for
+
+    given = [name for name in _OF_A_BUNDLE if not _left_out(name)]
+    if given:
+        raise click.UsageError(f"--{given[0].replace('_', '-')} is for bundles; with --for TOOL leave it out")
+    found = write_for(
+        source,
+        tool,
+        out,
+        quantized=quantized,
+        dt_s=None if _left_out("dt") else click.get_current_context().params["dt"],
+        which="last" if which == "last" else "best",
+        data_name=data_name,
+        overwrite=overwrite,
+    )
+    answer = {
+        "file": out,
+        "tool": found.tool,
+        "version": found.version,
+        "dt": found.dt,
+        "read_it_with": found.call,
+        "notes": found.notes,
+    }
+
+    def render() -> None:
+        click.echo(f"{out}: NIR as {found.tool} {found.version} reads it, dt {found.dt:.6g}")
+        click.echo(f"read it with {found.call}")
+        for line in found.notes:
+            note(line)
+
+    show(answer, as_json, render)
+
+
+_OF_A_BUNDLE = (
+    "to",
+    "weight_bits",
+    "coefficient_bits",
+    "weight_scale",
+    "search",
+    "max_loss",
+    "calibration",
+    "test_file",
+)
+
+
+def _left_out(name: str) -> bool:
+    """Whether an option of the command line was not given."""
+    return click.get_current_context().get_parameter_source(name) is _DEFAULT
+
+
 def _export_file(net: Path, out: Path, calibration: Path | None, test: Path | None, **options: Any) -> Exported:
     from hypr import load
     from hypr.deployment.arrays import read_sequences
@@ -178,8 +254,7 @@ def _export_file(net: Path, out: Path, calibration: Path | None, test: Path | No
 def _asked_for(**options: Any) -> dict[str, Any]:
     """The options that stand on the command line; the others are left to the run that trained on integers, or to
     the defaults."""
-    context = click.get_current_context()
-    return {name: value for name, value in options.items() if context.get_parameter_source(name) is not _DEFAULT}
+    return {name: value for name, value in options.items() if not _left_out(name)}
 
 
 def _search(run: Run, max_loss: float, settings: dict[str, Any]) -> TradeOff:

@@ -10,7 +10,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 class TrainingProgress(Protocol):
-    """What training reports. An object may also have ``warn(text)``: something is wrong, though training goes on."""
+    """What training reports. An object may also have ``warn(text)``, something is wrong though training goes on, and
+    ``note(text)``, something worth knowing."""
 
     def begin(self, epochs: int, updates: int, done: int) -> None:
         """``updates`` per epoch; ``done`` epochs were done before."""
@@ -35,6 +36,8 @@ class Silent:
     def epoch(self, line: Mapping[str, Any]) -> None: ...
 
     def warn(self, text: str) -> None: ...
+
+    def note(self, text: str) -> None: ...
 
     def end(self) -> None: ...
 
@@ -75,6 +78,9 @@ class TrainingBar:
         if self._bar is not None:
             validation = f"val {100 * line['validation_accuracy']:.1f} %"
             self._bar.update(self._task, state=f"loss {line['loss']:.3f} {validation}")
+
+    def note(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def warn(self, text: str) -> None:
         self._console.print(f"warning: {text}", markup=False, highlight=False, soft_wrap=True)

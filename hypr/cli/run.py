@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from hypr.cli.output import json_option, note, seconds, show, show_outcome, table, with_option
+from hypr.cli.lava_options import check_lava, check_out, lava_options
+from hypr.cli.output import json_option, note, progress, seconds, show, show_outcome, table, with_option
 from hypr.cli.reading_options import Spelled, flags_in_messages, print_conventions, reading_from, reading_options
 
 
@@ -29,7 +30,9 @@ from hypr.cli.reading_options import Spelled, flags_in_messages, print_conventio
     default="",
     help="States to keep, separated by commas: u (of every population that has it), u/hidden0, or all.",
 )
+@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="OUT.npz: output, spikes/NAME, STATE/NAME.")
+@lava_options
 @reading_options
 @with_option
 @json_option
@@ -40,8 +43,10 @@ def run_verb(
     samples: int | None,
     engine: str | None,
     record: str,
+    jobs: int,
     out: Path,
     as_json: bool,
+    lava: dict[str, Any],
     conventions: dict[str, Any],
 ) -> None:
     """Run the network of BUNDLE on the file INPUTS on one engine.
@@ -56,6 +61,7 @@ def run_verb(
     Examples:
       hypr run bundles/ecg inputs.npz --engine emulator --record u,v --out out.npz
       hypr run bundles/ecg inputs.npz --engine lava --record all --out lava.npz
+      hypr run bundles/ecg inputs.npz --engine lava --connections batched --timeout 60 --out lava.npz
       hypr run bundles/ecg inputs.npz --engine float --out float.npz
       hypr run net.nir inputs.npz --preset norse --out float.npz
     """
@@ -65,15 +71,20 @@ def run_verb(
 
     if (inputs is None) == (data_name is None):
         raise click.UsageError("give a file INPUTS or --data, one of them")
+    check_lava(lava, [str(engine)])
+    check_out(out)
     names: str | list[str] = [name.strip() for name in record.split(",") if name.strip()]
-    source = _Source(bundle, engine, conventions, "all" if names == ["all"] else names)
+    source = _Source(bundle, engine, conventions, "all" if names == ["all"] else names, lava)
+    if jobs > 1 and source.program is None:
+        raise click.UsageError("engine float runs in one process; leave --jobs out")
     if inputs is not None:
         data = read_sequences(inputs).first(samples)
     else:
         whole = source.data(data_name)
         data = sequences_of(whole if samples is None else whole.subset(slice(0, samples)))
     started = time.perf_counter()
-    trace = source.run(data.values)
+    with progress("running", "sequences") as step:
+        trace = source.run(data.values, jobs, step)
     elapsed = time.perf_counter() - started
     if source.program is None:
         found = outcome.of_floats(source.decision, trace.output, data)
@@ -109,10 +120,17 @@ def run_verb(
 class _Source:
     """A bundle, or a NIR file that runs in float."""
 
-    def __init__(self, path: Path, engine: str | None, conventions: Mapping[str, Any], record: str | list[str]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        engine: str | None,
+        conventions: Mapping[str, Any],
+        record: str | list[str],
+        lava: dict[str, Any],
+    ) -> None:
         from export.bundle.bundle import Bundle
 
-        self.path, self.record = path, record
+        self.path, self.record, self.lava = path, record, lava
         preset, given = reading_from(conventions)
         self.reading = (preset, given)
         self.bundle = None if path.suffix == ".nir" and path.is_file() else Bundle.open(path)
@@ -141,11 +159,12 @@ class _Source:
             raise click.UsageError("a NIR file takes a file INPUTS; --data is for bundles")
         return bundle_data(self.bundle, name=name)
 
-    def run(self, values: Any) -> Any:
+    def run(self, values: Any, jobs: int, step: Any) -> Any:
         from hypr.deployment.deploy import run_engine, run_file
 
         if self.bundle is not None:
-            return run_engine(self.bundle, self.engine, values, self.record)
+            several = {} if self.engine == "float" else {"jobs": jobs, "progress": step, "lava": self.lava}
+            return run_engine(self.bundle, self.engine, values, self.record, **several)
         with flags_in_messages():
             trace, network, conventions = run_file(self.path, *self.reading, values, self.record)
         self.decision, self.taken = network.decision, {"conventions": conventions}

@@ -57,7 +57,10 @@ def train_verb(
       hypr train my.toml network.layers.0.width=64 --out runs/mine
       hypr train qtdb-brf --out runs/ecg --resume
       hypr train qtdb-brf --seeds 0-7 --jobs 2 --out runs/ecg-seeds         (then hypr compare runs/ecg-seeds)
+      hypr train digits-brf training.initial=runs/digits stage=lava --out runs/on-lava    (integers, run on Lava)
       torchrun --nproc-per-node 2 -m hypr train qtdb-brf --out runs/ecg     (data parallel)
+
+    stage=ENGINE trains on integers that another engine runs: lava, onnx, reference, or module:object of your own chip.
 
     Your own data: data.name=mine.npz (inputs, labels, perhaps mask, lengths, split) or data.name=module:function.
 

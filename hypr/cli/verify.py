@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hypr.cli.lava_options import COUNT, check_lava, check_out, lava_options
 from hypr.cli.output import json_option, note, progress, seconds, show, show_outcome, table, with_option
 
 if TYPE_CHECKING:
@@ -38,10 +39,10 @@ if TYPE_CHECKING:
 @click.option("--samples", type=click.IntRange(min=1), help="Run the first N sequences only.")
 @click.option(
     "--lava-samples",
-    type=click.IntRange(min=0),
+    type=COUNT,
     default=16,
     show_default=True,
-    help="Sequences that Lava runs, spread over all.",
+    help="Sequences that Lava runs, spread over all; or all.",
 )
 @click.option(
     "--reference-samples",
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Certificate file; default: certificate.json in the bundle (certificate-partial.json where that covers more).",
 )
+@lava_options
 @with_option
 @json_option
 def verify_verb(
@@ -75,9 +77,11 @@ def verify_verb(
     jobs: int,
     out: Path | None,
     as_json: bool,
+    lava: dict[str, Any],
 ) -> int:
     """Run engines on the same inputs and compare outputs, spikes and every state at every step.
 
+    Lava's finished parts are kept until a verification is through: one that was interrupted goes on from there.
     Everything is compared with the emulator, the emulator with the scalar oracle. A certificate with hashes and
     versions is written. Every file of the bundle is made again from the program and compared, too. Exit code 1 on any
     difference. Where the data have labels, the accuracy of the integers is told
@@ -87,6 +91,7 @@ def verify_verb(
     Examples:
       hypr verify bundles/ecg
       hypr verify bundles/ecg --engines emulator,onnx --jobs 2
+      hypr verify bundles/ecg --engines lava --lava-samples all --timeout 60
       hypr verify bundles/ecg --engines onnx,reference --teacher-forced
       hypr verify bundles/ecg --inputs mine.npz --engines my_chip:simulator --out mine.json
     """
@@ -95,6 +100,10 @@ def verify_verb(
     names = [engine.strip() for engine in engines.split(",") if engine.strip()]
     if not names:
         raise click.UsageError("--engines names no engine; give one at least, for example emulator")
+    check_lava(lava, names)
+    if lava["arithmetic"] != "fixed_pt":
+        raise click.UsageError("verification compares integers; --arithmetic floating_pt is for hypr run")
+    check_out(out)
     from export.bundle.bundle import Bundle
     from export.bundle.certified import certify, place_of
     from export.verification.certificate import write_certificate
@@ -115,6 +124,7 @@ def verify_verb(
             sample_limits={"lava": lava_samples, "reference": reference_samples},
             jobs=jobs,
             progress=step,
+            lava=lava,
         )
     found = examined(opened, data_name)
     outcome = of_program(opened.program, data)

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +28,12 @@ from export.verification.agreement import agreement, lines
 from export.verification.certificate import file_hash
 from export.verification.engines import Engine
 from export.verification.inputs import of_each
+from export.verification.parts import run_in_parts
 from export.verification.verify import Progress, VerificationResult, verify
 from hardware import emulate
 from hardware.inputs import Inputs
 from hardware.models import STATE_BITS
+from hardware.own import models_of
 from hardware.program import Program
 from hardware.ranges import UNBOUNDED, analyse
 from hardware.trace import Trace
@@ -189,9 +193,23 @@ def run_file(
     return float_engine.run(network, inputs, record), network, conventions_of(network, reading.scheme or "euler")
 
 
-def run_engine(bundle: Bundle, engine: str, inputs: Inputs, record: Sequence[str] | str = ()) -> Trace:
+def run_engine(
+    bundle: Bundle,
+    engine: str,
+    inputs: Inputs,
+    record: Sequence[str] | str = (),
+    *,
+    jobs: int = 1,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
+    lava: Mapping[str, Any] | None = None,
+) -> Trace:
     """Run one engine on inputs (T, B, N_in), or a mapping of such by name; ``float`` is the float network, the others
     return integers.
+
+    Args:
+        jobs, executor, progress: samples divided over processes, see
+            :func:`export.verification.parts.run_in_parts`; not of ``float``.
 
     Raises:
         RuntimeMissing: the engine is not installed. InputError, ExportError: unfit inputs, a state that no layer has.
@@ -199,12 +217,12 @@ def run_engine(bundle: Bundle, engine: str, inputs: Inputs, record: Sequence[str
     if engine == "float":
         from export.interchange import float_engine
 
+        if jobs != 1 or executor is not None:
+            raise ExportError("engine float runs in one process; leave jobs out, or name an engine of integers")
         return float_engine.run(bundle.float_network(), inputs, record)
-    return (
-        named_engine(bundle, engine)
-        .require()
-        .run(bundle.program, inputs, record if isinstance(record, str) else tuple(record))
-    )
+    chosen = _tuned(named_engine(bundle, engine), lava).require()
+    kept = record if isinstance(record, str) else tuple(record)
+    return run_in_parts(chosen, bundle.program, inputs, kept, jobs=jobs, executor=executor, progress=progress)
 
 
 def verify_bundle(
@@ -213,6 +231,7 @@ def verify_bundle(
     names: Sequence[str] = ("emulator", "onnx", "lava"),
     *,
     progress: Progress | None = None,
+    lava: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> VerificationResult:
     """Run engines on the same inputs and compare every integer of every step.
@@ -221,7 +240,43 @@ def verify_bundle(
     can import. ``options`` are those of :func:`export.verification.verify.verify`.
     """
     chosen = [named_engine(bundle, name) for name in names]
-    return verify(bundle.program, inputs, chosen, progress=progress, **options)
+    if "lava" not in names or options.get("teacher_forced") or models_of(bundle.program):
+        return verify(bundle.program, inputs, chosen, progress=progress, **options)
+    from hardware.lava.kept import KeptRun, folder_for
+
+    how = dict(lava or {})
+    shown = progress if options.get("jobs", 1) == 1 and progress is not None else None
+    within = _WithinLava(shown)
+    kept = KeptRun(
+        folder_for(bundle.program, inputs, *sorted(how.items())), **how, progress=within.lava if shown else None
+    )
+    chosen = [replace(engine, run=kept) if engine.name == "lava" and not engine.own else engine for engine in chosen]
+    result = verify(bundle.program, inputs, chosen, progress=within.samples if shown else progress, **options)
+    kept.forget()
+    return result
+
+
+class _WithinLava:
+    """Puts Lava's steps beside the count of samples, which stands still while Lava runs."""
+
+    def __init__(self, show: Progress | None) -> None:
+        self._show, self._done, self._total = show, 0, 0
+
+    def samples(self, done: int, total: int, label: str) -> None:
+        self._done, self._total = done, total
+        if self._show is not None:
+            self._show(done, total, label)
+
+    def lava(self, part: int, step: int, steps: int) -> None:
+        if self._show is not None:
+            self._show(self._done, self._total, f"lava: part {part + 1}, step {step:,} of {steps:,}")
+
+
+def _tuned(engine: Engine, lava: Mapping[str, Any] | None) -> Engine:
+    """Lava with connections, arithmetic and time limit as asked for; other engines as they are."""
+    if not lava or engine.own or engine.name != "lava":
+        return engine
+    return replace(engine, run=partial(engines.run_lava, **lava))
 
 
 def float_against_integer(bundle: Bundle, inputs: Inputs, most: int = AGREEMENT_SEQUENCES) -> dict[str, Any] | None:

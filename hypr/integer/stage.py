@@ -8,7 +8,7 @@ coefficients). The learning rules do not change: they see a trajectory, whoever 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -32,12 +32,12 @@ from hardware.program import Program
 from hardware.trace import NetworkState, Trace
 from hypr.errors import HyprError
 from hypr.integer.engine import run as run_in_torch
+from hypr.integer.loop import Run, in_the_loop
 from hypr.integer.reals import LayerReals, chain_layers, layer_reals
 from hypr.kernels.types import LayerTrajectory
 from hypr.network import LayerState, Network
 from hypr.neurons import Neuron
 
-Engine = Callable[[Program, np.ndarray, NetworkState], Trace]
 _LATER_CHOICE = {"state_error": "squared_error"}
 """How exponents follow the weights in training, where no calibration inputs are at hand."""
 
@@ -71,22 +71,33 @@ class IntegerStage:
             good; see :attr:`settings`. ``auto`` means scales by row for at most 6 bits, else powers of two. Exponents
             follow the weights at every update.
         calibration: (n, T, N_in) integer inputs; needed where state fraction bits are open.
+        engine: what runs the integers, hardware in the loop for example: a registered name (``lava``, ``onnx``,
+            ``reference``, ``emulator``) or your own ``engine(program, inputs, state) -> hardware.Trace`` with every
+            spike and state (:mod:`hypr.integer.loop`). None: the emulator, on a GPU its kernels.
 
     Raises:
         ExportError: what has no integer form (the exponential BRF, for example), with the reason; a tensor that would
-            be 0 altogether.
+            be 0 altogether; an unknown engine. RuntimeMissing: the engine is not installed. HyprError: no engine.
     """
 
-    def __init__(self, network: Network, settings: QuantizationSettings, calibration: np.ndarray | None = None) -> None:
+    def __init__(
+        self,
+        network: Network,
+        settings: QuantizationSettings,
+        calibration: np.ndarray | None = None,
+        engine: Any = None,
+    ) -> None:
         self.network = network
         self.settings = settings
+        self.engine = engine
+        self._run_in_loop = None if engine is None else in_the_loop(engine)
         if not _is_chosen(settings):
             self.settings = self._chosen(settings, calibration)
         self.last: IntegerNetwork | None = None
 
     def of(self, network: Network) -> IntegerStage:
-        """The same formats for another network of the same structure (a checkpoint of the run, say)."""
-        return self if network is self.network else IntegerStage(network, self.settings)
+        """The same formats and engine for another network of the same structure (a checkpoint of the run, say)."""
+        return self if network is self.network else IntegerStage(network, self.settings, engine=self.engine)
 
     def quantize(self) -> IntegerNetwork:
         """Integers of the network's present weights, by the functions that export uses."""
@@ -148,7 +159,7 @@ class IntegerStage:
         """S-stage of one window, in the shapes of :meth:`hypr.Network.run`."""
         inputs = _whole_inputs(pre, self.network.input_scale)
         start = _integer_state(self.network.layers, integers, states)
-        engine = self._engine(torch.device("cpu") if models_of(integers.prompt) else pre.device)
+        engine = self._run_in_loop or self._engine(torch.device("cpu") if models_of(integers.prompt) else pre.device)
         trace = engine(integers.prompt, inputs, start)
         _check_carrier(integers.program, trace, pre.dtype)
         trajectories = []
@@ -158,7 +169,7 @@ class IntegerStage:
             pre = trajectory.spikes[1:]
         return trajectories
 
-    def _engine(self, device: torch.device) -> Engine:
+    def _engine(self, device: torch.device) -> Run:
         if device.type == "cpu":
             return lambda program, inputs, start: emulate(program, inputs, "all", start)
         run = run_in_torch

@@ -126,6 +126,11 @@ class Gradients:
     def __init__(self, net: Network) -> None:
         self.layers = [LayerGradient() for _ in net.layers]
 
+    def hand_over(self, net: Network) -> None:
+        """:meth:`add_to`, and begin anew."""
+        self.add_to(net)
+        self.layers = [LayerGradient() for _ in net.layers]
+
     def add_to(self, net: Network) -> None:
         """Chain rule to the raw parameters, then ``parameter.grad += gradient``; 0 where a mask leaves no synapse."""
         effective = [

@@ -31,12 +31,15 @@ class ChunkRule(Protocol):
     def process(
         self, pre: Tensor, target: Tensor, weight: Tensor, carry: Carry, gradients: Gradients, endless: bool
     ) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """Run and credit one chunk; changes ``carry`` and ``gradients``."""
+        """Run and credit one chunk; changes ``carry``; ``endless``: hands gradients over after every window."""
         ...
 
 
 class Stream:
     """Online learning with one rule on ``batch_size`` parallel endless sequences.
+
+    Chunks of whole windows give the same outputs, eligibilities and gradients, bit for bit, however many windows a
+    chunk has; other cuts give the same sums in another order, equal to rounding.
 
     Args:
         rule: a windowed rule (``hypr``, ``hypr-window``, ``eprop``) with a per-step loss.
@@ -77,9 +80,8 @@ class Stream:
                 f"x has {pre.shape[1]} samples, but this stream was made for {self._batch}; keep the batch size"
             )
         count = used.sum(0).clamp(min=1.0) if self._steps is None else float(self._steps)
-        gradients = Gradients(rule.net)
-        value, output, _ = rule.process(pre, target, used / (count * self._batch), self._carry, gradients, endless=True)
-        gradients.add_to(rule.net)
+        weight = used / (count * self._batch)
+        value, output, _ = rule.process(pre, target, weight, self._carry, Gradients(rule.net), endless=True)
         self.output = output.transpose(0, 1)
         return value
 

@@ -73,7 +73,8 @@ class WindowedRule(Rule):
     def process(
         self, pre: Tensor, target: Tensor, weight: Tensor, carry: Carry, gradients: Gradients, endless: bool
     ) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """All windows of one checked, time-major piece; changes ``carry`` and ``gradients``.
+        """All windows of one checked, time-major piece; changes ``carry`` and ``gradients``; the gradients of an
+        ``endless`` one are handed over after every window.
 
         Returns:
             loss, outputs (T, B, C), and per layer the sum over steps of the batch's mean output (N,).
@@ -100,6 +101,8 @@ class WindowedRule(Rule):
             price, priced = self._priced(trajectories, weight[start:stop])
             value = value + part if price is None else value + part + price
             self._credit(trajectories, error, priced, carry, gradients, onward=endless or stop < steps)
+            if endless:  # so that chunks of whole windows add the same numbers in the same order
+                gradients.hand_over(self.net)
             outputs[start:stop] = output
             sums = [s + t.spikes[1:].sum((0, 1)) for s, t in zip(sums, trajectories, strict=True)]
         return value, outputs, [total / pre.shape[1] for total in sums]

@@ -120,8 +120,13 @@ def _synapses(trained: Network, network: Network) -> dict[str, tuple[int, int]]:
     }
 
 
-def build_stage(config: QuantizationConfig, network: Network, dataset: SequenceDataset) -> IntegerStage:
+def build_stage(
+    config: QuantizationConfig, network: Network, dataset: SequenceDataset, engine: Any = None
+) -> IntegerStage:
     """Integer S-stage of a network in training, its formats measured on the first sequences where they are left open.
+
+    Args:
+        engine: what runs it, None for the emulator (:class:`hypr.IntegerStage`).
 
     Raises:
         ExportError: a neuron without integer form, or a format out of range.
@@ -129,9 +134,9 @@ def build_stage(config: QuantizationConfig, network: Network, dataset: SequenceD
     from export.quantization.formats import OF_VERSION_01, QuantizationSettings
     from hypr.integer.stage import IntegerStage
 
-    values: dict[str, Any] = {**OF_VERSION_01, **config.model_dump()}
+    values: dict[str, Any] = {**OF_VERSION_01, **config.model_dump(exclude={"stage"})}
     values.update({key: tuple(value) for key, value in values.items() if isinstance(value, list)})
-    return IntegerStage(network, QuantizationSettings(**values), dataset.dense(slice(0, 64)))
+    return IntegerStage(network, QuantizationSettings(**values), dataset.dense(slice(0, 64)), engine)
 
 
 def _layer(

@@ -227,6 +227,8 @@ class QuantizationConfig(_Section):
         guard_bits: extra fraction bits of SE-adLIF's w, 0 to 12.
         weight_scale: ``power_of_two``, ``per_layer``, ``per_row`` (better at 2 to 6 bits) or ``auto`` (per_row for at
             most 6 bits); units of rows are chosen once, on the first training sequences.
+        stage: the engine that runs the integers, hardware in the loop: ``lava``, ``onnx``, ``reference`` or your own
+            ``module:object`` (:mod:`hypr.integer.loop`); None: the emulator. ``stage=lava`` alone trains on integers.
     """
 
     weight_bits: int | list[int] = 8
@@ -235,6 +237,7 @@ class QuantizationConfig(_Section):
     headroom_bits: int = Field(default=2, ge=0, le=8)
     guard_bits: int = Field(default=4, ge=0, le=12)
     weight_scale: Literal["power_of_two", "per_layer", "per_row", "auto"] = "power_of_two"
+    stage: str | None = Field(default=None, min_length=1)
 
 
 class Config(_Section):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Collection, Mapping
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -38,7 +38,7 @@ def apply(content: dict[str, Any], override: str, model: type[BaseModel], main_k
     except (ValueError, RecursionError):  # no TOML: taken as text, which the key then accepts or refuses
         value = text.strip()
     path = _full_path(key, model)
-    if path in (["data", "name"], ["data"]) and isinstance(value, str):
+    if path in (["data", "name"], ["data"], ["quantization", "stage"]) and isinstance(value, str):
         permit(value)  # who writes the override names the code
     if value == "none" and _may_be_none(path, model):
         _clear(content, path)
@@ -125,9 +125,17 @@ def _all_keys(model: type[BaseModel]) -> list[str]:
 
 
 def sections(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
-    """Keys of a configuration that are sections, and their models."""
-    annotations = {name: field.annotation for name, field in model.model_fields.items()}
-    return {name: kind for name, kind in annotations.items() if isinstance(kind, type) and issubclass(kind, BaseModel)}
+    """Keys of a configuration that are sections, also those that may be left out, and their models."""
+    found = {}
+    for name, field in model.model_fields.items():
+        for kind in (field.annotation, *(get_args(field.annotation) if not _is_list(field.annotation) else ())):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                found[name] = kind
+    return found
+
+
+def _is_list(annotation: Any) -> bool:
+    return get_origin(annotation) is list
 
 
 def nearest(word: str, names: list[str]) -> str:

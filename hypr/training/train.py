@@ -14,14 +14,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
 from hypr.cli.progress import Silent, TrainingProgress
 from hypr.data import Batch
-from hypr.data.storage import write_atomically
 from hypr.errors import HyprError
 from hypr.network import Network
 from hypr.training import checkpoint, distributed, runs
@@ -29,7 +28,6 @@ from hypr.training.activity import FILE as START
 from hypr.training.activity import Watch, fit_start_, gradient_size, learning_factors, read_start
 from hypr.training.build import (
     build_optimiser,
-    build_stage,
     derived_seed,
     learning_rate,
     rule_of,
@@ -43,9 +41,7 @@ from hypr.training.distributed import Group, GroupError
 from hypr.training.folder import prepare_folder
 from hypr.training.metrics import Evaluation, MetricsFile, activity, correct, evaluate
 from hypr.training.recorded import settled, written
-
-if TYPE_CHECKING:
-    from hypr.integer.stage import IntegerStage
+from hypr.training.stage import cost_line, engine_of, kept, stage_of
 
 
 class TrainingDiverged(HyprError):
@@ -106,16 +102,18 @@ def train(
     """
     folder = Path(out)
     config = settled(config, written(folder / runs.CONFIG) if resume else None)
+    finished = resume and (folder / runs.RESULT).exists()
+    engine = None if config.quantization is None or finished else engine_of(config)
     with distributed.joined(config.device) as (group, device), contextlib.ExitStack() as held:
         group.check_same("configuration and folder", text=f"{dump(config)}{folder.absolute()}{resume}")
         group.leader_first(lambda: prepare_folder(config, folder, resume, held))
         if not (folder / runs.CONFIG).exists():
             raise GroupError(f"{folder}: process {group.rank} does not see it; use a folder that all processes share")
-        if resume and (folder / runs.RESULT).exists():
+        if finished:
             return _read_result(folder)
         progress = Silent() if progress is None or not group.leader else progress
-        with _reproducible(config):
-            trainer = _Trainer(config, folder, progress, group, device)
+        with _reproducible(config), kept(engine):
+            trainer = _Trainer(config, folder, progress, group, device, engine)
             try:
                 trainer.run()
             finally:
@@ -127,11 +125,18 @@ class _Trainer:
     """The loop over epochs."""
 
     def __init__(
-        self, config: Config, folder: Path, progress: TrainingProgress, group: Group, device: torch.device
+        self,
+        config: Config,
+        folder: Path,
+        progress: TrainingProgress,
+        group: Group,
+        device: torch.device,
+        engine: Any,
     ) -> None:
         self.config, self.folder, self.progress = config, folder, progress
         self.group, self.device = group, device
         self.warn: Callable[[str], None] = getattr(progress, "warn", lambda text: None)  # others' objects may lack it
+        self.note: Callable[[str], None] = getattr(progress, "note", lambda text: None)
         self.place = runs.data_place(config, folder)
         self.data = {split: load_data(config, split, self.place) for split in ("train", "validation")}
         self.network = starting_network(config, self.data["train"], folder).to(self.device)
@@ -139,7 +144,7 @@ class _Trainer:
         factors = self._start_activity()
         self.rule = rule_of(config, self.network)
         self.optimiser, self.names = build_optimiser(config.optimiser, self.network, factors)
-        self.stage = self._build_stage()
+        self.stage = stage_of(config, self.network, self.data["train"], folder, group, engine)
         self.updates = math.ceil(len(self.data["train"]) / config.training.batch)
         self.state = _State()
         self.metrics = MetricsFile(folder / runs.METRICS)
@@ -157,6 +162,10 @@ class _Trainer:
 
     def run(self) -> None:
         """All epochs that are left."""
+        if self.stage is not None and self.stage.engine is not None:
+            left = self.updates * (self.config.training.epochs - self.state.epoch)
+            batch = -(-self.config.training.batch // self.group.size)
+            self.note(cost_line(self.stage, self.rule, self.data["train"], batch, left))
         self.progress.begin(self.config.training.epochs, self.updates, self.state.epoch)
         while self.state.epoch < self.config.training.epochs and not self._out_of_patience():
             started = time.perf_counter()
@@ -345,21 +354,6 @@ class _Trainer:
     def _evaluate(self, network: Network, split: str) -> Evaluation:
         with self._dynamics(network):
             return evaluate(network, self.data[split], self.config.training.evaluation_batch, self.group)
-
-    def _build_stage(self) -> IntegerStage | None:
-        """Integer S-stage where the configuration asks for one; its formats are written down before the first
-        update."""
-        if self.config.quantization is None:
-            return None
-        from hypr.integer.stage import IntegerStage  # float training needs none of its packages
-
-        path = self.folder / runs.QUANTIZATION
-        if self.group.sum([path.exists() and self.group.leader])[0]:  # as the first process sees it: it writes soon
-            return IntegerStage(self.network, runs.read_settings(path))
-        stage = build_stage(self.config.quantization, self.network, self.data["train"])
-        content = (stage.settings.to_json() + "\n").encode()
-        self.group.leader_first(lambda: write_atomically(path, content))
-        return stage
 
     def _dynamics(self, network: Network) -> contextlib.AbstractContextManager[Any]:
         """Integers inside the ``with`` block where the run trains on them, else nothing."""

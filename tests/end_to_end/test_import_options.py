@@ -71,3 +71,32 @@ def test_a_broken_file_is_one_line(hypr, tools, tmp_path):
     (tmp_path / "cut.nir").write_bytes(whole[: len(whole) // 2])
     code, _, error = hypr("import", tmp_path / "cut.nir", "--float-only", "--out", tmp_path / "b")
     assert code == 2 and "cut.nir" in line(error) and not (tmp_path / "b").exists()
+
+
+def test_an_imported_network_goes_out_for_another_tool_and_runs_the_same(hypr, hypr_json, tools, tmp_path):
+    file, inputs, bundle = tools / "norse_00.nir", tools / "norse_00.npz", tmp_path / "b"
+    assert hypr("import", file, "--preset", "norse", "--calibration", inputs, "--out", bundle)[0] == 0
+    code, answer = hypr_json("export", bundle, "--for", "norse", "--out", tmp_path / "out.nir")
+    assert code == 0 and answer["version"] == "1.1.0" and "from_nir" in answer["read_it_with"]
+    arguments = ["--preset", "norse", "--dt", answer["dt"], "--out", tmp_path / "out.npz"]
+    assert hypr("run", tmp_path / "out.nir", inputs, *arguments)[0] == 0
+    with np.load(inputs) as case, np.load(tmp_path / "out.npz") as found:
+        assert np.array_equal(found["output"], case["output_spikes"])
+    assert hypr_json("export", bundle, "--for", "snntorch", "--quantized", "--out", tmp_path / "q.nir")[1]["dt"] == 1e-4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--for", "nengo"], "Nengo 4.1 reads no NIR files"),
+        (["--for", "norze"], "did you mean norse"),
+        (["--for", "sinabs"], "several spikes"),
+        (["--for", "norse", "--weight-bits", "4"], "--weight-bits is for bundles"),
+        (["--quantized"], "--for TOOL"),
+    ],
+)
+def test_what_cannot_go_out_is_one_line(hypr, tools, tmp_path, arguments, says):
+    inputs, bundle = tools / "norse_00.npz", tmp_path / "b"
+    hypr("import", tools / "norse_00.nir", "--preset", "norse", "--calibration", inputs, "--out", bundle)
+    code, _, error = hypr("export", bundle, *arguments, "--out", tmp_path / "out.nir")
+    assert code == 2 and says in line(error) and not (tmp_path / "out.nir").exists()

@@ -77,7 +77,7 @@ def test_a_lava_process_that_is_killed_ends_the_run_with_its_exit_code():
 
 def test_a_worker_that_is_killed_ends_the_run():
     message, interference, seconds = run_with(lambda worker: os.kill(worker, signal.SIGKILL))
-    assert "the Lava worker ended with exit code -9 (task 0, step" in message
+    assert "the Lava worker ended with exit code -9 (SIGKILL: " in message and "(task 0, step " in message
     assert seconds < NO_HANG_S
     interference.assert_nothing_is_left()
 

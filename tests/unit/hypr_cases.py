@@ -39,6 +39,7 @@ MODELS: dict[str, Callable[..., Neuron]] = {
     "se_adlif_previous": lambda i, n, **k: SEAdLIF(i, n, adaptation_spike="previous", **k),
     "se_adlif_current": lambda i, n, **k: SEAdLIF(i, n, adaptation_spike="current", **k),
     "alif": lambda i, n, **k: ALIF(i, n, **k),
+    "alif_same": lambda i, n, **k: ALIF(i, n, reset="same", **k),
     "lif_zero": lambda i, n, **k: LIF(i, n, reset="zero", **k),
     "lif_subtract": lambda i, n, **k: LIF(i, n, reset="subtract", **k),
     "cuba_lif_zero": lambda i, n, **k: CubaLIF(i, n, reset="zero", **k),
@@ -46,6 +47,9 @@ MODELS: dict[str, Callable[..., Neuron]] = {
     "own": lambda i, n, **k: OwnNeuron(i, n, **k),
 }
 """Hidden layers by name: ``MODELS[name](n_in, n, recurrent=...)``."""
+
+NO_KERNELS = ("own", "alif_same")
+"""Those that only the reference kernels run."""
 
 GAIN = {"brf": 14.0, "se_adlif": 10.0, "alif": 6.0, "lif": 14.0, "cuba": 4.0, "own": 2.0}
 """Factor on the initial weights at which small networks spike often enough for a test to see every path."""

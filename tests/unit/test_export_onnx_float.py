@@ -35,6 +35,7 @@ CASES = {
         {"alpha": 0.8, "beta": 0.95, "a": 0.5, "b": 1.0, "rho": 2.0, "theta": 0.3},
     ),
     "alif": ("alif", {}, {"alpha": 0.8, "rho": 0.95, "beta": 1.8, "b0": 0.1}),
+    "alif same": ("alif", {"reset": "same"}, {"alpha": 0.8, "rho": 0.95, "beta": 1.8, "b0": 0.1}),
     "lif zero": ("lif", {"reset": "zero"}, {"alpha": 0.8, "theta": 0.4}),
     "lif subtract": ("lif", {"reset": "subtract"}, {"alpha": 0.8, "theta": 0.4}),
     "cuba_lif": (

@@ -12,7 +12,7 @@ import hypr
 from hypr.errors import HyprError
 from hypr.kernels import dispatch
 from tests.paths import ROOT
-from tests.unit.hypr_cases import MODELS, OwnNeuron
+from tests.unit.hypr_cases import MODELS, NO_KERNELS, OwnNeuron
 
 
 class _Louder(hypr.BRF):
@@ -38,7 +38,7 @@ def test_neurons_and_surrogates_of_a_user_run_on_the_reference():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-@pytest.mark.parametrize("kind", [*(name for name in MODELS if name != "own"), "li"])
+@pytest.mark.parametrize("kind", [*(name for name in MODELS if name not in NO_KERNELS), "li"])
 def test_every_neuron_runs_on_compiled_kernels_unasked(kind, dtype):
     layer = (hypr.LI(3, 5) if kind == "li" else MODELS[kind](3, 5)).to(dtype)
     with dispatch.use("auto"):

@@ -17,9 +17,9 @@ from hypr.kernels.derived import constant_parameters, derived
 from hypr.kernels.types import Boundary, LayerGradient
 from hypr.learning import BPTT, HYPR, HYPRWindow
 from hypr.neurons import LI
-from tests.unit.hypr_cases import GAIN, MODELS, batch, gradients, network, worst
+from tests.unit.hypr_cases import GAIN, MODELS, NO_KERNELS, batch, gradients, network, worst
 
-KINDS = [name for name in MODELS if name != "own"] + ["li"]
+KINDS = [name for name in MODELS if name not in NO_KERNELS] + ["li"]
 SHAPES = [(1, 1, 1, 1), (1, 3, 5, 4), (23, 1, 7, 3), (40, 3, 37, 9), (9, 17, 2, 1)]
 LIMITS = {
     torch.float64: 1e-12,  # hundreds of roundings of 1e-16 each, in sums whose terms partly cancel

@@ -21,10 +21,10 @@ from hypr.kernels import dispatch, reference  # noqa: E402
 from hypr.kernels.gpu import launch as gpu_launch  # noqa: E402
 from hypr.kernels.gpu import plan as gpu_plan  # noqa: E402
 from hypr.neurons import LI  # noqa: E402
-from tests.unit.hypr_cases import LIMIT, MODELS, gradients, layer_trajectory, network, worst  # noqa: E402
+from tests.unit.hypr_cases import LIMIT, MODELS, NO_KERNELS, gradients, layer_trajectory, network, worst  # noqa: E402
 from tests.unit.hypr_cases import batch as batch_of  # noqa: E402
 
-NAMES = [name for name in MODELS if name != "own"]
+NAMES = [name for name in MODELS if name not in NO_KERNELS]
 SINGLE = 2e-5  # relative, float32: some hundred roundings of 6e-8 with factors up to ten
 
 

@@ -74,9 +74,15 @@ def test_a_half_made_runtime_does_not_count_as_installed(tmp_path, stamp):
 
 def test_a_runtime_whose_interpreter_is_gone_does_not_count_as_installed(tmp_path):
     (tmp_path / "complete.json").write_text(json.dumps({"versions": {"numpy": "1.26.4"}}))
+    site = tmp_path / "lib" / "python3.10" / "site-packages"
+    for file, text in (("numpy-1.26.4.dist-info/RECORD", "numpy/__init__.py,,\n"), ("numpy/__init__.py", "")):
+        (site / file).parent.mkdir(parents=True)
+        (site / file).write_text(text)
     assert not paths.status(tmp_path).installed
     executable(tmp_path / "bin" / "python", "#!/bin/sh\n")
     assert paths.status(tmp_path).installed
+    (site / "numpy" / "__init__.py").unlink()
+    assert paths.status(tmp_path).problem == "broken: numpy 1.26.4 is missing or not whole"
 
 
 def test_no_interpreter_anywhere_says_how_to_get_one(bare):

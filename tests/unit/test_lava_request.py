@@ -10,7 +10,7 @@ import pytest
 from hardware.chain import InputFormat, Layer, Synapses
 from hardware.errors import InputError, ProgramError
 from hardware.lava import paths, runtime
-from hardware.lava.request import CHANNEL_BYTES, CHANNEL_SIZE, DENSE_SAMPLE_STEPS, GROUP, dense_samples, group_size
+from hardware.lava.request import CHANNEL_BYTES, CHANNEL_SIZE, GROUP, dense_samples, group_size
 from hardware.program import Program
 from hardware.trace import NetworkState
 
@@ -35,9 +35,9 @@ TOO_WIDE_FOR_DENSE = 2**23 + 2**20
 @pytest.mark.parametrize(
     ("shape", "connections", "expected"),
     [
-        ((1300, 141), "auto", DENSE_SAMPLE_STEPS // 1300),
-        ((1300, 3), "auto", 3),
-        ((DENSE_SAMPLE_STEPS + 1, 9), "auto", 1),
+        ((1300, 141), "auto", 1),
+        ((1300, 1), "auto", 1),
+        ((24_001, 9), "auto", 1),
         ((10, 7), "dense", 7),
         ((10, 7), "batched", 0),
         ((10, 7), 2, 2),

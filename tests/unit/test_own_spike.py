@@ -103,20 +103,22 @@ def test_a_stream_of_hypr_adds_up_to_the_whole_sequence_however_it_is_cut(chunks
     assert worst(held(net), expected) < LIMIT
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("own_spike", [False, True])
 @pytest.mark.parametrize("rule", [HYPR, HYPRWindow])
-def test_chunks_of_whole_windows_give_the_same_bits_as_one_sequence(rule):
-    net = network("alif", "lif_subtract")
-    x, y, _ = batch(net, T)
+def test_chunks_of_whole_windows_give_the_same_bits_as_one_sequence(rule, own_spike, dtype):
     results = []
-    for chunks in ((5, 5, 5, 5), (10, 10), (20,)):
-        net.zero_grad()
-        stream, start, outputs = rule(net, window=5, own_spike=True).stream(3, steps=T), 0, []
+    for chunks in ((5, 5, 5, 5), (10, 10), (5, 15), (20,)):
+        net = network("alif", "lif_subtract").to(dtype)
+        x, y, _ = batch(net, T)
+        stream, start, outputs = rule(net, window=5, own_spike=own_spike).stream(3, steps=T), 0, []
         for length in chunks:
-            stream.feed(x[:, start : start + length], y[:, start : start + length])
+            stream.feed(x[:, start : start + length].to(dtype), y[:, start : start + length])
             outputs.append(stream.output)
             start += length
         carried = [stream._carry.eligibilities[k].weight.clone() for k in (0, 1)]
-        results.append((torch.cat(outputs, 1), carried))
-    for found, eligibilities in results[1:]:
-        assert torch.equal(found, results[0][0])
-        assert all(torch.equal(a, b) for a, b in zip(eligibilities, results[0][1], strict=True))
+        results.append([torch.cat(outputs, 1), *carried, *(held(net)[name] for name in sorted(held(net)))])
+    assert all(float(value.abs().sum()) > 0 for value in results[0][:3])
+    for found in results[1:]:
+        assert len(found) == len(results[0]) > 3
+        assert all(torch.equal(a, b) for a, b in zip(found, results[0], strict=True))

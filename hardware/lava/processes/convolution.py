@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from lava.magma.core.decorator import implements, requires, tag
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
+from hardware.lava.columns import EXACT_FAN_IN, Columns
 from hardware.lava.connection import ConnectionModel, ConnectionProcess, FloatConnectionModel
 
 
@@ -18,10 +21,15 @@ class BatchedConvolution(ConnectionProcess):
 @requires(CPU)
 @tag("fixed_pt")
 class PyBatchedConvolutionFixed(ConnectionModel):
-    """Sums in int64."""
+    """Sums in float64 as :mod:`hardware.lava.columns` says; longer ones as int64."""
+
+    def __init__(self, proc_params: Any) -> None:
+        super().__init__(proc_params)
+        columns = Columns(self.synapses)
+        self.columns = columns if columns.fan_in < EXACT_FAN_IN else None
 
     def product(self, rows: np.ndarray) -> np.ndarray:
-        return self.synapses.apply(rows.astype(np.int64))
+        return self.synapses.apply(rows.astype(np.int64)) if self.columns is None else self.columns.product(rows)
 
 
 @implements(proc=BatchedConvolution, protocol=LoihiProtocol)
@@ -30,5 +38,9 @@ class PyBatchedConvolutionFixed(ConnectionModel):
 class PyBatchedConvolutionFloat(FloatConnectionModel):
     """The same sums in real arithmetic."""
 
+    def __init__(self, proc_params: Any) -> None:
+        super().__init__(proc_params)
+        self.columns = Columns(self.synapses)
+
     def product(self, rows: np.ndarray) -> np.ndarray:
-        return self.synapses.apply(rows.astype(np.float64))
+        return self.columns.product(rows)

@@ -45,6 +45,8 @@ def supported(layer: Neuron) -> bool:
     """Whether kernels exist for the layer's own class (not a subclass, whose step may differ) and its surrogate."""
     if type(layer) not in _BUILDERS or (not layer.spiking and layer.recurrent_weight is not None):
         return False
+    if isinstance(layer, ALIF) and layer.reset == "same":
+        return False
     return not layer.spiking or type(layer.surrogate) in (Slayer, DoubleGaussian)
 
 

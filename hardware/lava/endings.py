@@ -1,0 +1,142 @@
+"""Signals that end a run: they become an exception, so that whoever started processes, shared memory and folders
+removes them; and a look at processes by number and start, which is what tells a living one from its successor.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+_PR_SET_PDEATHSIG = 1
+
+
+class Ended(SystemExit):
+    """The process was asked to end; its exit code is 128 and the signal's number, as of every shell."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
+        self.number = number
+
+    def __str__(self) -> str:
+        return f"ended by {signal.Signals(self.number).name}"
+
+    def __reduce__(self) -> tuple[type[Ended], tuple[int]]:
+        return Ended, (self.number,)
+
+
+@contextlib.contextmanager
+def ending_raises() -> Iterator[None]:
+    """SIGTERM and SIGHUP raise :class:`Ended` inside, once: while things are cleaned up a second one changes nothing.
+
+    Signals that somebody else handles, or that are ignored (``nohup``), stay as they are; so does everything outside
+    the main thread, where Python takes no handlers.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    ours = [number for number in ENDING if signal.getsignal(number) is signal.SIG_DFL]
+    interrupt = signal.getsignal(signal.SIGINT)
+
+    def end(number: int, _: object) -> None:
+        for each in ours:
+            signal.signal(each, signal.SIG_IGN)
+        _asked.append(number)
+        raise_if_asked()
+
+    def unraisable(lost: sys.UnraisableHookArgs) -> None:
+        if not (_asked and isinstance(lost.exc_value, Ended | KeyboardInterrupt)):  # those are raised again
+            hook(lost)
+
+    for number in ours:
+        signal.signal(number, end)
+    if interrupt is signal.default_int_handler:
+        signal.signal(signal.SIGINT, end)
+    hook, sys.unraisablehook = sys.unraisablehook, unraisable
+    try:
+        yield
+    finally:
+        sys.unraisablehook = hook
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
+        if interrupt is signal.default_int_handler:
+            signal.signal(signal.SIGINT, interrupt)
+        if ours:
+            _asked.clear()
+
+
+_asked: list[int] = []
+"""Signals that came inside :func:`ending_raises`."""
+
+
+def raise_if_asked() -> None:
+    """Raise once more for a signal that came inside :func:`ending_raises`. What a signal raises is lost where Python
+    runs a callback, as it does around every fork; loops that wait call this.
+    """
+    if _asked:
+        if _asked[0] == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise Ended(_asked[0])
+
+
+@contextlib.contextmanager
+def looked_at(look: Callable[[], None], every_s: float = 0.25) -> Iterator[None]:
+    """``look`` is called again and again while foreign code runs, and may end it by raising; in the main thread alone,
+    for it is a timer's signal that does it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, lambda *_: look())
+    signal.setitimer(signal.ITIMER_REAL, every_s, every_s)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def children_end_with_us() -> None:
+    """Processes that this one forks from now on take the ordinary ending of SIGTERM and SIGHUP, leave Ctrl-C to us, and
+    are killed when we are (Linux). Meant for a process whose business is one Lava run.
+    """
+    parent = os.getpid()
+    libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+    def settle() -> None:
+        for number in ENDING:
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if libc is not None:
+            libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != parent and os.getppid() == 1:  # it ended before we asked
+                os._exit(1)
+
+    os.register_at_fork(after_in_child=settle)
+
+
+def quiet_tracker() -> str:
+    """``PYTHONWARNINGS`` of processes whose leftovers Python's resource tracker removes: that it does is no news."""
+    before = os.environ.get("PYTHONWARNINGS")
+    return f"{before},{_TRACKER}" if before else _TRACKER
+
+
+_TRACKER = "ignore:resource_tracker"
+
+
+def started_at(pid: int) -> str | None:
+    """When a living process started, in the kernel's ticks since the boot, with the boot's own identity; None where it
+    is gone, or where there is no /proc."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else f"{boot}:{fields[19]}"

@@ -1,0 +1,115 @@
+"""The one folder of a run: everything that main side, worker and Lava write lies in it, and what a killed run left is
+swept by the next.
+
+``owner.json`` says which process the folder belongs to (number and start) and ``segments.json`` which shared memory
+its worker had mapped. Only a folder with such a file, of this user, whose process is gone is touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from hardware.lava.endings import started_at
+from hardware.lava.request import LavaError
+
+PREFIX = "hypr-lava-"
+OWNER, SEGMENTS = "owner.json", "segments.json"
+MOST_BYTES = 50
+TEMPORARY = "tmp"
+"""Folder inside for what the worker and Lava make (``TMPDIR``)."""
+
+_SEGMENT = re.compile(r"/dev/shm/psm_[0-9A-Za-z_]+")
+
+
+@contextlib.contextmanager
+def job_folder() -> Iterator[Path]:
+    """A new folder that is gone afterwards, after a sweep.
+
+    Raises:
+        LavaError: temporary files cannot be written; names the folder.
+    """
+    sweep()
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=_base()))
+        (folder / TEMPORARY).mkdir()
+        owner = {"pid": os.getpid(), "started": started_at(os.getpid()), "where": _where()}
+        (folder / OWNER).write_text(json.dumps(owner))
+    except OSError as error:
+        place = error.filename or os.environ.get("TMPDIR", "/tmp")
+        raise LavaError(
+            f"cannot write temporary files in {place} ({error.strerror or error}); set TMPDIR to a folder with room"
+        ) from None
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def note_segments(folder: Path, segments: Iterable[Path]) -> None:
+    """Write down the shared memory of the run, for the case that nobody is left to remove it."""
+    with contextlib.suppress(OSError):
+        (folder / SEGMENTS).write_text(json.dumps(sorted(map(str, segments))))
+
+
+def sweep() -> list[Path]:
+    """Remove what killed runs of this user left; returns their folders."""
+    swept = []
+    try:
+        found = [Path(entry.path) for entry in os.scandir(_base()) if entry.name.startswith(PREFIX)]
+    except OSError:
+        return []
+    for folder in found:
+        if folder.is_symlink() or not _abandoned(folder):
+            continue
+        for segment in _noted(folder):
+            with contextlib.suppress(OSError):
+                segment.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        swept.append(folder)
+    return swept
+
+
+def _base() -> str:
+    """Where temporary files go. Python's managers make sockets there, whose path may have 107 bytes: where TMPDIR is
+    too long for that, ``/tmp``.
+    """
+    base = tempfile.gettempdir()
+    return "/tmp" if len(os.fsencode(base)) > MOST_BYTES and os.access("/tmp", os.W_OK) else base
+
+
+def _abandoned(folder: Path) -> bool:
+    try:
+        if folder.stat().st_uid != os.getuid():
+            return False
+        owner = json.loads((folder / OWNER).read_text())
+        pid, started = int(owner["pid"]), str(owner["started"])
+        if owner["where"] != _where():  # whether it lives cannot be seen from here
+            return False
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return owner["started"] is not None and started_at(pid) != started
+
+
+def _where() -> str:
+    """Machine and space of process numbers: containers may share their temporary files."""
+    try:
+        space = str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        space = ""
+    return f"{socket.gethostname()} {space}"
+
+
+def _noted(folder: Path) -> list[Path]:
+    try:
+        names = json.loads((folder / SEGMENTS).read_text())
+    except (OSError, ValueError):
+        return []
+    return [Path(name) for name in names if isinstance(name, str) and _SEGMENT.fullmatch(name)]
