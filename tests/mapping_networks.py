@@ -71,7 +71,7 @@ def random_network(rng: np.random.Generator, largest: int = 1500) -> Program:
     picture = (int(rng.integers(1, 4)), int(rng.integers(6, 25)), int(rng.integers(6, 25)))
     for index in range(int(rng.integers(1, 3))):
         shape: tuple[int, ...] = picture if rng.random() < 0.4 else (int(rng.integers(1, largest)),)
-        sources.append((graph.input(f"in{index}", shape), shape))  # type: ignore[arg-type]
+        sources.append((graph.input(f"in{index}", shape), shape))
     for index in range(int(rng.integers(1, 6))):
         source, below = sources[int(rng.integers(len(sources)))]
         shape, first = (int(rng.integers(1, largest)),), None

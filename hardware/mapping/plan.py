@@ -177,9 +177,7 @@ def _settled(
     ]
 
 
-def _chosen(
-    needs: Needs, orders: Orders, cores: int | None, way: str, activity: Activity, bound: int
-) -> list[Core]:
+def _chosen(needs: Needs, orders: Orders, cores: int | None, way: str, activity: Activity, bound: int) -> list[Core]:
     if cores is None:
         plain = {"layers": partition.layer_by_layer, "merged": partition.merged}
         return plain[way](needs, orders) if way in plain else partition.fewest(needs, orders, bound)

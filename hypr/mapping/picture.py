@@ -37,7 +37,7 @@ def draw(plan: Plan, most_chips: int = MOST_CHIPS_DRAWN) -> Figure:
         panels[0].set_title(_title(plan, shown))
         scale = figure.colorbar(_scale(), ax=list(panels), shrink=0.5, pad=0.01)
         scale.set_label("scarcest resource of the core in use (%)")
-        scale.outline.set_visible(False)  # type: ignore[operator]
+        scale.outline.set_visible(False)
     return figure
 
 

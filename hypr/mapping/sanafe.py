@@ -86,7 +86,9 @@ def _replayed(plan: Plan) -> Plan:
     )
     length = len(next(iter(rows.values())))
     length = int(min(length, MOST_STEPS, max(1, MOST_EVENTS // max(per_step, 1))))
-    origin = f"{length} steps of: {activity.origin}" if activity.samples else f"{length} steps drawn at the assumed rate"
+    origin = (
+        f"{length} steps of: {activity.origin}" if activity.samples else f"{length} steps drawn at the assumed rate"
+    )
     return with_activity(plan, Activity({name: one[:length] for name, one in rows.items()}, length, 1, origin))
 
 
@@ -96,7 +98,9 @@ def _run(python: Path, folder: Path, steps: int) -> dict[str, Any]:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, cwd=folder)
     except OSError as error:
-        raise HyprError(f"{python}: cannot be started ({error.strerror}); give the interpreter that has SANA-FE") from None
+        raise HyprError(
+            f"{python}: cannot be started ({error.strerror}); give the interpreter that has SANA-FE"
+        ) from None
     except subprocess.TimeoutExpired:
         raise HyprError(f"SANA-FE took more than {SECONDS} s; give fewer --samples or --steps") from None
     last = done.stdout.strip().splitlines()[-1:]

@@ -41,7 +41,8 @@ def architecture(plan: Plan, energy: Energy, time: Time, hosts: list[int]) -> st
     ]
     sides = (("north", energy.hop_y, 6.5), ("east", energy.hop_x, 4.1), ("south", energy.hop_y, 6.5))
     hops = ", ".join(
-        f"energy_{side}_hop: {pj}e-12, latency_{side}_hop: {ns}e-9" for side, pj, ns in (*sides, ("west", *sides[1][1:]))
+        f"energy_{side}_hop: {pj}e-12, latency_{side}_hop: {ns}e-9"
+        for side, pj, ns in (*sides, ("west", *sides[1][1:]))
     )
     for tile in range(int(plan.placed.tile.max()) + 1):
         lines += [f"    - name: tile{tile}", f"      attributes: {{{hops}}}", "      core:"]
@@ -71,7 +72,9 @@ def network(plan: Plan, rows: dict[str, np.ndarray]) -> tuple[str, list[int]]:
             name = f"c{index}s{number}"
             homes[piece.population].append((name, piece.neurons))
             groups += _group(name, rows.get(piece.population), piece.neurons, kinds[piece.population])
-            maps += [f'  - {name}.{i}: [core: {at[index]}, soma: "unit[{unit + i}]"]' for i in range(len(piece.neurons))]
+            maps += [
+                f'  - {name}.{i}: [core: {at[index]}, soma: "unit[{unit + i}]"]' for i in range(len(piece.neurons))
+            ]
             unit += len(piece.neurons)
     hosts: list[int] = []
     first = int((plan.placed.tile == 0).sum())
@@ -157,7 +160,7 @@ def _core(name: str, neurons: int, energy: Energy, time: Time) -> list[str]:
 
 
 def _host(name: str, channels: int, energy: Energy) -> list[str]:
-    free = {kind: (0.0, 0.0) for kind in KINDS}
+    free = dict.fromkeys(KINDS, (0.0, 0.0))
     return _units(name, channels, free, (0.0, 0.0, 0.0, 0.0), (0.0, energy.message, 0.0))
 
 

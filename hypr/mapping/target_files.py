@@ -121,7 +121,7 @@ def load_target(name_or_path: str | Path, changes: Sequence[str] = ()) -> Target
         base = load_target(file.extends)
     limits = {} if base is None else dict(base.limits)
     for name, number in file.limits.items():
-        limits[name] = _limit(name, None if number.value == NONE else number.value, number, where)
+        limits[name] = _limit(name, None if number.value == NONE else number.value, number, where)  # type: ignore[arg-type]
     models = (file.models.value, file.models.source, file.models.confidence) if file.models else None
     for change in changes:
         name, _, text = change.partition("=")
@@ -231,9 +231,10 @@ def _figures(given: _Figures) -> Figures:
         given.source,
         given.confidence,
         given.leaves_out,
-        energy and Energy(**{**energy.model_dump(), "synop": energy.synop.model_dump()}),
-        time
-        and Time(
+        None if energy is None else Energy(**{**energy.model_dump(), "synop": energy.synop.model_dump()}),
+        None
+        if time is None
+        else Time(
             **{
                 **time.model_dump(),
                 "synop": time.synop.model_dump(),

@@ -48,4 +48,5 @@ def test_after_a_failure_the_next_run_starts_another_worker():
         with pytest.raises(LavaError, match="exit code -9"):
             runtime.run(program, np.tile(inputs, (200, 1, 1)), connections="dense", progress=kill)
         assert wait_until(lambda: not living_members(killed[0]), 10.0)
-        assert_same(runtime.run(program, inputs, "all", connections="batched"), emulate(program, inputs, "all"), "again")
+        again = runtime.run(program, inputs, "all", connections="batched")
+        assert_same(again, emulate(program, inputs, "all"), "again")
