@@ -10,10 +10,12 @@ the manifest.
 from __future__ import annotations
 
 import copy
+import glob
 import json
 import logging
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -108,9 +110,10 @@ def write_float_bundle(
 
 def _written(out: Path, overwrite: bool, fill: Callable[[Path], None]) -> Bundle:
     """The bundle that `fill` writes into an empty folder; it appears whole or not at all."""
+    _sweep(out)
     _check_free(out, overwrite)
     try:
-        part = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.", suffix=".part"))
+        part = _beside(out, ".part")
     except OSError as error:
         raise ExportError(
             f"cannot write {out}: {error.strerror or error}; create the folder above it or choose another path"
@@ -219,7 +222,7 @@ def _put_in_place(part: Path, out: Path) -> None:
                 os.fsync(stream.fileno())
     old = None
     if out.exists():
-        old = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.", suffix=".old"))
+        old = _beside(out, ".old")
         out.replace(old / "bundle")
     try:
         part.replace(out)
@@ -230,6 +233,38 @@ def _put_in_place(part: Path, out: Path) -> None:
     finally:
         if old is not None:
             shutil.rmtree(old, ignore_errors=True)
+
+
+def _beside(out: Path, suffix: str) -> Path:
+    """A new folder beside ``out`` whose name says which process of which machine made it."""
+    return Path(tempfile.mkdtemp(dir=out.parent, prefix=f"{_mark(out)}{os.getpid()}.", suffix=suffix))
+
+
+def _mark(out: Path) -> str:
+    return f".{out.name}.{socket.gethostname()}-"
+
+
+def _sweep(out: Path) -> None:
+    """Remove what a killed export to ``out`` left. One that was killed between two renames has the bundle of before
+    aside: it comes back.
+    """
+    for suffix in (".old", ".part"):
+        for left in out.parent.glob(f"{glob.escape(_mark(out))}*{suffix}"):
+            process = left.name.removeprefix(_mark(out)).split(".")[0]
+            if process.isdecimal() and not _lives(int(process)):
+                if suffix == ".old" and not out.exists() and (left / "bundle").is_dir():
+                    (left / "bundle").replace(out)
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
 
 
 def _check_free(out: Path, overwrite: bool) -> None:

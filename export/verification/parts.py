@@ -7,6 +7,7 @@ Samples are independent of each other, so what the parts give, put together in t
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, as_completed
 from contextlib import ExitStack
@@ -46,7 +47,10 @@ def completed(
         if executor is None:
             # A fresh interpreter per process: forking one that has run threads (ONNX Runtime, BLAS) can deadlock.
             context = multiprocessing.get_context("spawn")
-            pool = ProcessPoolExecutor(min(jobs, len(calls)), mp_context=context, initializer=pool_ends.initialise)
+            pool = ProcessPoolExecutor(
+                min(jobs, len(calls)), context, initializer=pool_ends.initialise, initargs=(os.getpid(),)
+            )
+            calls = [partial(pool_ends.run, call) for call in calls]
             executor = stack.enter_context(pool)
         waiting: dict[Future[Result], int] = {executor.submit(call): index for index, call in enumerate(calls)}
         try:

@@ -2,26 +2,44 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from typing import TypeVar
 
-from hardware.lava.endings import Ended
+from hardware.lava.endings import Ended, end_with_parent
+
+Result = TypeVar("Result")
 
 PATIENCE_S = 8.0
 """What a process may take to end its Lava worker, before it is killed."""
 
 
-def initialise() -> None:
-    """In each process: Ctrl-C is the main process's business, SIGTERM ends with a clean-up."""
+def initialise(parent: int) -> None:
+    """In each process: Ctrl-C is the main process's business, SIGTERM ends with a clean-up; so does the end of
+    ``parent``, the main process.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end)
+    end_with_parent(signal.SIGTERM)
+    if os.getppid() != parent:  # it had ended before
+        os._exit(1)
 
 
 def _end(number: int, _: object) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise Ended(number)
+
+
+def run(call: Callable[[], Result]) -> Result:
+    """A call in a process of the pool, which would take the end of the process for a result of the call."""
+    try:
+        return call()
+    except Ended as ended:
+        os._exit(128 + ended.number)  # what the call had started is cleaned up by now
 
 
 def end(pool: ProcessPoolExecutor) -> None:

@@ -108,18 +108,25 @@ def children_end_with_us() -> None:
     are killed when we are (Linux). Meant for a process whose business is one Lava run.
     """
     parent = os.getpid()
-    libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
     def settle() -> None:
         for number in ENDING:
             signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        if libc is not None:
-            libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if sys.platform == "linux":
+            end_with_parent(signal.SIGKILL)
             if os.getppid() != parent and os.getppid() == 1:  # it ended before we asked
                 os._exit(1)
 
     os.register_at_fork(after_in_child=settle)
+
+
+def end_with_parent(number: int) -> None:
+    """This process gets signal ``number`` when the one that started it ends, however it ends (Linux; nothing
+    elsewhere).
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, number)
 
 
 def quiet_tracker() -> str:

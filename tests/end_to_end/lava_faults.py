@@ -43,7 +43,9 @@ class Place:
         }
 
     def left(self) -> list[str]:
-        return sorted(str(path.relative_to(self.tmp)) for path in self.tmp.rglob("*"))
+        """What lies among the temporary files, but for compiled kernels, which are kept there for the next process."""
+        found = [path.relative_to(self.tmp) for path in self.tmp.rglob("*")]
+        return sorted(str(path) for path in found if not path.parts[0].startswith("hypr-kernels-"))
 
 
 def make_place(folder: Path, steps: int, samples: int = 8) -> Place:

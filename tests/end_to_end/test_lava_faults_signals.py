@@ -90,6 +90,16 @@ def test_a_signal_ends_a_verification_in_several_processes(place, number, code):
     assert place.left() == []
 
 
+@pytest.mark.slow
+def test_a_verification_in_several_processes_that_is_killed_leaves_no_process(place):
+    command = [sys.executable, "-m", "tests.end_to_end.lava_fault_scripts", "verify", str(place.folder)]
+    outcome = disturb(command, place, faults.send(KILL))
+    assert outcome.code == -9
+    assert wait_until(lambda: not [pid for pid in outcome.processes if faults.alive(pid)], 15.0)
+    disturb(main_side(place), place, faults.send(TERM)).assert_clean(143, ["ended by SIGTERM"])
+    assert place.left() == []
+
+
 def test_a_run_that_hangs_is_given_up_after_the_time_asked_for(place):
     outcome = disturb(main_side(place, "timeout=1"), place, faults.send_actor(STOP))
     outcome.assert_clean(4, ["no time step finished for 1 s"])
