@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hypr.cli.map_text import render
-from hypr.cli.output import json_option, note, plain, show, with_option
+from hypr.cli.output import inputs_option, json_option, note, plain, show, with_option
 
 if TYPE_CHECKING:
     from export.bundle.bundle import Bundle
@@ -45,11 +45,7 @@ MAP, PICTURE = "map.json", "chip.svg"
     help="Fill cores; or equal slices that share cores; or equal slices, one on each core.",
 )
 @click.option("--data", "data_name", metavar="NAME|FILE.npz|MODULE:FUNCTION", help="Data whose test part is run.")
-@click.option(
-    "--inputs",
-    type=click.Path(path_type=Path),
-    help="An .npz file with input_spikes (of several inputs input_spikes/NAME) instead of a data set.",
-)
+@inputs_option
 @click.option(
     "--samples",
     type=click.IntRange(min=1),
@@ -127,6 +123,8 @@ def map_verb(
         steps=steps,
         step_ms=step_ms,
     )
+    if cores is not None and len(found.plan.cores) < cores:
+        note(f"{len(found.plan.cores):,} of {cores:,} cores are used: there are no more neurons to spread")
     answer = {**found.data, "program_sha256": opened.manifest["program_sha256"]}
     if sanafe is not None:
         from hypr.mapping.sanafe import compare

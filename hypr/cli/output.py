@@ -58,6 +58,15 @@ def quantization_lines(found: Mapping[str, Any] | None) -> list[str]:
     return [f"quantization: {line}" for line in summary(found)]
 
 
+def inputs_option(function: Command) -> Command:
+    """The option ``--inputs``: a file instead of a data set."""
+    return click.option(
+        "--inputs",
+        type=click.Path(path_type=Path),
+        help="An .npz file with input_spikes (of several inputs input_spikes/NAME) instead of a data set.",
+    )(function)
+
+
 def with_option(function: Command) -> Command:
     """The option ``--with``: code of the user's own, imported before anything else."""
     return click.option(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hypr.cli.lava_options import COUNT, check_lava, check_out, lava_options
-from hypr.cli.output import json_option, note, progress, seconds, show, show_outcome, table, with_option
+from hypr.cli.output import inputs_option, json_option, note, progress, seconds, show, show_outcome, table, with_option
 
 if TYPE_CHECKING:
     from export.bundle.bundle import Bundle
@@ -25,11 +25,7 @@ if TYPE_CHECKING:
     metavar="NAME|FILE.npz|MODULE:FUNCTION",
     help="Data whose test part is run; default: those the network was trained on.",
 )
-@click.option(
-    "--inputs",
-    type=click.Path(path_type=Path),
-    help="An .npz file with input_spikes (of several inputs input_spikes/NAME) instead of a data set.",
-)
+@inputs_option
 @click.option(
     "--engines",
     default="emulator,onnx,lava",

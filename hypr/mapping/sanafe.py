@@ -110,9 +110,9 @@ def _run(python: Path, folder: Path, steps: int) -> dict[str, Any]:
             return answer
         except ValueError:
             pass
-    reason = (done.stderr.strip().splitlines() or ["no word why"])[-1][:200]
+    reason = (done.stderr.strip().splitlines() or ["it gave no reason"])[-1][:200]
     missing = "No module named 'sanafe'" in done.stderr
-    fix = f"install it there: {python} -m pip install sanafe" if missing else "look at its message"
+    fix = f"install it there: {python} -m pip install sanafe" if missing else "give the interpreter that has SANA-FE"
     raise HyprError(f"{python}: SANA-FE failed ({reason}); {fix}")
 
 

@@ -16,7 +16,7 @@ from norse.torch.functional.lif import LIFParameters
 from norse.torch.functional.lif_box import LIFBoxParameters
 from norse.torch.functional.reset import reset_subtract, reset_value
 
-from tests.interop.worker import Made, inputs, main
+from tests.interop.worker import Made, inputs, main, stepped
 
 KINDS = ("LIFBox", "IAF", "LIFCell")
 
@@ -85,12 +85,7 @@ def make(rng: np.random.Generator) -> Made:
 
 def run(path: Path, given: np.ndarray, options: Mapping[str, Any]) -> np.ndarray:
     reset = reset_subtract if options.get("reset") == "subtract" else reset_value
-    net, state, found = norse.from_nir(nir.read(path), dt=float(options["dt"]), reset_method=reset), None, []
-    with torch.no_grad():
-        for x in given:
-            output, state = net(torch.tensor(x), state)
-            found.append(output.numpy())
-    return np.stack(found)
+    return stepped(norse.from_nir(nir.read(path), dt=float(options["dt"]), reset_method=reset), given)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import torch
 from snntorch.export_nir import export_to_nir
 from snntorch.import_nir import import_from_nir
 
-from tests.interop.worker import Made, inputs, main
+from tests.interop.worker import Made, inputs, main, stepped
 
 KINDS = ("Leaky", "Synaptic", "RLeaky", "RSynaptic")
 RECURRENT = ("RLeaky", "RSynaptic")
@@ -81,12 +81,7 @@ def make(rng: np.random.Generator) -> Made:
 
 
 def run(path: Path, given: np.ndarray, options: Mapping[str, Any]) -> np.ndarray:
-    net, state, found = import_from_nir(nir.read(path)), None, []
-    with torch.no_grad():
-        for x in given:
-            output, state = net(torch.tensor(x), state)
-            found.append(output.numpy())
-    return np.stack(found)
+    return stepped(import_from_nir(nir.read(path)), given)
 
 
 if __name__ == "__main__":

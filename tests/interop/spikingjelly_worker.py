@@ -11,7 +11,7 @@ import torch
 from spikingjelly.activation_based import functional, neuron
 from spikingjelly.activation_based.nir_exchange import export_to_nir, import_from_nir
 
-from tests.interop.worker import Made, inputs, main
+from tests.interop.worker import Made, inputs, main, stepped
 
 
 def _layer(kind: str, rng: np.random.Generator) -> torch.nn.Module:
@@ -52,12 +52,7 @@ def make(rng: np.random.Generator) -> Made:
 
 
 def run(path: Path, given: np.ndarray, options: Mapping[str, Any]) -> np.ndarray:
-    net, state, found = import_from_nir(path, dt=float(options["dt"])), None, []
-    with torch.no_grad():
-        for x in given:
-            output, state = net(torch.tensor(x), state)
-            found.append(output.numpy())
-    return np.stack(found)
+    return stepped(import_from_nir(path, dt=float(options["dt"])), given)
 
 
 if __name__ == "__main__":

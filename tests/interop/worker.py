@@ -25,6 +25,18 @@ def inputs(rng: np.random.Generator, size: int) -> np.ndarray:
     return (rng.random((40, 3, size)) < rng.uniform(0.15, 0.5)).astype(np.float32)
 
 
+def stepped(net: Any, given: np.ndarray) -> np.ndarray:
+    """Outputs (T, B, N) of a network of torch that takes a step and its state, and gives output and state."""
+    import torch
+
+    state, found = None, []
+    with torch.no_grad():
+        for x in given:
+            output, state = net(torch.tensor(x), state)
+            found.append(output.numpy())
+    return np.stack(found)
+
+
 def main(
     make: Callable[[np.random.Generator], Made] | None, run: Callable[[Path, np.ndarray, Mapping[str, Any]], np.ndarray]
 ) -> None:
