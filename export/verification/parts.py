@@ -22,6 +22,7 @@ from export.verification.engines import Engine, Record
 from export.verification.inputs import as_engines_take_them, inputs_shape, of_samples
 from export.verification.result import joined_names
 from hardware.inputs import Inputs
+from hardware.lava.endings import start_tracker
 from hardware.lava.request import dense_samples
 from hardware.program import Program
 from hardware.trace import Trace, side_by_side
@@ -47,6 +48,7 @@ def completed(
         if executor is None:
             # A fresh interpreter per process: forking one that has run threads (ONNX Runtime, BLAS) can deadlock.
             context = multiprocessing.get_context("spawn")
+            start_tracker()
             pool = ProcessPoolExecutor(
                 min(jobs, len(calls)), context, initializer=pool_ends.initialise, initargs=(os.getpid(),)
             )

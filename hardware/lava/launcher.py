@@ -20,7 +20,7 @@ from typing import NoReturn
 import numpy as np
 
 from hardware.errors import HardwareError, InputError, ProgramError
-from hardware.lava.endings import Ended, children_end_with_us, ending_raises, quiet_tracker
+from hardware.lava.endings import Ended, children_end_with_us, ending_raises, quiet_tracker, start_tracker
 from hardware.lava.job_folder import TEMPORARY, job_folder
 from hardware.lava.meanings import why
 from hardware.lava.request import LavaError
@@ -38,6 +38,7 @@ def main(program_file: Path, expected_hash: str, arguments: Sequence[str]) -> in
         with ending_raises(), job_folder() as folder:
             os.environ["TMPDIR"] = tempfile.tempdir = str(folder / TEMPORARY)
             os.environ["PYTHONWARNINGS"] = quiet_tracker()
+            start_tracker()
             children_end_with_us()
             try:
                 return _run(program_file, expected_hash, options)

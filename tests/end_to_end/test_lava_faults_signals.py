@@ -57,6 +57,7 @@ LAUNCHER = [
     ("SIGINT to launcher", faults.send(INT), 130, ["interrupted"]),
     ("Ctrl-C on launcher", faults.send_terminal(INT), 130, ["interrupted"]),
     ("SIGTERM to all of launcher", faults.send_terminal(TERM), 143, ["ended by SIGTERM"]),
+    ("hang-up of the launcher's terminal", faults.send_terminal(HUP), 129, ["ended by SIGHUP"]),
     ("SIGKILL to launcher's actor", faults.send_actor(KILL), 4, ["a Lava process died", "-9"]),
     ("SIGTERM to launcher's actor", faults.send_actor(TERM), 4, ["a Lava process died", "-15"]),
 ]
@@ -82,10 +83,11 @@ def test_what_a_killed_run_left_is_swept_by_the_next(place, command):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("send", [faults.send, faults.send_terminal], ids=["main", "all"])
 @pytest.mark.parametrize(("number", "code"), [(TERM, 143), (HUP, 129), (INT, 130)])
-def test_a_signal_ends_a_verification_in_several_processes(place, number, code):
+def test_a_signal_ends_a_verification_in_several_processes(place, number, code, send):
     command = [sys.executable, "-m", "tests.end_to_end.lava_fault_scripts", "verify", str(place.folder)]
-    outcome = disturb(command, place, faults.send(number))
+    outcome = disturb(command, place, send(number))
     outcome.assert_clean(code, ["interrupted" if number == INT else "ended by"])
     assert place.left() == []
 
