@@ -19,7 +19,7 @@ from hardware.inputs import Inputs, named_inputs
 from hardware.lava import job
 from hardware.lava.job import Task, TaskResult
 from hardware.lava.paths import default_folder, status
-from hardware.lava.request import LavaError, dense_samples, group_size
+from hardware.lava.request import LavaError, dense_samples, group_size, joined
 from hardware.lava.runtime import Progress, run_many
 from hardware.program import Program
 from hardware.program_file import content_hash
@@ -82,7 +82,7 @@ class KeptRun:
         if tasks:
             results = run_many(tasks, timeout_s=self.timeout_s, progress=self.progress, finished=finished)
             found.update(zip(missing, results, strict=True))
-        return _joined([found[index].trace for index in range(len(parts))])
+        return joined([found[index].trace for index in range(len(parts))])
 
     def forget(self) -> None:
         """Remove what was kept."""
@@ -127,20 +127,3 @@ def _read(place: Path) -> TaskResult | None:
     except LavaError:
         shutil.rmtree(place, ignore_errors=True)
         return None
-
-
-def _joined(traces: list[Trace]) -> Trace:
-    """Traces of consecutive samples as one; the engine's name counts samples by their connections."""
-    if len(traces) == 1:
-        return traces[0]
-    counts: dict[str, int] = {}
-    for trace in traces:
-        kind = trace.engine.removeprefix("lava[").removesuffix("]")
-        counts[kind] = counts.get(kind, 0) + trace.output.shape[1]
-    names = ", ".join(f"{kind} {count}" for kind, count in counts.items()) if len(counts) > 1 else next(iter(counts))
-    return Trace(
-        engine=f"lava[{names}]",
-        output=np.concatenate([trace.output for trace in traces], axis=1),
-        spikes={k: np.concatenate([trace.spikes[k] for trace in traces], axis=1) for k in traces[0].spikes},
-        states={k: np.concatenate([trace.states[k] for trace in traces], axis=1) for k in traces[0].states},
-    )

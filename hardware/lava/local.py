@@ -9,9 +9,9 @@ import numpy as np
 
 from hardware.inputs import Inputs, named_inputs
 from hardware.lava.builder import LavaNetwork
-from hardware.lava.request import dense_samples
+from hardware.lava.request import dense_samples, joined
 from hardware.program import Program
-from hardware.trace import NetworkState, Trace, side_by_side
+from hardware.trace import NetworkState, Trace
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def run(
         traces.append(part.run(stall_s=stall_s, progress=report))
         timings.append(Timing(part.connections, part.samples, part.lava_steps, part.startup_s, part.run_s))
         done += part.lava_steps
-    return _joined(traces), timings
+    return joined(traces), timings
 
 
 def part_of(state: NetworkState, samples: slice) -> NetworkState:
@@ -71,11 +71,3 @@ def part_of(state: NetworkState, samples: slice) -> NetworkState:
         {name: np.asarray(value)[samples] for name, value in state.spikes.items()},
         {name: np.asarray(value)[:, samples] for name, value in state.history.items()},
     )
-
-
-def _joined(traces: list[Trace]) -> Trace:
-    """Traces of consecutive samples as one; the engine's name says how many samples went through which connections."""
-    if len(traces) == 1:
-        return traces[0]
-    counts = ", ".join(f"{t.engine.removeprefix('lava[').removesuffix(']')} {t.output.shape[1]}" for t in traces)
-    return side_by_side(f"lava[{counts}]", traces)

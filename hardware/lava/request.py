@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hardware.errors import HardwareError, InputError
 from hardware.lava.synapses import fits_dense
 from hardware.program import Program
+from hardware.trace import Trace, side_by_side
 
 CONNECTIONS = ("dense", "batched")
 """Lava's own Dense, one sample at a time; or this package's connections for several samples at once."""
@@ -67,3 +70,17 @@ def dense_samples(program: Program, steps: int, samples: int, connections: str |
     raise InputError(
         f"connections: {connections!r}, must be auto, {', '.join(CONNECTIONS)} or a number of samples, 0 to {samples}"
     )
+
+
+def joined(traces: Sequence[Trace]) -> Trace:
+    """Traces of consecutive samples as one; the engine's name says how many went through which connections, where
+    these differ.
+    """
+    if len(traces) == 1:
+        return traces[0]
+    counts: dict[str, int] = {}
+    for trace in traces:
+        kind = trace.engine.removeprefix("lava[").removesuffix("]")
+        counts[kind] = counts.get(kind, 0) + trace.output.shape[1]
+    names = [f"{kind} {count}" for kind, count in counts.items()] if len(counts) > 1 else list(counts)
+    return side_by_side(f"lava[{', '.join(names)}]", traces)
