@@ -6,12 +6,12 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from export.errors import ExportError
+from hardware.aside import write_whole
 
 MOST_JSON_BYTES = 2**26
 
@@ -82,23 +82,10 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], None]
     """
     target = Path(path)
     try:
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
+        write_whole(target, write)
     except OSError as error:
-        raise ExportError(
-            f"cannot write {target}: {error.strerror or error}; create the folder or choose another path"
-        ) from None
-    os.close(handle)
-    part = Path(name)
-    try:
-        write(part)
-        part.chmod(0o644)
-        with part.open("rb+") as stream:
-            os.fsync(stream.fileno())
-        part.replace(target)
-    except OSError as error:
-        raise ExportError(f"cannot write {target}: {error.strerror or error}") from None
-    finally:
-        part.unlink(missing_ok=True)
+        fix = "" if target.parent.is_dir() else "; create the folder or choose another path"
+        raise ExportError(f"cannot write {target}: {error.strerror or error}{fix}") from None
 
 
 def own_version() -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import tempfile
 import zipfile
 import zlib
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from hardware.aside import write_whole
 from hardware.chain import InputFormat, Layer, Synapses
 from hardware.errors import ProgramError
 from hardware.npy import parse_header
@@ -114,18 +114,9 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         ProgramError: if the folder does not exist or cannot be written.
     """
-    temporary = None
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as stream:
-            temporary = Path(stream.name)
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
+        write_whole(path, lambda part: part.write_bytes(content))
     except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
         raise ProgramError(f"{path}: cannot be written ({error.strerror or error}); check the folder") from None
 
 

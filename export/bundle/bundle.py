@@ -10,13 +10,10 @@ the manifest.
 from __future__ import annotations
 
 import copy
-import glob
 import json
 import logging
 import os
 import shutil
-import socket
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +22,7 @@ from export.bundle.manifest import MANIFEST, Origin, write_float_manifest, write
 from export.bundle.names import FLOAT_NIR, FLOAT_SCAN, FLOAT_STEP, LAVA, PROGRAM, QUANTIZED_NIR, SCAN, STEP, TARGETS
 from export.bundle.opened import Bundle
 from export.errors import ExportError, UnsupportedError
+from hardware import aside
 from hardware.own import models_of
 from hardware.program import Program
 from hardware.program_file import save
@@ -36,6 +34,9 @@ if TYPE_CHECKING:
     from export.interchange.steps import StepNetwork
 
 log = logging.getLogger("export")
+
+OLD = ".old"
+"""Ending of the folder that holds the bundle of before until the new one is in its place."""
 
 __all__ = ["MANIFEST", "SCAN", "STEP", "TARGETS", "Bundle", "Origin", "write_bundle", "write_float_bundle"]
 
@@ -112,13 +113,14 @@ def _written(out: Path, overwrite: bool, fill: Callable[[Path], None]) -> Bundle
     """The bundle that `fill` writes into an empty folder; it appears whole or not at all."""
     _sweep(out)
     _check_free(out, overwrite)
+    part = aside.name_beside(out)
     try:
-        part = _beside(out, ".part")
-    except OSError as error:
-        raise ExportError(
-            f"cannot write {out}: {error.strerror or error}; create the folder above it or choose another path"
-        ) from None
-    try:
+        try:
+            part.mkdir(mode=0o700)
+        except OSError as error:
+            raise ExportError(
+                f"cannot write {out}: {error.strerror or error}; create the folder above it or choose another path"
+            ) from None
         fill(part)
         part.chmod(0o755)
         _put_in_place(part, out)
@@ -222,7 +224,8 @@ def _put_in_place(part: Path, out: Path) -> None:
                 os.fsync(stream.fileno())
     old = None
     if out.exists():
-        old = _beside(out, ".old")
+        old = aside.name_beside(out, OLD)
+        old.mkdir(mode=0o700)
         out.replace(old / "bundle")
     try:
         part.replace(out)
@@ -235,36 +238,15 @@ def _put_in_place(part: Path, out: Path) -> None:
             shutil.rmtree(old, ignore_errors=True)
 
 
-def _beside(out: Path, suffix: str) -> Path:
-    """A new folder beside ``out`` whose name says which process of which machine made it."""
-    return Path(tempfile.mkdtemp(dir=out.parent, prefix=f"{_mark(out)}{os.getpid()}.", suffix=suffix))
-
-
-def _mark(out: Path) -> str:
-    return f".{out.name}.{socket.gethostname()}-"
-
-
 def _sweep(out: Path) -> None:
     """Remove what a killed export to ``out`` left. One that was killed between two renames has the bundle of before
     aside: it comes back.
     """
-    for suffix in (".old", ".part"):
-        for left in out.parent.glob(f"{glob.escape(_mark(out))}*{suffix}"):
-            process = left.name.removeprefix(_mark(out)).split(".")[0]
-            if process.isdecimal() and not _lives(int(process)):
-                if suffix == ".old" and not out.exists() and (left / "bundle").is_dir():
-                    (left / "bundle").replace(out)
-                shutil.rmtree(left, ignore_errors=True)
-
-
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):
-        return True
-    return True
+    for left in aside.leftovers(out, OLD):
+        if not out.exists() and (left / "bundle").is_dir():
+            (left / "bundle").replace(out)
+        shutil.rmtree(left, ignore_errors=True)
+    aside.sweep(out)
 
 
 def _check_free(out: Path, overwrite: bool) -> None:

@@ -7,7 +7,6 @@ together with what they are about. What can be neither made again nor compared i
 from __future__ import annotations
 
 import json
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -30,6 +29,7 @@ from export.bundle.names import (
     STORED,
 )
 from export.errors import ExportError
+from hardware.aside import working_folder
 from hardware.errors import HardwareError
 from hardware.lava.assignment import BIASES, CHIP, with_chip_biases
 from hardware.own import hashes as hashes_of_own
@@ -170,8 +170,8 @@ def _everything(folder: Path) -> Iterator[Path]:
 
 def _own_content(bundle: Opened, name: str) -> str | None:
     """The file holds its program as it would be written again, and nothing besides."""
-    with tempfile.TemporaryDirectory(prefix="hypr-") as folder:
-        again = Path(folder) / PROGRAM
+    with working_folder() as folder:
+        again = folder / PROGRAM
         save(bundle.program, again)
         one, other = _members(bundle.file(name)), _members(again)
     if [key for key, _ in one] != [key for key, _ in other]:
@@ -220,8 +220,8 @@ def _more_in_file(path: Path, graph: nir.NIRGraph) -> str | None:
     from export.interchange import graph as nir_files
     from export.interchange.same import objects_of
 
-    with tempfile.TemporaryDirectory(prefix="hypr-") as folder:
-        again = Path(folder) / FLOAT_NIR
+    with working_folder() as folder:
+        again = folder / FLOAT_NIR
         nir_files.write(graph, again)
         found, expected = objects_of(path), objects_of(again)
     strange = sorted(found ^ expected)

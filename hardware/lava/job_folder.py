@@ -11,12 +11,13 @@ import contextlib
 import json
 import os
 import re
+import secrets
 import shutil
-import socket
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from hardware import aside
 from hardware.lava.endings import started_at
 from hardware.lava.request import LavaError
 
@@ -37,12 +38,16 @@ def job_folder() -> Iterator[Path]:
         LavaError: temporary files cannot be written; names the folder.
     """
     sweep()
+    base = Path(_base())
+    folder, making = base / f"{PREFIX}{secrets.token_hex(4)}", aside.working_name(base)
     try:
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=_base()))
-        (folder / TEMPORARY).mkdir()
-        owner = {"pid": os.getpid(), "started": started_at(os.getpid()), "where": _where()}
-        (folder / OWNER).write_text(json.dumps(owner))
+        making.mkdir(mode=0o700)
+        (making / TEMPORARY).mkdir()
+        owner = {"pid": os.getpid(), "started": started_at(os.getpid()), "where": aside.machine()}
+        (making / OWNER).write_text(json.dumps(owner))
+        making.rename(folder)  # it never has its name without its owner's
     except OSError as error:
+        shutil.rmtree(making, ignore_errors=True)
         place = error.filename or os.environ.get("TMPDIR", "/tmp")
         raise LavaError(
             f"cannot write temporary files in {place} ({error.strerror or error}); set TMPDIR to a folder with room"
@@ -50,7 +55,7 @@ def job_folder() -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
 
 
 def note_segments(folder: Path, segments: Iterable[Path]) -> None:
@@ -62,6 +67,7 @@ def note_segments(folder: Path, segments: Iterable[Path]) -> None:
 def sweep() -> list[Path]:
     """Remove what killed runs of this user left; returns their folders."""
     swept = []
+    aside.sweep_working(Path(_base()))
     try:
         found = [Path(entry.path) for entry in os.scandir(_base()) if entry.name.startswith(PREFIX)]
     except OSError:
@@ -72,7 +78,7 @@ def sweep() -> list[Path]:
         for segment in _noted(folder):
             with contextlib.suppress(OSError):
                 segment.unlink(missing_ok=True)
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
         swept.append(folder)
     return swept
 
@@ -91,20 +97,21 @@ def _abandoned(folder: Path) -> bool:
             return False
         owner = json.loads((folder / OWNER).read_text())
         pid, started = int(owner["pid"]), str(owner["started"])
-        if owner["where"] != _where():  # whether it lives cannot be seen from here
+        if owner["where"] != aside.machine():  # whether it lives cannot be seen from here
             return False
     except (OSError, ValueError, KeyError, TypeError):
         return False
     return owner["started"] is not None and started_at(pid) != started
 
 
-def _where() -> str:
-    """Machine and space of process numbers: containers may share their temporary files."""
-    try:
-        space = str(Path("/proc/self/ns/pid").readlink())
-    except OSError:
-        space = ""
-    return f"{socket.gethostname()} {space}"
+def _remove(folder: Path) -> None:
+    """Remove it under another name, which says who does: what this leaves, killed or hindered by a worker that still
+    writes, is known to belong to nobody later."""
+    with contextlib.suppress(OSError):
+        going = aside.working_name(folder.parent)
+        folder.rename(going)
+        folder = going
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _noted(folder: Path) -> list[Path]:

@@ -7,7 +7,6 @@ import difflib
 import importlib
 import json
 import sys
-import tempfile
 from pathlib import Path
 
 import click
@@ -43,6 +42,7 @@ def bench_verb(
       hypr bench memory --rules hypr,bptt --steps 1000,16000 --plot memory.png
       hypr bench training --help
     """
+    from hardware.aside import working_folder
     from hypr.errors import HyprError
 
     if wants_help and suite is None:
@@ -65,8 +65,8 @@ def bench_verb(
         return int(main(list(options)))
     if suite in WITHOUT_JSON:
         raise HyprError(f"suite '{suite}' has no --json; leave it out")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "figures.json"
+    with working_folder() as folder:
+        path = folder / "figures.json"
         with contextlib.redirect_stdout(sys.stderr):
             code = int(main([*options, "--json", str(path)]))
         click.echo(json.dumps(json.loads(path.read_text()), indent=2))

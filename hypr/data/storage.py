@@ -13,7 +13,6 @@ import http.client
 import io
 import os
 import shutil
-import tempfile
 import urllib.request
 import zipfile
 import zlib
@@ -21,6 +20,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from hardware import aside
 from hypr.errors import HyprError
 
 Report = Callable[[str, int, int], None]
@@ -118,17 +118,7 @@ def check_hash(path: Path, content: bytes, file: RemoteFile) -> None:
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a whole file or none: temporary name in the same folder, fsync, rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    aside.write_whole(path, lambda part: part.write_bytes(content))
 
 
 def download(folder: Path, file: RemoteFile, report: Report | None = None) -> None:
@@ -142,6 +132,7 @@ def download(folder: Path, file: RemoteFile, report: Report | None = None) -> No
         raise HyprError(
             f"{target}: no public address serves this file; copy it there, or set HYPR_DATA to a folder that has it"
         )
+    aside.sweep_folder(folder)  # of fetches that were killed
     content = _read_url(file.url, target, report)
     check_hash(target, content, file)
     if file.unpacked_sha256:
@@ -214,26 +205,25 @@ def _unpack_folder(content: bytes, folder: Path, file: RemoteFile) -> None:
     """
     target = folder / file.path
     folder.mkdir(parents=True, exist_ok=True)
-    for leftover in folder.glob(f".{target.name}.*.part"):  # of a fetch that was killed
-        shutil.rmtree(leftover, ignore_errors=True)
-    aside = Path(tempfile.mkdtemp(dir=folder, prefix=f".{target.name}.", suffix=".part"))
+    part = aside.name_beside(target)
     try:
+        part.mkdir(mode=0o700)
         with _archive(content, folder, file) as archive:
             for member in archive.infolist():
                 if f"/{file.path}" in f"/{member.filename}" and not member.is_dir():
-                    (aside / Path(member.filename).name).write_bytes(_member(archive, member, file))
-        count = sum(1 for _ in aside.iterdir())
+                    (part / Path(member.filename).name).write_bytes(_member(archive, member, file))
+        count = sum(1 for _ in part.iterdir())
         if count < max(file.members, 1):
             raise HyprError(
                 f"{file.url}: the archive holds {count:,} files of {file.path}, expected {max(file.members, 1):,}; "
                 f"copy them to {folder}"
             )
-        aside.chmod(0o755)
+        part.chmod(0o755)
         if target.exists():  # half a folder, of a version that unpacked in place
             shutil.rmtree(target)
-        aside.replace(target)
+        part.replace(target)
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, file: RemoteFile) -> bytes:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from hardware.aside import working_folder
 from hardware.mapping import Activity, Plan, cost_of, with_activity
 from hypr.errors import HyprError
 from hypr.mapping import sanafe_driver, sanafe_files
@@ -46,8 +46,8 @@ def compare(found: ChipMap, python: Path, folder: Path | None = None) -> dict[st
     text, hosts = sanafe_files.network(plan, rows)
     files = {"architecture.yaml": sanafe_files.architecture(plan, figures.energy, figures.time, hosts)}
     files["network.yaml"] = text
-    with tempfile.TemporaryDirectory(prefix="hypr-sanafe-") as temporary:
-        place = folder or Path(temporary)
+    with working_folder() as temporary:
+        place = folder or temporary
         for name, content in files.items():
             (place / name).write_text(content, encoding="utf-8")
         theirs = _run(python, place, steps)

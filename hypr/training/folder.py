@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from pathlib import Path
 
+from hardware.aside import sweep_folder
 from hypr.data.storage import write_atomically
 from hypr.errors import HyprError
 from hypr.training import runs
@@ -28,6 +29,7 @@ def prepare_folder(config: Config, folder: Path, resume: bool, held: ExitStack) 
     """
     if not (resume and (folder / runs.RESULT).exists()):  # a finished run is only looked at
         held.enter_context(only_one(folder))
+    sweep_folder(folder)  # what a run that was killed had not written to its end
     path = folder / runs.CONFIG
     begun = path.exists() and any(file.name not in (runs.CONFIG, LOCK) for file in folder.iterdir())
     if begun and not resume:
@@ -39,9 +41,6 @@ def prepare_folder(config: Config, folder: Path, resume: bool, held: ExitStack) 
                 f"{folder}: holds a run with another configuration ({_first_difference(before, now)}); give "
                 "another folder"
             )
-        for leftover in folder.glob(".*.*"):  # temporary files of a run that was killed while it wrote
-            if any(leftover.name.startswith(f".{name}.") for name in (runs.BEST, runs.LAST, runs.RESUME, runs.METRICS)):
-                leftover.unlink(missing_ok=True)
         return
     try:
         write_atomically(path, dump(config).encode())

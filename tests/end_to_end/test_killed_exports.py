@@ -56,9 +56,9 @@ def test_the_next_export_works_and_sweeps(hypr, small_run, small_bundle, tmp_pat
 
 
 def test_what_a_living_process_has_beside_is_left_alone(hypr, small_run, tmp_path):
-    import export.bundle.bundle as bundle
+    from hardware import aside
 
-    other = tmp_path / f"{bundle._mark(tmp_path / 'bundle')}{os.getppid()}.x.part"
+    other = aside.name_beside(tmp_path / "bundle")
     other.mkdir()
     assert hypr("export", small_run, "--out", tmp_path / "bundle")[0] == 0
     assert other.is_dir()
