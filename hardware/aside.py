@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from hardware.lava.endings import started_at
+from hardware.lava.endings import held, started_at
 
 PART = ".part"
 WORK = "hypr-work-"
@@ -60,18 +60,24 @@ def working_folder() -> Iterator[Path]:
         OSError: temporary files cannot be written.
     """
     base = Path(tempfile.gettempdir())
-    sweep_working(base)
+    sweep_named(base, WORK)
     folder = working_name(base)
     try:
         folder.mkdir(mode=0o700)
         yield folder
     finally:
+        remove(folder)
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder, if it is there; a signal that can be caught waits for it."""
+    with held():
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def working_name(base: Path) -> Path:
     """A free name for a working folder, of this process."""
-    return base / f"{WORK}{_owned()}"
+    return base / owned_name(WORK)
 
 
 def leftovers(target: Path, suffix: str = PART) -> list[Path]:
@@ -89,9 +95,14 @@ def sweep_folder(folder: Path) -> None:
     _remove(_abandoned(folder, r"\..+\.", re.escape(PART)))
 
 
-def sweep_working(base: Path) -> None:
-    """Remove the working folders in ``base`` whose owners are gone."""
-    _remove(_abandoned(base, re.escape(WORK), ""))
+def owned_name(begin: str) -> str:
+    """A free name for something else of this process, such as a semaphore; :func:`sweep_named` knows it."""
+    return begin + _owned()
+
+
+def sweep_named(folder: Path, begin: str) -> None:
+    """Remove what is named so in ``folder`` and whose owners are gone."""
+    _remove(_abandoned(folder, re.escape(begin), ""))
 
 
 def machine() -> str:

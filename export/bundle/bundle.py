@@ -23,6 +23,7 @@ from export.bundle.names import FLOAT_NIR, FLOAT_SCAN, FLOAT_STEP, LAVA, PROGRAM
 from export.bundle.opened import Bundle
 from export.errors import ExportError, UnsupportedError
 from hardware import aside
+from hardware.lava.endings import held
 from hardware.own import models_of
 from hardware.program import Program
 from hardware.program_file import save
@@ -123,11 +124,12 @@ def _written(out: Path, overwrite: bool, fill: Callable[[Path], None]) -> Bundle
             ) from None
         fill(part)
         part.chmod(0o755)
-        _put_in_place(part, out)
+        with held():
+            _put_in_place(part, out)
     except OSError as error:
         raise ExportError(f"cannot write {out}: {error.strerror or error}") from None
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        aside.remove(part)
     return Bundle.open(out)
 
 

@@ -49,9 +49,10 @@ def completed(
             # A fresh interpreter per process: forking one that has run threads (ONNX Runtime, BLAS) can deadlock.
             context = multiprocessing.get_context("spawn")
             start_tracker()
-            pool = ProcessPoolExecutor(
-                min(jobs, len(calls)), context, initializer=pool_ends.initialise, initargs=(os.getpid(),)
-            )
+            with pool_ends.own_semaphores():
+                pool = ProcessPoolExecutor(
+                    min(jobs, len(calls)), context, initializer=pool_ends.initialise, initargs=(os.getpid(),)
+                )
             calls = [partial(pool_ends.run, call) for call in calls]
             executor = stack.enter_context(pool)
         waiting: dict[Future[Result], int] = {executor.submit(call): index for index, call in enumerate(calls)}

@@ -2,19 +2,46 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import synchronize
+from pathlib import Path
 from typing import TypeVar
 
+from hardware import aside
 from hardware.lava.endings import Ended, end_with_parent
 
 Result = TypeVar("Result")
 
+SEMAPHORE = "hypr-"
+
 PATIENCE_S = 8.0
 """What a process may take to end its Lava worker, before it is killed."""
+
+
+SEMAPHORES = Path("/dev/shm")
+"""Where Linux keeps those with a name, as ``sem.NAME``."""
+
+
+@contextlib.contextmanager
+def own_semaphores() -> Iterator[None]:
+    """Semaphores that multiprocessing makes inside say whose they are, and what is left of owners that are gone is
+    removed: where Python's resource tracker is killed with all the others, nobody else does.
+    """
+    if not SEMAPHORES.is_dir():
+        yield
+        return
+    aside.sweep_named(SEMAPHORES, f"sem.{SEMAPHORE}")
+    usual = vars(synchronize.SemLock)["_make_name"]
+    setattr(synchronize.SemLock, "_make_name", staticmethod(lambda: f"/{aside.owned_name(SEMAPHORE)}"))  # noqa: B010
+    try:
+        yield
+    finally:
+        setattr(synchronize.SemLock, "_make_name", usual)  # noqa: B010
 
 
 def initialise(parent: int) -> None:

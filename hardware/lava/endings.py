@@ -50,7 +50,8 @@ def ending_raises() -> Iterator[None]:
         for each in ours:
             signal.signal(each, signal.SIG_IGN)
         _asked.append(number)
-        raise_if_asked()
+        if not _held:
+            raise_if_asked()
 
     def unraisable(lost: sys.UnraisableHookArgs) -> None:
         if not (_asked and isinstance(lost.exc_value, Ended | KeyboardInterrupt)):  # those are raised again
@@ -75,6 +76,24 @@ def ending_raises() -> Iterator[None]:
 
 _asked: list[int] = []
 """Signals that came inside :func:`ending_raises`."""
+
+_held: list[None] = []
+"""Not empty where what is done must come to its end first."""
+
+
+@contextlib.contextmanager
+def held() -> Iterator[None]:
+    """Inside :func:`ending_raises`, what is done here comes to its end before a signal raises: renames that belong
+    together, a folder that is removed. Short work only.
+    """
+    before = len(_asked)
+    _held.append(None)
+    try:
+        yield
+    finally:
+        _held.pop()
+    if not _held and len(_asked) > before:
+        raise_if_asked()
 
 
 def raise_if_asked() -> None:

@@ -12,13 +12,12 @@ import json
 import os
 import re
 import secrets
-import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from hardware import aside
-from hardware.lava.endings import started_at
+from hardware.lava.endings import held, started_at
 from hardware.lava.request import LavaError
 
 PREFIX = "hypr-lava-"
@@ -41,17 +40,21 @@ def job_folder() -> Iterator[Path]:
     base = Path(_base())
     folder, making = base / f"{PREFIX}{secrets.token_hex(4)}", aside.working_name(base)
     try:
-        making.mkdir(mode=0o700)
-        (making / TEMPORARY).mkdir()
-        owner = {"pid": os.getpid(), "started": started_at(os.getpid()), "where": aside.machine()}
-        (making / OWNER).write_text(json.dumps(owner))
-        making.rename(folder)  # it never has its name without its owner's
+        with held():
+            making.mkdir(mode=0o700)
+            (making / TEMPORARY).mkdir()
+            owner = {"pid": os.getpid(), "started": started_at(os.getpid()), "where": aside.machine()}
+            (making / OWNER).write_text(json.dumps(owner))
+            making.rename(folder)  # it never has its name without its owner's
     except OSError as error:
-        shutil.rmtree(making, ignore_errors=True)
+        aside.remove(making)
         place = error.filename or os.environ.get("TMPDIR", "/tmp")
         raise LavaError(
             f"cannot write temporary files in {place} ({error.strerror or error}); set TMPDIR to a folder with room"
         ) from None
+    except BaseException:  # a signal that had waited
+        _remove(folder)
+        raise
     try:
         yield folder
     finally:
@@ -67,7 +70,7 @@ def note_segments(folder: Path, segments: Iterable[Path]) -> None:
 def sweep() -> list[Path]:
     """Remove what killed runs of this user left; returns their folders."""
     swept = []
-    aside.sweep_working(Path(_base()))
+    aside.sweep_named(Path(_base()), aside.WORK)
     try:
         found = [Path(entry.path) for entry in os.scandir(_base()) if entry.name.startswith(PREFIX)]
     except OSError:
@@ -107,11 +110,13 @@ def _abandoned(folder: Path) -> bool:
 def _remove(folder: Path) -> None:
     """Remove it under another name, which says who does: what this leaves, killed or hindered by a worker that still
     writes, is known to belong to nobody later."""
-    with contextlib.suppress(OSError):
-        going = aside.working_name(folder.parent)
-        folder.rename(going)
-        folder = going
-    shutil.rmtree(folder, ignore_errors=True)
+    going = aside.working_name(folder.parent)
+    with held():
+        try:
+            folder.rename(going)
+        except OSError:
+            going = folder
+        aside.remove(going)
 
 
 def _noted(folder: Path) -> list[Path]:

@@ -223,7 +223,7 @@ def _unpack_folder(content: bytes, folder: Path, file: RemoteFile) -> None:
             shutil.rmtree(target)
         part.replace(target)
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        aside.remove(part)
 
 
 def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, file: RemoteFile) -> bytes:

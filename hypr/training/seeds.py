@@ -99,11 +99,25 @@ def train_seeds(
     return failed
 
 
+_RUN = """
+import os, signal, sys
+from hardware.lava.endings import end_with_parent
+end_with_parent(signal.SIGTERM)
+if os.getppid() != int(sys.argv.pop(1)):
+    sys.exit(1)
+from hypr.cli import main
+sys.argv[0] = "hypr"
+sys.exit(main())
+"""
+"""A run that ends with the command that started it, also where that is killed."""
+
+
 def _start(recipe: str, overrides: Sequence[str], seed: int, folder: Path, jobs: int) -> subprocess.Popen[bytes]:
     folder.mkdir(parents=True, exist_ok=True)
     threads = str(max(1, (os.cpu_count() or 1) // jobs))
     environment = {"OMP_NUM_THREADS": threads, **os.environ}  # a number that the user chose is kept
-    command = [sys.executable, "-m", "hypr", "train", recipe, *overrides, f"seed={seed}", "--out", str(folder)]
+    begin = [sys.executable, "-c", _RUN, str(os.getpid())]
+    command = [*begin, "train", recipe, *overrides, f"seed={seed}", "--out", str(folder)]
     with (folder / LOG).open("ab") as log:
         return subprocess.Popen([*command, "--resume"], stdout=log, stderr=log, env=environment)
 
