@@ -69,10 +69,10 @@ def main(address: str, name: str) -> int:
     files = []
     for file in entry.files:
         last = file.url.rpartition("/")[2]
-        hashes = {"sha256": hashlib.sha256(content[last]).hexdigest()}
+        file = replace(file, url=f"{address}/{last}", sha256=hashlib.sha256(content[last]).hexdigest())
         if file.unpacked_sha256:
-            hashes["unpacked_sha256"] = hashlib.sha256(gzip.decompress(content[last])).hexdigest()
-        files.append(replace(file, url=f"{address}/{last}", **hashes))
+            file = replace(file, unpacked_sha256=hashlib.sha256(gzip.decompress(content[last])).hexdigest())
+        files.append(file)
     registry.register(replace(entry, files=tuple(files)))
     return run(["data", "fetch", name])
 
