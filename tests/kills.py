@@ -24,7 +24,9 @@ from tests import local_fetch
 from tests.kill_ground import Ground, catches, ground, wait_until
 from tests.kill_verbs import Stock, Verb, verbs
 
-GONE_WITHIN_S = 10.0
+GONE_WITHIN_S = 20.0
+"""A process that imported torch takes about 2 s to end, many times that where the machine is busy; the table says how
+long it was."""
 KILL, TERM, HUP = signal.SIGKILL, signal.SIGTERM, signal.SIGHUP
 WEIGHTS = {
     "train": (7, 3), "train --resume": (7, 2), "train --seeds": (3, 2), "export": (6, 2), "export --overwrite": (6, 2),
