@@ -24,7 +24,7 @@ ifneq ($(wildcard ../shared/cases),)
 export HYPR_CASES  ?= $(abspath ../shared/cases)
 endif
 
-.PHONY: help setup lava demo test test-slow reproducible lint format bench notebooks docs clean
+.PHONY: help setup lava demo test gpu-test test-slow reproducible lint format bench notebooks docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -55,6 +55,9 @@ demo: $(STAMP) lava ## train on digits, quantize, export, verify on every engine
 # A process for each core; the tests of one file stay together, for they share what is trained once.
 test: $(STAMP) lava ## the test suite
 	@"$(BIN)/python" -m pytest -m "not slow" -n $(WORKERS) --dist loadfile $(PYTEST)
+
+gpu-test: $(STAMP) ## the GPU kernels on a GPU (Triton's interpreter, which other tests use, is off here)
+	@"$(BIN)/python" -m pytest tests/gpu $(PYTEST)
 
 test-slow: $(STAMP) lava ## everything, the long runs too
 	@"$(BIN)/python" -m pytest $(PYTEST)

@@ -255,5 +255,7 @@ class ProjectionModule(nn.Module):
         targets = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)
         places = torch.stack([targets, self.get_buffer("indices").to(torch.int64)])
         shape = self.synapses.shape
-        sparse = torch.sparse_coo_tensor(places, weight, shape, is_coalesced=True, check_invariants=False)
-        return sparse.to_dense() if shape[0] * shape[1] <= DENSE_RATIO * weight.numel() else sparse
+        if shape[0] * shape[1] <= DENSE_RATIO * weight.numel():
+            return weight.new_zeros(shape).index_put_((places[0], places[1]), weight)
+        with torch.sparse.check_sparse_tensor_invariants(enable=False):  # said outright: torch 2.11 warns otherwise
+            return torch.sparse_coo_tensor(places, weight, shape, is_coalesced=True)
