@@ -60,6 +60,19 @@ def failing_process() -> None:
     print(LavaNetwork(*brf_network()).run().output.shape)
 
 
+def second_run() -> None:
+    """Lava side: what the caller of a network that has run gets."""
+    from hardware.lava.builder import LavaNetwork
+    from hardware.lava.request import LavaError
+
+    network = LavaNetwork(*brf_network())
+    network.run()
+    try:
+        network.run()
+    except LavaError as error:
+        print(error)
+
+
 def failing_build() -> None:
     """Lava side: a ProcessModel that cannot be built."""
     from hardware.lava.builder import LavaNetwork
