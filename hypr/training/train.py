@@ -39,7 +39,7 @@ from hypr.training.curves import draw_curves
 from hypr.training.data import load_data
 from hypr.training.distributed import Group, GroupError
 from hypr.training.folder import prepare_folder
-from hypr.training.metrics import Evaluation, MetricsFile, activity, correct, evaluate
+from hypr.training.metrics import Evaluation, MetricsFile, activity, correct, evaluate, read_metrics
 from hypr.training.recorded import settled, written
 from hypr.training.stage import cost_line, engine_of, kept, stage_of
 
@@ -151,6 +151,9 @@ class _Trainer:
         resumed = (folder / runs.RESUME).exists()
         if resumed:
             self._restore()
+            for line in read_metrics(folder / runs.METRICS):  # warnings count epochs from the first on
+                if line["epoch"] <= self.state.epoch and "first_gradient" in line:
+                    self.watch.epoch(line["activity"], line["first_gradient"])
         hashes = {split: data.sha256 for split, data in self.data.items()}
         self._check_weights(f"{hashes}{self.state.epoch}")  # before the first process writes what others still read
         self.lines: list[dict[str, Any]] = []
