@@ -151,7 +151,8 @@ class _Trainer:
         resumed = (folder / runs.RESUME).exists()
         if resumed:
             self._restore()
-            for line in read_metrics(folder / runs.METRICS):  # warnings count epochs from the first on
+            before = read_metrics(self.metrics.path) if self.metrics.path.exists() else []
+            for line in before:  # warnings count epochs from the first on
                 if line["epoch"] <= self.state.epoch and "first_gradient" in line:
                     self.watch.epoch(line["activity"], line["first_gradient"])
         hashes = {split: data.sha256 for split, data in self.data.items()}
