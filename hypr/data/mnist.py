@@ -98,6 +98,8 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
     if len(raw) < header or raw[:4] != bytes([0, 0, 8, dimensions]):
         raise HyprError(f"{path}: not an idx file of bytes with {dimensions} dimension(s); run 'hypr data fetch mnist'")
     shape = tuple(int.from_bytes(raw[4 + 4 * axis : 8 + 4 * axis], "big") for axis in range(dimensions))
+    if 0 in shape:
+        raise HyprError(f"{path}: header states {shape}, which holds nothing; run 'hypr data fetch mnist'")
     if len(raw) - header != math.prod(shape):
         raise HyprError(
             f"{path}: header states {shape}, but {len(raw) - header} bytes follow; run 'hypr data fetch mnist'"

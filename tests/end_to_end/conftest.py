@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from hypr.cli.app import run
+from tests.tree import Tree
 
 SMALL = ["network.layers.0.width=12", "training.batch=256", "epochs=3", "device=cpu"]
 
@@ -50,3 +51,29 @@ def hypr_json(hypr):
         return code, json.loads(out)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def tree():
+    """Command lines by the tree under test, in a process of its own."""
+    with Tree() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def tree_run(tree: Tree, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of that tree; tests must not change it."""
+    folder = tmp_path_factory.mktemp("tree") / "run"
+    options = ("network.layers.0.width=12", "training.batch=512", "epochs=2", "device=cpu")
+    answer = tree.hypr("train", "digits-brf", *options, "--out", folder, timeout_s=240)
+    assert answer.code == 0, answer
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tree_bundle(tree: Tree, tree_run: Path) -> Path:
+    """Its bundle; tests must not change it."""
+    folder = tree_run.parent / "bundle"
+    answer = tree.hypr("export", tree_run, "--out", folder, timeout_s=240)
+    assert answer.code == 0, answer
+    return folder

@@ -1,0 +1,320 @@
+"""Files that lead out of themselves, run in a circle or claim more than they hold are refused in one line, and nothing
+is read or allocated for them; checkpoints are what was written."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from pathlib import Path
+
+import h5py
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto
+
+from tests import hostile_files as bad
+from tests.forgeries import relist
+
+WORD = "the-secret-of-another-file"
+MOST_GROWN_MIB = 700
+
+
+@pytest.fixture
+def secret(tmp_path: Path, tree_bundle: Path) -> Path:
+    """A file that nobody meant to hand over; beside it one of HDF5 with what a network or a file of spikes holds."""
+    path = tmp_path / "secret.txt"
+    path.write_text(WORD * 400)
+    other = path.with_suffix(".h5")
+    shutil.copyfile(tree_bundle / "network.nir", other)
+    with h5py.File(other, "r+") as file:
+        file["x"] = np.zeros((12, 16), np.float32)
+        file["labels"] = np.array([0, 1])
+        file["theta"] = np.ones(12, np.float32)
+    bad.spikes_file(path.with_suffix(".spikes"))
+    return path
+
+
+# ---- NIR and SHD: what HDF5 can do
+
+NODE = "node/nodes/hidden0"
+NIR: dict[str, bad.Change] = {
+    "external raw storage of weights": bad.external_storage("node/nodes/hidden0.synapses/weight"),
+    "external raw storage of metadata": bad.external_storage("node/metadata/recurrence", text=True),
+    "external raw storage of a type": bad.external_storage("node/nodes/readout/type", text=True),
+    "virtual weights": bad.virtual("node/nodes/hidden0.synapses/weight"),
+    "a root in another file": bad.link(
+        "node", lambda secret: h5py.ExternalLink(str(secret.with_suffix(".h5")), "/node")
+    ),
+    "a node in another file": bad.link(
+        NODE, lambda secret: h5py.ExternalLink(str(secret.with_suffix(".h5")), f"/{NODE}")
+    ),
+    "a parameter in another file": bad.link(
+        f"{NODE}/theta", lambda secret: h5py.ExternalLink(str(secret.with_suffix(".h5")), "/theta")
+    ),
+    "a soft link": bad.link(f"{NODE}/theta", lambda secret: h5py.SoftLink("/node/nodes/hidden0/gamma")),
+    "a soft link that leads nowhere": bad.link(f"{NODE}/theta", lambda secret: h5py.SoftLink("/nowhere")),
+    "a circle of hard links": bad.circle,
+    "forty groups, each by two links of the one before": bad.doubled,
+    "one array by two links": bad.twice(f"{NODE}/theta"),
+    "16 GiB in a few bytes": bad.huge("node/nodes/hidden0.synapses/weight"),
+    "16 GiB where nobody reads": lambda file, _: file.create_dataset("more", (2**32,), "<f4", chunks=(2**20,)) and None,
+}
+
+
+def of_bundle(tree_bundle: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tree_bundle, tmp_path / "bundle"))
+
+
+@pytest.mark.parametrize("kind", NIR)
+def test_a_nir_file_that_leads_out_of_itself_is_refused_and_tells_nothing(tree, tree_bundle, tmp_path, secret, kind):
+    path = tmp_path / "net.nir"
+    shutil.copyfile(tree_bundle / "network.nir", path)
+    bad.hdf5(path, NIR[kind], secret)
+    options = ("--state-fraction-bits", "12", "--out", tmp_path / "made")
+    answer = tree.hypr("import", path, *options, timeout_s=20)
+    assert "net.nir" in answer.line and answer.grown_mib < MOST_GROWN_MIB
+    assert WORD not in answer.out + answer.err and not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize(
+    "kind", ["external raw storage of metadata", "a root in another file", "a circle of hard links"]
+)
+def test_a_bundle_with_such_a_file_is_refused(tree, tree_bundle, tmp_path, secret, kind):
+    bundle = of_bundle(tree_bundle, tmp_path)
+    bad.hdf5(bundle / "network.nir", NIR[kind], secret)
+    relist(bundle, "network.nir")
+    page, proof = tmp_path / "page.html", tmp_path / "proof.json"
+    answer = tree.hypr("verify", bundle, "--engines", "emulator", "--samples", "2", "--out", proof, timeout_s=30)
+    assert answer.code in (1, 2) and "network.nir" in answer.out + answer.err and "Traceback" not in answer.err
+    answer = tree.hypr("report", bundle, "--out", page, timeout_s=30)
+    assert answer.code >= 0 and "Traceback" not in answer.err
+    assert not page.exists() or WORD not in page.read_text()
+
+
+SHD: dict[str, bad.Change] = {
+    "external raw storage": bad.external_storage("labels"),
+    "virtual labels": bad.virtual("labels"),
+    "labels in another file": bad.link("labels", bad.other(".spikes", "/labels")),
+    "spikes in another file": bad.link("spikes", bad.other(".spikes", "/spikes")),
+    "a soft link": bad.link("labels", lambda secret: h5py.SoftLink("/spikes/times")),
+    "a circle of hard links": bad.circle,
+    "forty groups, each by two links of the one before": bad.doubled,
+    "16 GiB in a few bytes": bad.huge("labels"),
+}
+
+
+@pytest.mark.parametrize("kind", SHD)
+def test_a_file_of_spikes_that_leads_out_of_itself_is_refused(tree, tmp_path, secret, kind):
+    path = tmp_path / "shd" / "shd_test.h5"
+    bad.spikes_file(path)
+    bad.hdf5(path, SHD[kind], secret)
+    answer = tree.python(
+        "from hypr import data; data.load('shd', 'test')", env={"HYPR_DATA": str(tmp_path)}, timeout_s=20
+    )
+    assert "shd_test.h5" in answer.line and answer.grown_mib < MOST_GROWN_MIB
+
+
+METADATA: dict[str, object] = {
+    "a number": 7,
+    "a list of texts": np.array([b"a", b"b"]),
+    "an empty list": np.zeros(0),
+    "bytes that are no text": np.bytes_(b"\xff\xfe\xfd"),
+    "deep JSON": bad.DEEP,
+    "a number of 5,000 digits": bad.DIGITS,
+    "a group": None,
+}
+
+
+@pytest.mark.parametrize("value", METADATA)
+@pytest.mark.parametrize("place", ["node/metadata/recurrence", "node/metadata/decision", "node/metadata/input_format"])
+def test_metadata_of_another_kind_is_no_traceback(tree, tree_bundle, tmp_path, place, value):
+    path = tmp_path / "net.nir"
+    shutil.copyfile(tree_bundle / "network.nir", path)
+    with h5py.File(path, "r+") as file:
+        if place in file:
+            del file[place]
+        if METADATA[value] is None:
+            file.create_group(place)
+        else:
+            file[place] = METADATA[value]
+    answer = tree.hypr("import", path, "--state-fraction-bits", "12", "--out", tmp_path / "made")
+    assert answer.code == 0 or "net.nir" in answer.line or place.rpartition("/")[2] in answer.line
+    assert "Traceback" not in answer.err
+
+
+# ---- sizes that are only claimed
+
+
+def test_inputs_that_unpack_to_a_thousand_times_their_size_are_refused_before_memory_is_taken(
+    tree, tree_bundle, tmp_path
+):
+    bad.bomb(tmp_path / "in.npz")
+    assert (tmp_path / "in.npz").stat().st_size < 2**22
+    answer = tree.hypr("run", tree_bundle, tmp_path / "in.npz", "--engine", "emulator", "--out", tmp_path / "out.npz")
+    assert "in.npz" in answer.line and answer.grown_mib < MOST_GROWN_MIB
+
+
+def test_a_pool_of_letters_that_unpacks_to_gigabytes_is_refused(tree, tmp_path):
+    (tmp_path / "braille").mkdir()
+    path = tmp_path / "braille" / "pool_trainval_1158.npz"
+    bad.bomb(path, name="x_packed", shape=f"({2 * bad.GIB // 512}, 256, 2)")
+    answer = tree.python("from hypr import data; data.load('braille')", env={"HYPR_DATA": str(tmp_path)})
+    assert path.name in answer.line and answer.grown_mib < MOST_GROWN_MIB
+
+
+def test_pictures_that_unpack_to_gigabytes_are_refused(tree, tmp_path):
+    path = tmp_path / "images.gz"
+    bad.idx_bomb(path)
+    assert path.stat().st_size < 2**23
+    code = f"from hypr.data.mnist import read_idx; from pathlib import Path; read_idx(Path({str(path)!r}), 3)"
+    answer = tree.python(code)
+    assert "images.gz" in answer.line and answer.grown_mib < MOST_GROWN_MIB
+
+
+def test_a_program_file_that_unpacks_to_gigabytes_is_refused(tree, tree_bundle, tmp_path):
+    bundle = of_bundle(tree_bundle, tmp_path)
+    bad.bomb(bundle / "program.npz", name="header", shape=f"({2 * bad.GIB},)")
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    relist(bundle, "program.npz")
+    assert manifest["program_sha256"]
+    proof = tmp_path / "proof.json"
+    answer = tree.hypr("verify", bundle, "--engines", "emulator", "--samples", "2", "--out", proof)
+    assert "program.npz" in answer.line and answer.grown_mib < MOST_GROWN_MIB
+
+
+# ---- links inside a bundle
+
+
+def _moved(bundle: Path, name: str, target: Path) -> None:
+    (bundle / name).rename(target)
+    (bundle / name).symlink_to(target)
+
+
+LINKS = {
+    "a listed file": lambda bundle, out: _moved(bundle, "integer_scan.onnx", out / "scan.onnx"),
+    "the program": lambda bundle, out: _moved(bundle, "program.npz", out / "program.npz"),
+    "the manifest": lambda bundle, out: _moved(bundle, "manifest.json", out / "manifest.json"),
+    "a folder": lambda bundle, out: _moved(bundle, "lava", out / "lava"),
+    "a certificate": lambda bundle, out: (bundle / "certificate.json").symlink_to(out / "secret.txt"),
+    "a file that nobody listed": lambda bundle, out: (bundle / "notes.txt").symlink_to(out / "secret.txt"),
+    "a folder that nobody listed": lambda bundle, out: (bundle / "more").symlink_to("/etc"),
+    "a link to itself": lambda bundle, out: (bundle / "notes.txt").symlink_to("notes.txt"),
+    "a link that leads nowhere": lambda bundle, out: (bundle / "notes.txt").symlink_to(out / "nowhere"),
+}
+
+
+@pytest.mark.parametrize("kind", LINKS)
+def test_a_link_inside_a_bundle_is_refused_in_one_line_that_names_it(tree, tree_bundle, tmp_path, secret, kind):
+    bundle = of_bundle(tree_bundle, tmp_path)
+    LINKS[kind](bundle, tmp_path)
+    proof = tmp_path / "proof.json"
+    answer = tree.hypr("verify", bundle, "--engines", "emulator", "--samples", "2", "--out", proof)
+    assert "link" in answer.line and str(bundle) in answer.line
+    answer = tree.hypr("report", bundle, "--out", tmp_path / "page.html")
+    assert "link" in answer.line and not (tmp_path / "page.html").exists()
+
+
+# ---- ONNX
+
+
+def _outside(graph: onnx.ModelProto) -> None:
+    tensor = graph.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="../secret.txt")
+
+
+@pytest.mark.parametrize("change", [bad.endless_loop, _outside], ids=["a loop of 2^62", "weights in another file"])
+@pytest.mark.parametrize("name", ["integer_scan.onnx", "integer_step.onnx", "float_scan.onnx"])
+def test_a_graph_that_runs_for_ever_or_leads_out_of_itself_is_refused(tree, tree_bundle, tmp_path, name, change):
+    bundle = of_bundle(tree_bundle, tmp_path)
+    loaded = onnx.ModelProto.FromString((bundle / name).read_bytes())
+    change(loaded)
+    (bundle / name).write_bytes(loaded.SerializeToString())
+    relist(bundle, name)
+    proof = tmp_path / "proof.json"
+    answer = tree.hypr("verify", bundle, "--engines", "onnx", "--samples", "2", "--out", proof, timeout_s=20)
+    assert answer.code in (1, 2), answer
+    assert name in answer.out + answer.err and "Traceback" not in answer.err
+
+
+# ---- checkpoints
+
+
+def test_no_single_change_of_a_checkpoint_loads_as_other_weights(tree, tree_run, tmp_path):
+    """Opened through a run, as every verb does; 200 places of each of the three files."""
+    run = shutil.copytree(tree_run, tmp_path / "run")
+    draw = random.Random(0)
+    places = {}
+    for name in ("best", "last", "resume"):
+        content = (run / f"{name}.safetensors").read_bytes()
+        places[name] = [(draw.randrange(len(content)), 1 << draw.randrange(8)) for _ in range(200)]
+    code = f"""
+from pathlib import Path
+try:
+    from hypr.training import checkpoint
+except ImportError:
+    from hypr import checkpoint
+wrong = []
+for name, places in {places!r}.items():
+    path = Path({str(run)!r}) / (name + ".safetensors")
+    content = path.read_bytes()
+    for at, bit in places:
+        path.write_bytes(content[:at] + bytes([content[at] ^ bit]) + content[at + 1:])
+        try:
+            checkpoint.read(path)
+            wrong.append((name, at))
+        except ValueError as error:
+            assert len(str(error).splitlines()) == 1, error
+    path.write_bytes(content)
+print(len(wrong), wrong[:5])
+"""
+    answer = tree.python(code, timeout_s=120)
+    assert answer.code == 0 and answer.out.startswith("0 "), answer
+
+
+@pytest.mark.parametrize("name", ["best", "resume"])
+def test_a_changed_weight_is_one_line_for_who_uses_the_checkpoint(tree, tree_run, tmp_path, name):
+    run = Path(shutil.copytree(tree_run, tmp_path / "run"))
+    path = run / f"{name}.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 0x40  # the upper half of a number's last bytes: finite before and after
+    path.write_bytes(bytes(content))
+    if name == "best":
+        answer = tree.hypr("export", run, "--out", tmp_path / "bundle")
+    else:
+        (run / "result.json").unlink()
+        options = (
+            "network.layers.0.width=12",
+            "training.batch=512",
+            "epochs=2",
+            "device=cpu",
+            "--resume",
+            "--out",
+            run,
+        )
+        answer = tree.hypr("train", "digits-brf", *options)
+    assert f"{name}.safetensors" in answer.line
+
+
+def test_equal_checkpoints_are_equal_files(tree, tree_run, tmp_path):
+    """Read and written ten times: safetensors itself writes its metadata in any order."""
+    code = f"""
+from pathlib import Path
+try:
+    from hypr.training import checkpoint
+except ImportError:
+    from hypr import checkpoint
+for name in ("best", "resume"):
+    path = Path({str(tree_run)!r}) / (name + ".safetensors")
+    found = checkpoint.read(path)
+    for number in range(10):
+        checkpoint.save(Path({str(tmp_path)!r}) / f"{{name}}-{{number}}", found.tensors, found.details)
+"""
+    answer = tree.python(code)
+    assert answer.code == 0, answer
+    for name in ("best", "resume"):
+        first = (tree_run / f"{name}.safetensors").read_bytes()
+        assert {(tmp_path / f"{name}-{number}").read_bytes() for number in range(10)} == {first}
