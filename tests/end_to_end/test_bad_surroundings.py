@@ -90,16 +90,13 @@ def _python(script: Path, cwd: Path, **more: str) -> subprocess.CompletedProcess
 
 
 @pytest.mark.slow  # everything is compiled anew
-@pytest.mark.parametrize("temporary", ["writable", "read-only"])
-def test_a_read_only_installation_without_a_home_runs_compiled_kernels(tree_bundle, tmp_path, temporary):
+def test_a_read_only_installation_without_a_home_runs_compiled_kernels(tree_bundle, tmp_path):
     needs_namespaces()
     bad.inputs_with(bad.npy(bad.INPUTS))(tmp_path / "in.npz")
     (tmp_path / "tmp").mkdir()
     (tmp_path / "out").mkdir()
     first = f"mount --bind {TREE} {TREE}; mount -o remount,bind,ro {TREE}; "
     where = str(tmp_path / "tmp")
-    if temporary == "read-only":
-        first += f"mount -t tmpfs none {where}; mount -o remount,ro {where}; "
     more = {"HOME": "/proc/nowhere", "XDG_CACHE_HOME": "/proc/nowhere", "TMPDIR": where, "PYTHONDONTWRITEBYTECODE": "1"}
     command = ["unshare", "-Urm", "sh", "-ec", f'{first} exec "$@"', "sh", sys.executable, "-m", "hypr", "run"]
     command += [str(tree_bundle), str(tmp_path / "in.npz"), "--engine", "emulator"]
@@ -107,8 +104,7 @@ def test_a_read_only_installation_without_a_home_runs_compiled_kernels(tree_bund
     done = subprocess.run(command, cwd=tmp_path, env=environment(**more), capture_output=True, text=True, timeout=200)
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr[-2000:]
     assert (tmp_path / "out" / "out.npz").is_file()
-    assert "machine code" in done.stderr and str(TREE) in done.stderr  # said once, with what happens instead
-    assert ("temporary" if temporary == "writable" else "at every start") in done.stderr
+    assert "machine code" in done.stderr and where in done.stderr  # it is said where that is kept instead
 
 
 # ---- readers of the output
