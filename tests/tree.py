@@ -26,12 +26,16 @@ from tests.paths import ROOT
 TREE = Path(os.environ.get("HYPR_TREE") or ROOT).resolve()
 """Checkout whose packages run."""
 
+OTHER = TREE != ROOT
+"""Whether it is not this one; engines that the tests bring along are then still these."""
+
+_PATH = os.pathsep.join(map(str, (TREE, ROOT) if OTHER else (TREE,)))
 CHILD = Path(__file__).with_name("tree_child.py")
 
 
 def environment(**more: str) -> dict[str, str]:
     """Of a process that imports the tree under test."""
-    return {**os.environ, "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", "PYTHONPATH": str(TREE), **more}
+    return {**os.environ, "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", "PYTHONPATH": _PATH, **more}
 
 
 def inside(first: str) -> list[str]:

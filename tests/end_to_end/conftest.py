@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import astuple
 from pathlib import Path
 
 import pytest
 
 from hypr.cli.app import run
-from tests.tree import Tree
+from tests.tree import OTHER, Tree
 
 SMALL = ["network.layers.0.width=12", "training.batch=256", "epochs=3", "device=cpu"]
 
@@ -30,8 +31,12 @@ def small_bundle(small_run: Path) -> Path:
 
 
 @pytest.fixture
-def hypr(capsys: pytest.CaptureFixture[str]):
-    """Runs a command line in this process: ``hypr(*arguments) -> (exit code, stdout, stderr)``."""
+def hypr(capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest):
+    """Runs a command line in this process: ``hypr(*arguments) -> (exit code, stdout, stderr)``; by another tree where
+    one is under test."""
+    if OTHER:
+        tree = request.getfixturevalue("tree")
+        return lambda *arguments: astuple(tree.hypr(*arguments))[:3]
 
     def call(*arguments: object) -> tuple[int, str, str]:
         capsys.readouterr()

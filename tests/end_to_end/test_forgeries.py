@@ -15,25 +15,26 @@ from tests.forged_bundle import digits_bundle
 from tests.forged_certificates import DAMAGED, FALSE_PROOFS, FalseProof, edit
 from tests.forgeries import FORGERIES, Forgery, manifest
 from tests.hostile_engines import DIFFERENT, HARMLESS, REFUSED
+from tests.tree import OTHER, Tree
 
 QUICK = ("--engines", "emulator,reference", "--samples", "3")
 MINE = "tests.hostile_engines"
 
 
 @pytest.fixture(scope="module")
-def sound(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """A bundle with everything in it; tests must not change it."""
+def sound(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A bundle with everything in it; tests must not change it. Another tree under test makes its own."""
+    if OTHER:
+        return Bundle(request.getfixturevalue("tree_bundle"), {})
     return digits_bundle(tmp_path_factory.mktemp("sound") / "bundle")
 
 
 @pytest.fixture(scope="module")
-def certified(sound: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def certified(sound: Bundle, tree: Tree, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of it with its certificate; tests must not change it."""
-    from hypr.cli.app import run
-
     copy = tmp_path_factory.mktemp("certified") / "bundle"
     shutil.copytree(sound.path, copy)
-    assert run(["verify", str(copy), "--engines", "emulator,onnx", "--samples", "20"]) == 0
+    assert tree.hypr("verify", copy, "--engines", "emulator,onnx", "--samples", "20").code == 0
     return copy
 
 
