@@ -89,6 +89,29 @@ def test_a_float_graph_without_its_network_is_said_to_be_unknown(hypr, sound, tm
     assert set(json.loads((tmp_path / "proof.json").read_text())["not_compared"]) >= {"float_scan.onnx"}
 
 
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda content: content.update(dataset=None), "names no data set"),
+        (lambda content: content["dataset"].update(name="mine.npz"), "mine.npz"),
+        (lambda content: content["dataset"].update(test_sha256="0" * 64), "sha256"),
+        (lambda content: content["metrics"].update(other_accuracy=0.5), "nothing says how it is computed"),
+    ],
+    ids=["no data", "data that have moved", "other data", "a figure of one's own"],
+)
+def test_accuracies_that_cannot_be_computed_again_are_said_to_be_unknown(hypr, sound, tmp_path, change, why):
+    shutil.copytree(sound.path, tmp_path / "bundle")
+    manifest(change)(tmp_path / "bundle")
+    np.savez(tmp_path / "in.npz", input_spikes=np.ones((4, 2, sound.program.input.size), np.uint8))
+    options = (*QUICK[:2], "--inputs", tmp_path / "in.npz", "--out", tmp_path / "proof.json")
+    code, out, error = hypr("verify", tmp_path / "bundle", *options)
+    assert code == 0, error
+    (line,) = (line for line in out.splitlines() if line.startswith("  not compared  manifest.json: metrics"))
+    assert why in line
+    about = json.loads((tmp_path / "proof.json").read_text())["not_compared"]
+    assert [text for name, text in about.items() if name.startswith("manifest.json: metrics")] != []
+
+
 def test_plain_files_in_a_bundle_are_named_and_do_no_harm(hypr, sound, tmp_path):
     shutil.copytree(sound.path, tmp_path / "bundle")
     (tmp_path / "bundle" / "notes.txt").write_text("mine")
