@@ -176,6 +176,24 @@ BAD_WAV: dict[str, Callable[[Path], object]] = {
 }
 
 
+def mat_bomb(path: Path) -> None:
+    """A compressed Matlab file of two megabytes with an array of two gigabytes."""
+    rows = (2 * GIB - 2**20) // (1301 * 4)
+    size = rows * 1301 * 4
+
+    def tag(kind: int, length: int) -> bytes:
+        return struct.pack("<II", kind, length)
+
+    about = tag(6, 8) + struct.pack("<II", 9, 0)  # an array of uint8
+    about += tag(5, 12) + struct.pack("<iii", rows, 1301, 4) + bytes(4) + struct.pack("<HH", 1, 1) + b"x\0\0\0"
+    packer = zlib.compressobj()
+    body = packer.compress(tag(14, len(about) + 8 + size) + about + tag(2, size)) + packer.flush(zlib.Z_FULL_FLUSH)
+    block = packer.compress(bytes(2**24)) + packer.flush(zlib.Z_FULL_FLUSH)
+    body += block * (size >> 24) + packer.compress(bytes(size % 2**24)) + packer.flush()
+    start = b"MATLAB 5.0 MAT-file".ljust(124) + struct.pack("<HH", 0x0100, 0x4D49)
+    path.write_bytes(start + tag(15, len(body)) + body)
+
+
 # ---- HDF5
 
 

@@ -208,18 +208,18 @@ def _check_words(path: Path, manifest: Mapping[str, Any]) -> None:
 
 
 def refuse_links(folder: Path) -> None:
-    """No file of a bundle may be read, or written, somewhere else.
+    """No file of a bundle may be read, or written, somewhere else, nor keep a reader waiting.
 
     Raises:
-        ExportError: a link inside it, whether the manifest lists it or not.
+        ExportError: a link, a pipe or the like inside it, whether the manifest lists it or not.
     """
     for place, folders, files in os.walk(folder):
         for name in (*folders, *files):
             path = Path(place) / name
             if path.is_symlink():
-                raise ExportError(
-                    f"{path}: is a link, which may lead out of the bundle; put the file there, or delete it"
-                )
+                raise ExportError(f"{path}: is a link, which may lead out of the bundle; put the file itself there")
+            if not (path.is_file() or path.is_dir()):
+                raise ExportError(f"{path}: is neither a file nor a folder; delete it")
 
 
 def check_file(folder: Path, name: str, entry: Any) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from export.files import read_at_most
 from hypr.data import storage
 from hypr.data.dataset import SequenceDataset
 from hypr.data.encodings import level_crossing, thermometer
@@ -91,7 +92,7 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
         HyprError: where the file is damaged, holds anything else or differs from the canonical content.
     """
     try:
-        raw = storage.unpacked(path.read_bytes(), MOST_BYTES)
+        raw = storage.unpacked(read_at_most(path, MOST_BYTES), MOST_BYTES)
     except (OSError, EOFError, zlib.error) as error:
         raise HyprError(f"{path}: not a whole gzip file ({error}); delete it and run 'hypr data fetch mnist'") from None
     header = 4 + 4 * dimensions

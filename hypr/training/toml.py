@@ -9,6 +9,7 @@ from typing import Any
 from hypr.errors import HyprError
 
 MOST_CHARACTERS = 2**20
+MOST_BYTES = 4 * MOST_CHARACTERS
 
 
 def parse_toml(text: str, where: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ is read or allocated for them; checkpoints are what was written."""
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 from pathlib import Path
@@ -184,7 +185,71 @@ def test_a_program_file_that_unpacks_to_gigabytes_is_refused(tree, tree_bundle, 
     assert "program.npz" in answer.line and answer.grown_mib < MOST_GROWN_MIB
 
 
+LONG = 10**10
+"""Bytes of a file that holds nothing but zeros and takes no room on the disk."""
+
+
+def long(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    with path.open("wb") as stream:
+        stream.truncate(LONG)
+
+
+@pytest.mark.parametrize("name", ["config.toml", "result.json", "environment.json", "metrics.jsonl"])
+def test_a_file_of_a_run_that_is_longer_than_memory_is_refused_unread(tree, tree_run, tmp_path, name):
+    run = Path(shutil.copytree(tree_run, tmp_path / "run"))
+    long(run / name)
+    answer = tree.hypr("report", run, "--out", tmp_path / "page.html", timeout_s=20)
+    assert name in answer.line and answer.grown_mib < MOST_GROWN_MIB
+
+
+@pytest.mark.parametrize("kind", ["zeros", "a header that holds"])
+def test_a_checkpoint_that_is_longer_than_memory_is_refused(tree, tree_run, tmp_path, kind):
+    run = Path(shutil.copytree(tree_run, tmp_path / "run"))
+    path = run / "best.safetensors"
+    header = json.dumps({"x": {"dtype": "U8", "shape": [LONG], "data_offsets": [0, LONG]}}).encode()
+    long(path)
+    if kind != "zeros":
+        with path.open("rb+") as stream:
+            stream.write(len(header).to_bytes(8, "little") + header)
+            stream.truncate(8 + len(header) + LONG)
+    answer = tree.hypr("export", run, "--out", tmp_path / "bundle", timeout_s=20)
+    assert "best.safetensors" in answer.line and answer.grown_mib < MOST_GROWN_MIB
+
+
+READERS = {
+    "mine.toml": "from hypr.cli import app; raise SystemExit(app.run(['train', {path!r}, '--out', {path!r} + '.run']))",
+    "i.gz": "from hypr.data.mnist import read_idx; read_idx(Path({path!r}), 3)",
+    "0_a_0.wav": "from hypr.data.fsdd import read_wav; read_wav(Path({path!r}))",
+    "q.mat": "from hypr.data.qtdb import read_mat; read_mat(Path({path!r}))",
+    "p.npz": "from hypr.data.braille import read_pool; read_pool(Path({path!r}))",
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_file_that_is_longer_than_memory_is_refused_unread(tree, tmp_path, name):
+    long(tmp_path / name)
+    code = f"from pathlib import Path; {READERS[name].format(path=str(tmp_path / name))}"
+    answer = tree.python(code, timeout_s=20)
+    assert name in answer.line and answer.grown_mib < MOST_GROWN_MIB
+
+
+def test_a_matlab_file_that_unpacks_to_gigabytes_is_refused(tree, tmp_path):
+    bad.mat_bomb(tmp_path / "q.mat")
+    code = f"from pathlib import Path; {READERS['q.mat'].format(path=str(tmp_path / 'q.mat'))}"
+    answer = tree.python(code)
+    assert "q.mat" in answer.line and answer.grown_mib < MOST_GROWN_MIB
+
+
 # ---- links inside a bundle
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "certificate.json", "notes.txt"])
+def test_a_pipe_inside_a_bundle_keeps_nobody_waiting(tree, tree_bundle, tmp_path, name):
+    bundle = of_bundle(tree_bundle, tmp_path)
+    (bundle / name).unlink(missing_ok=True)
+    os.mkfifo(bundle / name)
+    assert name in tree.hypr("report", bundle, "--out", tmp_path / "page.html", timeout_s=10).line
 
 
 def _moved(bundle: Path, name: str, target: Path) -> None:
