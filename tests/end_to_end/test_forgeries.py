@@ -157,10 +157,18 @@ def test_what_an_engine_writes_into_reaches_no_other(hypr_json, sound, tmp_path,
     assert {entry["engine"] for entry in answer["comparisons"]} == {place, "onnx", "reference"}
 
 
-@pytest.mark.parametrize(
-    "options",
-    [("--samples", "-1"), ("--samples", "0"), ("--lava-samples", "-1"), ("--reference-samples", "-2"), ("--jobs", "0")],
+def test_a_signal_while_an_engine_of_ones_own_runs_ends_the_verification(hypr, sound, tmp_path):
+    code, _, error = hypr("verify", sound.path, "--engines", f"emulator,{MINE}:terminated", "--samples", "2")
+    assert code == 143 and "SIGTERM" in one_line(error)
+
+
+COUNTS = (
+    *(("--samples", "-1"), ("--samples", "0"), ("--samples", "9" * 5000)),
+    *(("--lava-samples", "-1"), ("--lava-samples", "9" * 5000), ("--reference-samples", "-2"), ("--jobs", "0")),
 )
+
+
+@pytest.mark.parametrize("options", COUNTS, ids=lambda options: f"{options[0]} {options[1][:5]}")
 def test_counts_below_what_makes_sense_are_refused(hypr, sound, options):
     code, _, error = hypr("verify", sound.path, "--engines", "emulator", *options)
     assert code == 2 and options[0] in one_line(error)
