@@ -67,6 +67,28 @@ def test_other_verbs_on_a_full_disk_are_one_line_and_leave_nothing(small_disk, t
     assert tree.python(f"import shutil; shutil.rmtree({str(disk / 'train')!r}, ignore_errors=True)").code == 0
 
 
+@pytest.mark.parametrize("kib", [0, 100])
+def test_a_fetch_to_a_full_disk_is_one_line_that_says_where_and_leaves_nothing(small_disk, kib):
+    tree, disk = small_disk
+    assert tree.python(LEFT.format(disk=str(disk), kib=kib)).code == 0
+    code = """
+import io, urllib.request, zipfile
+from hypr.cli import app
+out = io.BytesIO()
+with zipfile.ZipFile(out, "w") as archive:
+    for number in range(3000):
+        archive.writestr(f"set/recordings/{number}.wav", bytes(200))
+class Answer(io.BytesIO):
+    headers = {}
+urllib.request.urlopen = lambda *_, **__: Answer(out.getvalue())
+raise SystemExit(app.run(["data", "fetch", "fsdd"]))
+"""
+    answer = tree.python(code, env={"HYPR_DATA": str(disk)})
+    assert "recordings" in answer.line and FULL in answer.line
+    left = f"from pathlib import Path; print([p for p in Path({str(disk)!r}).rglob('*') if p.is_file()][1:])"
+    assert tree.python(left).out == "[]\n"
+
+
 @pytest.mark.parametrize("file_bytes", [4096, 20_000])
 def test_an_export_under_a_limit_of_file_sizes_is_one_line_and_leaves_nothing(tree, tree_run, tmp_path, file_bytes):
     place = tmp_path / "place"
