@@ -25,7 +25,8 @@ MINE = "tests.hostile_engines"
 def sound(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """A bundle with everything in it; tests must not change it. Another tree under test makes its own."""
     if OTHER:
-        return Bundle(request.getfixturevalue("tree_bundle"), {})
+        path = request.getfixturevalue("tree_bundle")
+        return Bundle(path, json.loads((path / "manifest.json").read_text()))
     return digits_bundle(tmp_path_factory.mktemp("sound") / "bundle")
 
 
