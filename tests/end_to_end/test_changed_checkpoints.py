@@ -1,4 +1,4 @@
-"""A checkpoint is what was written, or refused: no single change loads as other weights, and equal ones are equal files."""
+"""A checkpoint is what was written, or refused: no single change loads as other weights; equal ones are equal files."""
 
 from __future__ import annotations
 
