@@ -3,6 +3,7 @@ name."""
 
 from __future__ import annotations
 
+import errno
 import importlib.metadata
 import json
 import os
@@ -35,6 +36,20 @@ def check_unpacked(where: str, packed: int, unpacked: int) -> None:
             f"{where}: {packed:,} bytes claim to unpack to {unpacked:,}, the limit is {limit:,}; the file is "
             "damaged, or save it without compression"
         )
+
+
+def read_at_most(path: str | os.PathLike[str], most: int) -> bytes:
+    """The bytes of a file that nobody vouches for, a pipe too.
+
+    Raises:
+        OSError: it cannot be read, or holds more than ``most`` bytes, of which none is read then.
+    """
+    with Path(path).open("rb") as stream:
+        size = os.fstat(stream.fileno()).st_size
+        content = stream.read(most + 1) if size <= most else b""
+    if max(size, len(content)) > most:
+        raise OSError(errno.EFBIG, f"more than {most:,} bytes, which no such file has", str(path))
+    return content
 
 
 def parse_json(text: str | bytes, where: str, fix: str) -> Any:

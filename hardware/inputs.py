@@ -62,7 +62,9 @@ def check_named(accepted: Sequence[Input], inputs: Inputs) -> dict[str, np.ndarr
 def _notice_swapped_axes(program: Program, shape: tuple[int, ...]) -> None:
     """Warn where the second axis, not the first, is as long as the sequences that the program was calibrated on."""
     known = program.metadata.get(CALIBRATION_STEPS, "")
-    if known.isdecimal() and len(shape) == 3 and 1 < shape[0] != int(known) == shape[1]:  # a single step is one
+    if (
+        known.isdecimal() and len(known) < 16 and len(shape) == 3 and 1 < shape[0] != int(known) == shape[1]
+    ):  # a single step is one
         warnings.warn(
             f"inputs {shape} are taken as {shape[0]} steps of {shape[1]} samples, but this program was calibrated on "
             f"sequences of {known} steps: are the axes swapped? Give (steps, samples, channels)",

@@ -7,6 +7,7 @@ unnoticed: after an update, old and new code would be mixed.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import shutil
@@ -14,6 +15,8 @@ import stat
 import tempfile
 import time
 from pathlib import Path
+
+log = logging.getLogger("hardware")
 
 UNUSED_S = 3600.0
 """Machine code of other sources goes when nothing has started with it for this long: another checkout or branch that
@@ -41,11 +44,17 @@ def cache_folder(sources: Path, base: Path | None = None) -> Path:
 
 def usable_folder(sources: Path, base: Path | None = None) -> Path | None:
     """The cache folder in the first place that can be written, ready for use: base, or ``__pycache__`` of the sources;
-    of a read-only installation this user's own folder among temporary files. None where nothing can be written.
+    of a read-only installation this user's own folder among temporary files, with a line in the log. None where nothing
+    can be written.
     """
-    for place in (base or sources / "__pycache__", _temporary()):
-        if place is not None and prepare(cache_folder(sources, place)):
-            return cache_folder(sources, place)
+    first = base or sources / "__pycache__"
+    if prepare(cache_folder(sources, first)):
+        return cache_folder(sources, first)
+    second = _temporary()
+    if second is not None and prepare(cache_folder(sources, second)):
+        log.warning("machine code is kept in the temporary folder %s: %s cannot be written", second, first)
+        return cache_folder(sources, second)
+    log.warning("machine code is made again at every start: neither %s nor a temporary folder can be written", first)
     return None
 
 

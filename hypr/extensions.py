@@ -14,6 +14,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
+from hardware.lava.endings import Ended
 from hypr.errors import HyprError
 
 GROUPS = ("hypr.neurons", "hypr.engines", "hypr.data")
@@ -50,6 +51,8 @@ def imported(place: str, what: str) -> Any:
         found: Any = _module(module)
         for part in name.split("."):
             found = getattr(found, part)
+    except Ended:
+        raise
     except (Exception, SystemExit) as error:  # whatever the user's module raises
         raise HyprError(f"{what} '{place}' cannot be imported ({_said(error)}); give module:name") from error
     return found
@@ -68,6 +71,8 @@ def use(name: str) -> None:
         return
     try:
         _module(name)
+    except Ended:
+        raise
     except (Exception, SystemExit) as error:  # whatever the user's module raises
         raise HyprError(
             f"'{name}' is no module that Python finds ({_said(error)}) and no installed extension"

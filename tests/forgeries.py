@@ -217,7 +217,7 @@ def _numbers(end: str, factor: float) -> Callable[[h5py.File], None]:
     return change
 
 
-def _header(key: str, change: Callable[[Any], Any]) -> Callable[[dict[str, bytes]], None]:
+def header(key: str, change: Callable[[Any], Any]) -> Callable[[dict[str, bytes]], None]:
     """A change of one item of a program's metadata, which is not part of its hash."""
 
     def forge(members: dict[str, bytes]) -> None:
@@ -326,7 +326,7 @@ LAVA = (
     Forgery(
         "metadata of the program for Lava",
         "lava/program.npz",
-        archive("lava/program.npz", _header("dt", lambda old: "0.5")),
+        archive("lava/program.npz", header("dt", lambda old: "0.5")),
     ),
     Forgery("a link in place of the program for Lava", "lava/program.npz", _link),
     Forgery("a module beside the launcher", "lava/numpy.py", added("lava/numpy.py", _EVIL)),
@@ -365,7 +365,7 @@ NETWORKS = (
     Forgery(
         "a quarter of a unit in the quantized network", _WHOLE, graph(_WHOLE, _numbers("hidden0/theta", 1.0000001))
     ),
-    Forgery("formats in the program", _PROGRAM, archive(_PROGRAM, _header("formats", _other_unit))),
+    Forgery("formats in the program", _PROGRAM, archive(_PROGRAM, header("formats", _other_unit))),
     Forgery("one more member of the program", _PROGRAM, archive(_PROGRAM, _member("evil.py", _EVIL.encode()))),
 )
 

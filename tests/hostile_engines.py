@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from typing import Any
 
 import numpy as np
@@ -89,6 +92,64 @@ class _Raises(_Engine):
         raise KeyError("broken\nin two lines")
 
 
+class _Own(BaseException):
+    pass
+
+
+class _Speechless(Exception):
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
+class _RaisesKind(_Engine):
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def run(self, program: Any, inputs: Any, record: Any) -> Any:
+        raise self.error
+
+
+class _NoAttributes:
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(f"nobody asks for {name}")
+
+
+class _RunRaises:
+    @property
+    def run(self) -> Any:
+        raise RuntimeError("nobody asks for run")
+
+
+class _SpikesRaise(Trace):
+    """A trace whose arrays are not there when they are asked for."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "spikes":
+            raise RuntimeError("nobody asks for spikes")
+        return super().__getattribute__(name)
+
+
+class _Shy(_Engine):
+    def run(self, program: Any, inputs: Any, record: Any) -> Any:
+        trace = super().run(program, inputs, record)
+        return _SpikesRaise(trace.engine, trace.output, trace.spikes, trace.states)
+
+
+class _Chatty(_Engine):
+    """Right, and loud; and it goes away from where it was called."""
+
+    def run(self, program: Any, inputs: Any, record: Any) -> Any:
+        print("EQUAL: all integers agree")
+        os.chdir("/")
+        return super().run(program, inputs, record)
+
+
+class _Terminated(_Engine):
+    def run(self, program: Any, inputs: Any, record: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+
+
 class _Leaves(_Engine):
     def run(self, program: Any, inputs: Any, record: Any) -> Any:
         raise SystemExit(0)
@@ -154,10 +215,13 @@ nothing, lists, masked, agreeable, objects, floats = (
 one_step, raises, leaves, other, stateless = _OneStep(), _Raises(), _Leaves(), _Other(), _Stateless()
 writes_inputs, writes_program, liar = _WritesInputs(), _WritesProgram(), _Liar()
 no_run, text = object(), "emulator"
+generator_exit, own_kind, speechless = _RaisesKind(GeneratorExit()), _RaisesKind(_Own("x")), _RaisesKind(_Speechless())
+no_attributes, run_raises, shy, chatty, terminated = _NoAttributes(), _RunRaises(), _Shy(), _Chatty(), _Terminated()
 
 REFUSED = (
     *("nothing", "lists", "masked", "agreeable", "objects", "floats", "one_step", "raises", "leaves", "other"),
-    *("stateless", "no_run", "text", "missing"),
+    *("stateless", "no_run", "text", "missing", "generator_exit", "own_kind", "speechless", "no_attributes"),
+    *("run_raises", "shy"),
 )
 """Answered with one line and exit code 2."""
 
@@ -172,5 +236,5 @@ DIFFERENT = (
 )
 """Run and found wrong, under the name of the module."""
 
-HARMLESS = ("writes_inputs", "writes_program", "Sound")
+HARMLESS = ("writes_inputs", "writes_program", "Sound", "chatty")
 """Run and right; what they do besides reaches nobody else."""

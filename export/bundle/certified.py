@@ -73,6 +73,8 @@ def changed_files(bundle: Bundle, content: Mapping[str, Any]) -> dict[str, str]:
     found = {}
     if content["program_sha256"] != bundle.manifest["program_sha256"]:
         found[MANIFEST] = "it names another program"
+    elif content["spec_version"] != bundle.manifest["spec_version"]:
+        found[MANIFEST] = "it names another version of the specification"
     recorded, present = content["files"], {**bundle.files(), MANIFEST: bundle.path / MANIFEST}
     for name in sorted(set(recorded) | set(present)):
         if name not in present:

@@ -134,7 +134,10 @@ def _reason(compare: Comparison, bundle: Opened, name: str) -> str | None:
 def _recorded_own(program: Program) -> dict[str, Any]:
     from export.quantization.quantize import OWN_KEY
 
-    found = json.loads(program.metadata.get(OWN_KEY, "{}"))
+    try:
+        found = json.loads(program.metadata.get(OWN_KEY, "{}"))
+    except (ValueError, RecursionError):
+        return {}
     return found if isinstance(found, dict) else {}
 
 

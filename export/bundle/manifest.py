@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -181,7 +182,44 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         )
     if not isinstance(files, dict) or not (float_only or isinstance(manifest.get("program_sha256"), str)):
         raise ExportError(f"{path}: 'files' or 'program_sha256' is missing; export the network again")
+    _check_words(path, manifest)
     return manifest
+
+
+_WORDS: dict[str, tuple[type, ...]] = {
+    "dataset": (dict, type(None)),
+    "notes": (dict, type(None)),
+    "versions": (dict, type(None)),
+    "seed": (int, type(None)),
+}
+"""What a manifest tells beside the network, and what it may be; bundles of old versions may lack it."""
+
+
+def _check_words(path: Path, manifest: Mapping[str, Any]) -> None:
+    for key, kinds in _WORDS.items():
+        if not isinstance(manifest.get(key), kinds):
+            raise ExportError(f"{path}: '{key}' is {str(manifest[key])[:40]!r}, which it cannot be; export again")
+    options = (manifest.get("dataset") or {}).get("options")
+    if not isinstance(options, (dict, type(None))):
+        raise ExportError(f"{path}: 'dataset.options' is {str(options)[:40]!r}, which it cannot be; export again")
+    training = (manifest.get("notes") or {}).get("training")
+    if not isinstance(training, (list, type(None))):
+        raise ExportError(f"{path}: 'notes.training' is {str(training)[:40]!r}, which it cannot be; export again")
+
+
+def refuse_links(folder: Path) -> None:
+    """No file of a bundle may be read, or written, somewhere else, nor keep a reader waiting.
+
+    Raises:
+        ExportError: a link, a pipe or the like inside it, whether the manifest lists it or not.
+    """
+    for place, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            path = Path(place) / name
+            if path.is_symlink():
+                raise ExportError(f"{path}: is a link, which may lead out of the bundle; put the file itself there")
+            if not (path.is_file() or path.is_dir()):
+                raise ExportError(f"{path}: is neither a file nor a folder; delete it")
 
 
 def check_file(folder: Path, name: str, entry: Any) -> None:
@@ -196,8 +234,6 @@ def check_file(folder: Path, name: str, entry: Any) -> None:
             f"{folder / MANIFEST}: '{name}' is no valid entry (files lie inside the bundle); export the network again"
         )
     path = folder / name
-    if any(part.is_symlink() for part in (path, *(folder / place for place in pure.parents if place.name))):
-        raise ExportError(f"{path}: is a link, which leads out of the bundle; export the network again")
     if not path.is_file():
         raise ExportError(f"{path}: missing, though {MANIFEST} lists it; export the network again")
     size = path.stat().st_size

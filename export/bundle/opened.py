@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from export.bundle.checks import Findings, examine
-from export.bundle.manifest import MANIFEST, check_file, read_manifest
+from export.bundle.manifest import MANIFEST, check_file, read_manifest, refuse_links
 from export.bundle.names import FLOAT_NIR, PROGRAM, SCAN, STEP
 from export.errors import ExportError
 from export.verification.engines import Engine, Record, Values, get
@@ -44,6 +44,7 @@ class Bundle:
             ExportError: one line that names the file, what is wrong, and the fix.
         """
         folder = Path(path)
+        refuse_links(folder)
         manifest = read_manifest(folder)
         for name, entry in manifest["files"].items():
             check_file(folder, name, entry)

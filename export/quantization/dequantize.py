@@ -40,7 +40,7 @@ def formats_of(program: Program) -> tuple[LayerFormat, ...]:
     """
     try:
         texts = json.loads(program.metadata["formats"])
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, RecursionError):
         raise QuantizationError(
             "the Program does not record its formats (metadata 'formats'); quantize the float graph again"
         ) from None
@@ -72,7 +72,7 @@ def integer_steps(program: Program, dt: float | None = None) -> StepNetwork:
     """
     scales = input_scales(program)
     if dt is None:
-        dt = float(program.metadata["dt"]) if "dt" in program.metadata else None
+        dt = recorded_dt(program)
     forms = {p.name: form for p, form in zip(program.populations, formats_of(program), strict=True)}
     populations, projections = [], []
     for population in program.populations:
@@ -97,10 +97,31 @@ def integer_steps(program: Program, dt: float | None = None) -> StepNetwork:
 
 
 def input_scales(program: Program) -> dict[str, float]:
-    """Value of one integer of each input, as the Program records it."""
-    if "input_scales" in program.metadata:
-        return {str(name): float(value) for name, value in json.loads(program.metadata["input_scales"]).items()}
-    return {program.inputs[0].name: float(program.metadata.get("input_scale", "1.0"))}
+    """Value of one integer of each input, as the Program records it.
+
+    Raises:
+        QuantizationError: what it records is damaged.
+    """
+    try:
+        if "input_scales" in program.metadata:
+            return {str(name): float(value) for name, value in json.loads(program.metadata["input_scales"]).items()}
+        return {program.inputs[0].name: float(program.metadata.get("input_scale", "1.0"))}
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
+        raise QuantizationError(
+            "the Program's metadata 'input_scale' is damaged; quantize the float graph again"
+        ) from None
+
+
+def recorded_dt(program: Program) -> float | None:
+    """Seconds per step, None where the Program records none.
+
+    Raises:
+        QuantizationError: what it records is damaged.
+    """
+    try:
+        return float(program.metadata["dt"]) if "dt" in program.metadata else None
+    except ValueError:
+        raise QuantizationError("the Program's metadata 'dt' is damaged; quantize the float graph again") from None
 
 
 def quantized_nir(program: Program, graph: nir.NIRGraph | None = None) -> nir.NIRGraph:
@@ -113,12 +134,9 @@ def quantized_nir(program: Program, graph: nir.NIRGraph | None = None) -> nir.NI
     Raises:
         QuantizationError: quantizing the result does not give the Program back (a Program not made by this package).
     """
-    recorded = program.metadata.get("dt")
-    dt = (
-        float(recorded)
-        if recorded is not None
-        else float((graph.metadata if graph is not None else {}).get("dt", 1e-3))
-    )
+    dt = recorded_dt(program)
+    if dt is None:
+        dt = float((graph.metadata if graph is not None else {}).get("dt", 1e-3))
     steps = integer_steps(program, dt)
     notes: dict[str, dict[str, Any]] = {
         population.name: {FORMAT_KEY: form.to_json()}

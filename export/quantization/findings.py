@@ -169,7 +169,7 @@ def recorded_findings(program: Program) -> dict[str, Any] | None:
     """Findings that a Program's metadata holds; None where it was quantized without, or in recorded formats."""
     try:
         found = json.loads(program.metadata[FINDINGS_KEY])
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
 

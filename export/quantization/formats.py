@@ -126,7 +126,7 @@ class QuantizationSettings:
             return cls(**{**OF_VERSION_01, **json.loads(text)})
         except QuantizationError:
             raise
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise QuantizationError(
                 f"recorded settings are damaged ({error}); quantize the float graph again"
             ) from None
@@ -205,7 +205,7 @@ class LayerFormat:
             )
         except QuantizationError:
             raise
-        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             raise QuantizationError(
                 f"{where}: recorded integer format is damaged ({type(error).__name__}: {error}); quantize again with "
                 "settings"

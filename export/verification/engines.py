@@ -25,6 +25,7 @@ from export.errors import ExportError, UnsupportedError
 from export.verification.inputs import of_each
 from hardware.errors import RuntimeMissing
 from hardware.inputs import Inputs
+from hardware.lava.endings import Ended
 from hardware.own import models_of
 from hardware.program import Program
 from hardware.trace import NetworkState, Trace
@@ -126,6 +127,15 @@ def get(engine: str | Engine | Runner) -> Engine:
     return _with_source(Engine(name=name, run=engine.run, description="supplied by the caller"), engine)
 
 
+def reason_of(error: BaseException) -> str:
+    """Kind and beginning of the message of what somebody's code raised, in one line."""
+    try:
+        text = f"{type(error).__name__}: {error}"
+    except Exception:  # its message is code, too
+        text = type(error).__name__
+    return " ".join(text.split())[:300]
+
+
 def at_place(place: str, found: Any, name: str | None = None) -> Engine:
     """The caller's own engine under the name ``module:object``, whatever it calls itself.
 
@@ -138,10 +148,12 @@ def at_place(place: str, found: Any, name: str | None = None) -> Engine:
     """
     try:
         made = found() if isinstance(found, type) else found
+        runs = callable(getattr(made, "run", None))
+    except Ended:
+        raise
     except (Exception, SystemExit) as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise ExportError(f"engine '{place}' cannot be made ({reason}); repair it") from error
-    if not callable(getattr(made, "run", None)):
+        raise ExportError(f"engine '{place}' cannot be made ({reason_of(error)}); repair it") from error
+    if not runs:
         raise ExportError(
             f"'{place}' is a {type(made).__name__} and no engine: it has no run(program, inputs, record); give another"
         )

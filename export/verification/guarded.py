@@ -6,19 +6,26 @@ comparison of its own could claim anything. Whatever such an engine does wrong i
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Mapping
-from typing import Any
+import os
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
 from export.errors import ExportError
-from export.verification.engines import Engine, Record, Values
+from export.verification.engines import Engine, Record, Values, reason_of
 from export.verification.inputs import inputs_shape, of_each
 from hardware.inputs import Inputs
+from hardware.lava.endings import Ended
 from hardware.program import Program
 from hardware.trace import Trace
 
+Result = TypeVar("Result")
 FULL: Record = "all"
 
 
@@ -32,11 +39,28 @@ def run_guarded(engine: Engine, program: Program, inputs: Inputs) -> Trace:
     if not engine.own:
         return engine.run(program, inputs, FULL)
     steps, batch, _ = inputs_shape(inputs)
-    try:
-        found = engine.run(copy.deepcopy(program), of_each(inputs, _writable), FULL)
-    except (Exception, SystemExit) as error:
-        raise ExportError(failed(engine, error)) from error
-    return plain_trace(engine, program, found, (steps, batch))
+    found = called(engine, lambda: engine.run(copy.deepcopy(program), of_each(inputs, _writable), FULL))
+    return called(engine, lambda: plain_trace(engine, program, found, (steps, batch)))
+
+
+def called(engine: Engine, call: Callable[[], Result]) -> Result:
+    """What code of the caller's own returns. What it prints goes to stderr, for stdout may be one JSON document, and it
+    cannot take the working folder away, where paths were named.
+
+    Raises:
+        ExportError: it raises anything. KeyboardInterrupt, Ended: it was the process that was to end.
+    """
+    with contextlib.ExitStack() as kept:
+        if threading.current_thread() is threading.main_thread():  # both belong to the whole process
+            kept.enter_context(contextlib.redirect_stdout(sys.stderr))
+            with contextlib.suppress(OSError):
+                kept.callback(os.chdir, Path.cwd())
+        try:
+            return call()
+        except (KeyboardInterrupt, Ended, ExportError):
+            raise
+        except BaseException as error:
+            raise ExportError(failed(engine, error)) from error
 
 
 def plain_trace(engine: Engine, program: Program, found: Any, shape: tuple[int, ...], output: bool = True) -> Trace:
@@ -81,10 +105,8 @@ def step_guarded(engine: Engine, program: Program, inputs: Inputs, previous: Val
         return engine.step(program, inputs, previous)
     rows = len(next(iter(inputs.values())) if isinstance(inputs, Mapping) else inputs)
     before = {name: _writable(value) for name, value in previous.items()}
-    try:
-        found = engine.step(copy.deepcopy(program), of_each(inputs, _writable), before)
-    except (Exception, SystemExit) as error:
-        raise ExportError(failed(engine, error)) from error
+    step = engine.step
+    found = called(engine, lambda: step(copy.deepcopy(program), of_each(inputs, _writable), before))
     given = _mapping(engine, found, "a step")
     return _plain(engine, given, {key: (rows, size) for key, size in sizes(program).items()})
 
@@ -131,8 +153,7 @@ def _writable(value: np.ndarray) -> np.ndarray:
 
 def failed(engine: Engine, error: BaseException) -> str:
     """One line about what an engine raised."""
-    reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-    return f"engine '{engine.name}' failed ({reason}); repair it, or leave it out"
+    return f"engine '{engine.name}' failed ({reason_of(error)}); repair it, or leave it out"
 
 
 def _article(value: Any) -> str:

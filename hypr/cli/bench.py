@@ -55,8 +55,11 @@ def bench_verb(
         hint = f"did you mean '{near[0]}'? " if near else ""
         raise HyprError(f"no suite '{suite}'; {hint}suites are {', '.join(SUITES)}")
     root = Path(__file__).resolve().parents[2]
-    if not (root / "benchmarks").is_dir():
-        raise HyprError(f"{root}: has no folder benchmarks; run this in a clone of the repository")
+    if not (root / "benchmarks" / f"{suite}.py").is_file():  # another package may be called benchmarks
+        raise HyprError(
+            f"{root}: has no benchmarks/{suite}.py, for an installed package has no benchmarks; clone the repository "
+            "and run this there"
+        )
     sys.path.insert(0, str(root))
     main = importlib.import_module(SUITES[suite]).main
     if wants_help:

@@ -129,6 +129,8 @@ def export_verb(
     from export.bundle.manifest import network_of
 
     targets = [name.strip() for name in to.split(",") if name.strip()]
+    if not targets:
+        raise click.UsageError("--to names no target; give one at least, of nir, onnx and lava")
     settings = _asked_for(weight_bits=weight_bits, coefficient_bits=coefficient_bits, weight_scale=weight_scale)
     trade: TradeOff | None = None
     on_integers = False

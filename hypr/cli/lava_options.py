@@ -24,7 +24,7 @@ class _Count(click.ParamType):
             return value
         if value == "all":
             return 2**31 - 1
-        if value.isascii() and value.isdigit():
+        if value.isascii() and value.isdigit() and len(value) < 10:
             return int(value)
         self.fail(f"{value!r} is neither 'all' nor a number, 0 or more", param, ctx)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from export.files import read_at_most
 from hypr.data import storage
 from hypr.data.dataset import SequenceDataset
 from hypr.data.encodings import level_crossing, thermometer
@@ -91,13 +92,15 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
         HyprError: where the file is damaged, holds anything else or differs from the canonical content.
     """
     try:
-        raw = storage.unpacked(path.read_bytes(), MOST_BYTES)
+        raw = storage.unpacked(read_at_most(path, MOST_BYTES), MOST_BYTES)
     except (OSError, EOFError, zlib.error) as error:
         raise HyprError(f"{path}: not a whole gzip file ({error}); delete it and run 'hypr data fetch mnist'") from None
     header = 4 + 4 * dimensions
     if len(raw) < header or raw[:4] != bytes([0, 0, 8, dimensions]):
         raise HyprError(f"{path}: not an idx file of bytes with {dimensions} dimension(s); run 'hypr data fetch mnist'")
     shape = tuple(int.from_bytes(raw[4 + 4 * axis : 8 + 4 * axis], "big") for axis in range(dimensions))
+    if 0 in shape:
+        raise HyprError(f"{path}: header states {shape}, which holds nothing; run 'hypr data fetch mnist'")
     if len(raw) - header != math.prod(shape):
         raise HyprError(
             f"{path}: header states {shape}, but {len(raw) - header} bytes follow; run 'hypr data fetch mnist'"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from export.files import read_at_most
 from hypr.data import storage
 from hypr.data.dataset import SequenceDataset
 from hypr.data.registry import DatasetSpec, register
@@ -75,12 +76,11 @@ def read_mat(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     import scipy.io  # only needed here
 
     try:
-        sizes = {name: math.prod(shape) for name, shape, _ in scipy.io.whosmat(io.BytesIO(path.read_bytes()))}
+        packed = read_at_most(path, MOST_VALUES)
+        sizes = {name: math.prod(shape) for name, shape, _ in scipy.io.whosmat(io.BytesIO(packed))}
         if max(sizes.values(), default=0) > MOST_VALUES:
             raise ValueError(f"claims {max(sizes.values()):,} values, the limit is {MOST_VALUES:,}")
-        content = scipy.io.loadmat(
-            io.BytesIO(path.read_bytes()), variable_names=["x", "y"], verify_compressed_data_integrity=True
-        )
+        content = scipy.io.loadmat(io.BytesIO(packed), variable_names=["x", "y"], verify_compressed_data_integrity=True)
         x, y = content["x"], content["y"]
     except Exception as error:  # scipy raises many kinds for a damaged file
         raise HyprError(

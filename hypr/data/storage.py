@@ -116,7 +116,18 @@ def check_hash(path: Path, content: bytes, file: RemoteFile) -> None:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a whole file or none: temporary name in the same folder, fsync, rename."""
+    """Write a whole file or none: temporary name in the same folder, fsync, rename.
+
+    Raises:
+        OSError: it cannot be written; names the file.
+    """
+    try:
+        _write_atomically(path, content)
+    except OSError as error:  # a full disk names nothing
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     aside.write_whole(path, lambda part: part.write_bytes(content))
 
@@ -125,8 +136,18 @@ def download(folder: Path, file: RemoteFile, report: Report | None = None) -> No
     """Fetch one file into ``folder``, checked and whole, or leave nothing behind.
 
     Raises:
-        HyprError: without a public address, without network, with a wrong hash or a broken archive.
+        HyprError: without a public address, without network, with a wrong hash or a broken archive, without room.
     """
+    try:
+        _download(folder, file, report)
+    except OSError as error:
+        raise HyprError(
+            f"{folder / file.path}: cannot be written ({error.strerror or error}); make room, or set "
+            "HYPR_DATA to another folder"
+        ) from None
+
+
+def _download(folder: Path, file: RemoteFile, report: Report | None) -> None:
     target = folder / file.path
     if not file.url:
         raise HyprError(

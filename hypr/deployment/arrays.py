@@ -169,6 +169,8 @@ class InputFiles(Sequence[np.ndarray]):
 def _checked(path: Path, key: str, inputs: np.ndarray) -> np.ndarray:
     if inputs.ndim != 3:
         raise HyprError(f"{path}: '{key}' has shape {inputs.shape}; it must be (steps, samples, channels)")
+    if not inputs.size:
+        raise HyprError(f"{path}: '{key}' has shape {inputs.shape}; none of them may be 0")
     if inputs.dtype.kind not in "biu":
         raise HyprError(
             f"{path}: '{key}' holds {inputs.dtype}; it must hold integers or bool: "

@@ -18,7 +18,7 @@ import numpy as np
 
 from export.errors import ExportError
 from export.verification.engines import ENGINES, Engine, get
-from export.verification.guarded import failed, plain_trace
+from export.verification.guarded import called, plain_trace
 from hardware.inputs import state_limit
 from hardware.program import Program
 from hardware.trace import NetworkState, Trace
@@ -71,11 +71,8 @@ def _guarded(name: str, run: Run, program: Program, inputs: np.ndarray, start: N
     """
     own = Engine(name=name, run=lambda *_: run(program, inputs, start))
     try:
-        try:
-            found = own.run(program, inputs, "all")
-        except (Exception, SystemExit) as error:
-            raise ExportError(failed(own, error)) from error
-        given = plain_trace(own, program, found, inputs.shape[:2], output=False)
+        found = called(own, lambda: own.run(program, inputs, "all"))
+        given = called(own, lambda: plain_trace(own, program, found, inputs.shape[:2], output=False))
     except ExportError as error:
         raise HyprError(str(error).replace(", or leave it out", "")) from error.__cause__
     for name_of, value, (low, high) in (

@@ -5,7 +5,6 @@ A file of one's own names the target that it ``extends`` and gives what differs;
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -17,6 +16,7 @@ from hardware.errors import HardwareError
 from hardware.mapping import CONFIDENCES, LIMITS, Energy, Figures, Limit, Target, Time
 from hypr.errors import HyprError
 from hypr.training.overrides import nearest
+from hypr.training.toml import parse_toml
 
 MOST_BYTES = 2**20
 Confidence = Literal["A", "A*", "B", "C", "D", "user"]
@@ -167,9 +167,7 @@ def _read(name_or_path: str | Path) -> tuple[str, _File]:
     else:
         raise HyprError(f"unknown target '{name}'; {nearest(name, targets())}; a file's name must end in .toml")
     try:
-        return name, _File.model_validate(_floats(tomllib.loads(text)))
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise HyprError(f"{name}: not valid TOML: {' '.join(str(error).split())}") from None
+        return name, _File.model_validate(_floats(parse_toml(text, name)))
     except ValidationError as error:
         raise HyprError(_explain(error, name)) from None
 

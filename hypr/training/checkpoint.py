@@ -58,11 +58,10 @@ def read(path: Path) -> Checkpoint:
         HyprError: where it is missing, cut short, of another format, or holds a value that is not finite.
     """
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise HyprError(
-            f"{path}: cannot be read ({error.strerror}); train first, or give the folder of a run"
-        ) from None
+        content = _content(path)
+    except (OSError, MemoryError) as error:
+        reason = getattr(error, "strerror", None) or "more than memory holds"
+        raise HyprError(f"{path}: cannot be read ({reason}); train first, or give the folder of a run") from None
     try:
         header, data = _parts(content)
         known = header.get("__metadata__", {})
@@ -81,16 +80,30 @@ def read(path: Path) -> Checkpoint:
         details = json.loads(known["details"])
     except HyprError:  # is a ValueError
         raise
-    except (safetensors.SafetensorError, KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:100]
+    except _DAMAGED as error:
+        reason = " ".join(str(error).split())[:100] or type(error).__name__
         raise HyprError(
-            f"{path}: damaged or cut short, {len(content)} bytes ({reason}); use another checkpoint or train again"
+            f"{path}: damaged or cut short, {path.stat().st_size} bytes ({reason}); use another checkpoint or "
+            "train again"
         ) from None
     if not isinstance(details, dict):
         raise HyprError(f"{path}: details must be a JSON object; use another checkpoint or train again")
     for name, tensor in tensors.items():
         _check_finite(path, name, tensor)
     return Checkpoint(tensors, details, path)
+
+
+_DAMAGED = (
+    *(safetensors.SafetensorError, KeyError, ValueError, TypeError, AttributeError, RecursionError),
+    *(MemoryError, OverflowError),
+)
+
+
+def _content(path: Path) -> bytes:
+    """The whole file; of one that begins with no header of ours the beginning, however long it is."""
+    with path.open("rb") as stream:
+        first = stream.read(8)
+        return first + (stream.read() if 0 < int.from_bytes(first, "little") <= MOST_HEADER_BYTES else b"")
 
 
 def _parts(content: bytes) -> tuple[dict[str, Any], bytes]:

@@ -14,9 +14,10 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from export.files import read_at_most
 from hypr.errors import HyprError
 from hypr.training.overrides import apply, fit_options, nearest, sections
-from hypr.training.toml import dump_toml, parse_toml
+from hypr.training.toml import MOST_BYTES, dump_toml, parse_toml
 
 Scalar = bool | int | float | str
 Option = Scalar | list[Scalar] | dict[str, Scalar]
@@ -333,7 +334,7 @@ def _read(recipe_or_path: str | Path) -> tuple[str, str]:
     name = str(recipe_or_path)
     if isinstance(recipe_or_path, Path) or name.endswith(".toml") or "/" in name:
         try:
-            return name, Path(name).read_text("utf-8")
+            return name, read_at_most(name, MOST_BYTES).decode()
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "not a text file"
             raise HyprError(

@@ -13,11 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from export.files import read_at_most
 from hypr.data import SequenceDataset
 from hypr.data.storage import write_atomically
 from hypr.errors import HyprError
 from hypr.network import Network
 from hypr.training.distributed import Group
+
+MOST_BYTES = 2**26
+"""Of a metrics file; 1,000 epochs need about one million."""
 
 SATURATED_RATE = 0.5
 """A neuron that spikes at more than half of all steps carries little information."""
@@ -174,9 +178,10 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
         HyprError: where the file is missing or another line is not a JSON object with an epoch.
     """
     try:
-        lines = path.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        raise HyprError(f"{path}: cannot be read; give the folder of a run") from None
+        lines = read_at_most(path, MOST_BYTES).decode().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not a text file"
+        raise HyprError(f"{path}: cannot be read ({reason}); give the folder of a run") from None
     found = []
     for number, text in enumerate(lines, start=1):
         try:

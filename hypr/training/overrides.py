@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import tomllib
 from collections.abc import Collection, Mapping
 from typing import Any, get_args, get_origin
 
@@ -11,7 +10,7 @@ from pydantic import BaseModel
 
 from hypr.errors import HyprError
 from hypr.extensions import permit
-from hypr.training.toml import assign
+from hypr.training.toml import assign, parse_toml
 
 
 def apply(content: dict[str, Any], override: str, model: type[BaseModel], main_keys: Mapping[str, str]) -> list[str]:
@@ -34,8 +33,8 @@ def apply(content: dict[str, Any], override: str, model: type[BaseModel], main_k
     if not separator or not key:
         raise HyprError(f"override '{override}': must be key=value, such as training.epochs=5")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except (ValueError, RecursionError):  # no TOML: taken as text, which the key then accepts or refuses
+        value = parse_toml(f"value = {text}", "override")["value"]
+    except HyprError:  # no TOML: taken as text, which the key then accepts or refuses
         value = text.strip()
     path = _full_path(key, model)
     if path in (["data", "name"], ["data"], ["quantization", "stage"]) and isinstance(value, str):

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from export.files import read_at_most
 from hypr.errors import HyprError
 from hypr.training.config import Config, fit_rule, from_dict
-from hypr.training.toml import parse_toml
+from hypr.training.toml import MOST_BYTES, parse_toml
 
 _BEFORE = {("network", "initial"): "random", ("rule", "own_spike"): False}
 """What a run did before a key existed; files that lack the key mean that."""
@@ -35,7 +36,7 @@ def load_recorded(path: Path) -> Config:
         HyprError: the file cannot be read, is no TOML, or holds a wrong key or value.
     """
     try:
-        return from_recorded(parse_toml(path.read_text("utf-8"), str(path)), str(path))
+        return from_recorded(parse_toml(read_at_most(path, MOST_BYTES).decode(), str(path)), str(path))
     except OSError as error:
         raise HyprError(f"{path}: cannot be read ({error.strerror}); give the folder of a run") from None
     except UnicodeDecodeError as error:

@@ -9,6 +9,7 @@ from typing import Any
 from hypr.errors import HyprError
 
 MOST_CHARACTERS = 2**20
+MOST_BYTES = 4 * MOST_CHARACTERS
 
 
 def parse_toml(text: str, where: str) -> dict[str, Any]:
@@ -20,11 +21,21 @@ def parse_toml(text: str, where: str) -> dict[str, Any]:
     if len(text) > MOST_CHARACTERS:
         raise HyprError(f"{where}: {len(text):,} characters, the limit is {MOST_CHARACTERS:,}; this is no recipe")
     try:
-        return tomllib.loads(text)
+        content = tomllib.loads(text)
+        _check_integers(content)
+        return content
     except RecursionError:
         raise HyprError(f"{where}: not valid TOML: nested too deep") from None
     except ValueError as error:  # tomllib's own kind, or a number of more digits than Python reads
         raise HyprError(f"{where}: not valid TOML: {' '.join(str(error).split())[:200]}") from None
+
+
+def _check_integers(value: Any) -> None:
+    """TOML's integers have 64 bits; Python reads more, and some of them it cannot write again. Raises ValueError."""
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError(f"a whole number of {value.bit_length():,} bits, the limit is 64")
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _check_integers(item)
 
 
 def dump_toml(content: Mapping[str, Any]) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import astuple
 from pathlib import Path
 
 import pytest
 
 from hypr.cli.app import run
+from tests.tree import OTHER, Tree
 
 SMALL = ["network.layers.0.width=12", "training.batch=256", "epochs=3", "device=cpu"]
 
@@ -29,8 +31,12 @@ def small_bundle(small_run: Path) -> Path:
 
 
 @pytest.fixture
-def hypr(capsys: pytest.CaptureFixture[str]):
-    """Runs a command line in this process: ``hypr(*arguments) -> (exit code, stdout, stderr)``."""
+def hypr(capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest):
+    """Runs a command line in this process: ``hypr(*arguments) -> (exit code, stdout, stderr)``; by another tree where
+    one is under test."""
+    if OTHER:
+        tree = request.getfixturevalue("tree")
+        return lambda *arguments: astuple(tree.hypr(*arguments))[:3]
 
     def call(*arguments: object) -> tuple[int, str, str]:
         capsys.readouterr()
@@ -50,3 +56,29 @@ def hypr_json(hypr):
         return code, json.loads(out)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def tree():
+    """Command lines by the tree under test, in a process of its own."""
+    with Tree() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def tree_run(tree: Tree, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of that tree; tests must not change it."""
+    folder = tmp_path_factory.mktemp("tree") / "run"
+    options = ("network.layers.0.width=12", "training.batch=512", "epochs=2", "device=cpu")
+    answer = tree.hypr("train", "digits-brf", *options, "--out", folder, timeout_s=240)
+    assert answer.code == 0, answer
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tree_bundle(tree: Tree, tree_run: Path) -> Path:
+    """Its bundle; tests must not change it."""
+    folder = tree_run.parent / "bundle"
+    answer = tree.hypr("export", tree_run, "--out", folder, timeout_s=240)
+    assert answer.code == 0, answer
+    return folder

@@ -15,25 +15,27 @@ from tests.forged_bundle import digits_bundle
 from tests.forged_certificates import DAMAGED, FALSE_PROOFS, FalseProof, edit
 from tests.forgeries import FORGERIES, Forgery, manifest
 from tests.hostile_engines import DIFFERENT, HARMLESS, REFUSED
+from tests.tree import OTHER, Tree
 
 QUICK = ("--engines", "emulator,reference", "--samples", "3")
 MINE = "tests.hostile_engines"
 
 
 @pytest.fixture(scope="module")
-def sound(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """A bundle with everything in it; tests must not change it."""
+def sound(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A bundle with everything in it; tests must not change it. Another tree under test makes its own."""
+    if OTHER:
+        path = request.getfixturevalue("tree_bundle")
+        return Bundle(path, json.loads((path / "manifest.json").read_text()))
     return digits_bundle(tmp_path_factory.mktemp("sound") / "bundle")
 
 
 @pytest.fixture(scope="module")
-def certified(sound: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def certified(sound: Bundle, tree: Tree, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of it with its certificate; tests must not change it."""
-    from hypr.cli.app import run
-
     copy = tmp_path_factory.mktemp("certified") / "bundle"
     shutil.copytree(sound.path, copy)
-    assert run(["verify", str(copy), "--engines", "emulator,onnx", "--samples", "20"]) == 0
+    assert tree.hypr("verify", copy, "--engines", "emulator,onnx", "--samples", "20").code == 0
     return copy
 
 
@@ -88,6 +90,29 @@ def test_a_float_graph_without_its_network_is_said_to_be_unknown(hypr, sound, tm
     assert set(json.loads((tmp_path / "proof.json").read_text())["not_compared"]) >= {"float_scan.onnx"}
 
 
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda content: content.update(dataset=None), "names no data set"),
+        (lambda content: content["dataset"].update(name="mine.npz"), "mine.npz"),
+        (lambda content: content["dataset"].update(test_sha256="0" * 64), "sha256"),
+        (lambda content: content["metrics"].update(other_accuracy=0.5), "nothing says how it is computed"),
+    ],
+    ids=["no data", "data that have moved", "other data", "a figure of one's own"],
+)
+def test_accuracies_that_cannot_be_computed_again_are_said_to_be_unknown(hypr, sound, tmp_path, change, why):
+    shutil.copytree(sound.path, tmp_path / "bundle")
+    manifest(change)(tmp_path / "bundle")
+    np.savez(tmp_path / "in.npz", input_spikes=np.ones((4, 2, sound.program.input.size), np.uint8))
+    options = (*QUICK[:2], "--inputs", tmp_path / "in.npz", "--out", tmp_path / "proof.json")
+    code, out, error = hypr("verify", tmp_path / "bundle", *options)
+    assert code == 0, error
+    (line,) = (line for line in out.splitlines() if line.startswith("  not compared  manifest.json: metrics"))
+    assert why in line
+    about = json.loads((tmp_path / "proof.json").read_text())["not_compared"]
+    assert [text for name, text in about.items() if name.startswith("manifest.json: metrics")] != []
+
+
 def test_plain_files_in_a_bundle_are_named_and_do_no_harm(hypr, sound, tmp_path):
     shutil.copytree(sound.path, tmp_path / "bundle")
     (tmp_path / "bundle" / "notes.txt").write_text("mine")
@@ -133,10 +158,18 @@ def test_what_an_engine_writes_into_reaches_no_other(hypr_json, sound, tmp_path,
     assert {entry["engine"] for entry in answer["comparisons"]} == {place, "onnx", "reference"}
 
 
-@pytest.mark.parametrize(
-    "options",
-    [("--samples", "-1"), ("--samples", "0"), ("--lava-samples", "-1"), ("--reference-samples", "-2"), ("--jobs", "0")],
+def test_a_signal_while_an_engine_of_ones_own_runs_ends_the_verification(hypr, sound, tmp_path):
+    code, _, error = hypr("verify", sound.path, "--engines", f"emulator,{MINE}:terminated", "--samples", "2")
+    assert code == 143 and "SIGTERM" in one_line(error)
+
+
+COUNTS = (
+    *(("--samples", "-1"), ("--samples", "0"), ("--samples", "9" * 5000)),
+    *(("--lava-samples", "-1"), ("--lava-samples", "9" * 5000), ("--reference-samples", "-2"), ("--jobs", "0")),
 )
+
+
+@pytest.mark.parametrize("options", COUNTS, ids=lambda options: f"{options[0]} {options[1][:5]}")
 def test_counts_below_what_makes_sense_are_refused(hypr, sound, options):
     code, _, error = hypr("verify", sound.path, "--engines", "emulator", *options)
     assert code == 2 and options[0] in one_line(error)
@@ -172,7 +205,7 @@ def test_a_false_certificate_is_caught_and_not_reported(hypr, certified, tmp_pat
 
 @pytest.mark.parametrize(
     "proof",
-    [p for p in FALSE_PROOFS if p.name not in ("other inputs", "another specification")],
+    [p for p in FALSE_PROOFS if p.name != "other inputs"],  # a report does not look for the inputs
     ids=lambda item: item.name,
 )
 def test_a_report_does_not_believe_a_false_certificate(certified, tmp_path, proof: FalseProof):

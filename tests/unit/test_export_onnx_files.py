@@ -23,6 +23,7 @@ from hardware import Decision, Program, ProgramBuilder, content_hash, emulate
 from hardware import load as load_program
 from hardware.random_graphs import random_graph
 from hardware.random_programs import random_inputs
+from tests.hostile_files import endless_loop
 from tests.paths import ROOT
 from tests.same_trace import assert_same_arrays, assert_same_trace
 
@@ -148,16 +149,6 @@ def body_of(graph: GraphProto) -> GraphProto:
     return next(attribute.g for attribute in scan_of(graph).attribute if attribute.name == "body")
 
 
-def forge_loop(graph: ModelProto) -> None:
-    """A loop of 2^62 turns in front of everything else."""
-    go, count = (numpy_helper.from_array(np.array(value), name) for value, name in ((True, "go"), (2**62, "count")))
-    graph.graph.initializer.extend([go, count])
-    still = [helper.make_tensor_value_info(name, TensorProto.BOOL, []) for name in ("cond", "still")]
-    turn = helper.make_tensor_value_info("turn", TensorProto.INT64, [])
-    body = helper.make_graph([helper.make_node("Identity", ["cond"], ["still"])], "b", [turn, still[0]], [still[1]])
-    graph.graph.node.insert(0, helper.make_node("Loop", ["count", "go"], [], body=body))
-
-
 def forge_scan_in_scan(graph: ModelProto) -> None:
     inner = onnx.NodeProto.FromString(scan_of(graph.graph).SerializeToString())
     body_of(graph.graph).node.append(inner)
@@ -238,7 +229,7 @@ def forge_string_attribute(graph: ModelProto) -> None:
 
 
 FORGED: list[Callable[[ModelProto], None]] = [
-    forge_loop,
+    endless_loop,
     forge_scan_in_scan,
     forge_second_scan,
     forge_scan_over_a_long_constant,
