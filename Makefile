@@ -24,7 +24,7 @@ ifneq ($(wildcard ../shared/cases),)
 export HYPR_CASES  ?= $(abspath ../shared/cases)
 endif
 
-.PHONY: help setup lava demo test test-slow reproducible lint format bench notebooks docs clean
+.PHONY: help setup lava demo test gpu-test test-slow coverage reproducible lint format bench notebooks docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -56,8 +56,16 @@ demo: $(STAMP) lava ## train on digits, quantize, export, verify on every engine
 test: $(STAMP) lava ## the test suite
 	@"$(BIN)/python" -m pytest -m "not slow" -n $(WORKERS) --dist loadfile $(PYTEST)
 
+gpu-test: $(STAMP) ## the GPU kernels on a GPU (Triton's interpreter, which other tests use, is off here)
+	@"$(BIN)/python" -m pytest tests/gpu $(PYTEST)
+
 test-slow: $(STAMP) lava ## everything, the long runs too
 	@"$(BIN)/python" -m pytest $(PYTEST)
+
+coverage: $(STAMP) lava ## branch coverage of hardware and export by the test suite
+	@rm -rf build/coverage && mkdir -p build/coverage
+	@"$(BIN)/python" -m coverage run -m pytest -m "not slow" -n $(WORKERS) --dist loadfile $(PYTEST)
+	@"$(BIN)/python" -m coverage combine --quiet && "$(BIN)/python" -m coverage report --fail-under=95
 
 # Pairs of interpreter and numpy for which there are no wheels are left out.
 reproducible: $(STAMP) ## the recorded hashes on every Python of pyenv, with numpy 1.26 and the newest (3.10: hardware alone)

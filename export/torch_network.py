@@ -60,7 +60,7 @@ class IntegerModule(nn.Module):
         self.populations = nn.ModuleList(_Parameters(item) for item in program.populations)
         self.projections = nn.ModuleList(ProjectionModule(p, *ranges[p.source]) for p in program.projections)
         self._parts = _components(program)
-        self.register_load_state_dict_pre_hook(_refuse_other_integers)
+        self.register_load_state_dict_pre_hook(_refuse_other_integers)  # type: ignore[no-untyped-call]  # torch has no annotations there
 
     # ---- for users
 

@@ -24,9 +24,10 @@ from hardware.populations import Projection
 from hardware.synapses import Convolution, Dense, Sparse
 
 State = tuple[Tensor, ...]
-Step = Callable[
-    [State, Tensor, Tensor, Mapping[str, Tensor], Mapping[str, int], Mapping[str, str]], tuple[State, Tensor]
-]
+Values = Mapping[str, Tensor]
+Shifts = Mapping[str, int]
+Options = Mapping[str, str]
+Step = Callable[[State, Tensor, Tensor, Values, Shifts, Options], tuple[State, Tensor]]
 
 EXACT_FLOAT32 = 2**24
 EXACT_REDUCED = 2**8
@@ -78,7 +79,7 @@ def wrap24(x: Tensor) -> Tensor:
 # ---- neurons
 
 
-def brf(state: State, z: Tensor, current: Tensor, p: Mapping, k: Mapping, options: Mapping) -> tuple[State, Tensor]:
+def brf(state: State, z: Tensor, current: Tensor, p: Values, k: Shifts, options: Options) -> tuple[State, Tensor]:
     """FP-3.1."""
     u, v, q = state
     d = (p["C"] - mulsh(q, p["D"], k["Kd"])).clamp(min=0)
@@ -88,9 +89,7 @@ def brf(state: State, z: Tensor, current: Tensor, p: Mapping, k: Mapping, option
     return (u_new, v_new, sat(mulsh(q, p["R"], k["KR"]) + p["J"] * spike)), spike
 
 
-def se_adlif(
-    state: State, z: Tensor, current: Tensor, p: Mapping, k: Mapping, options: Mapping
-) -> tuple[State, Tensor]:
+def se_adlif(state: State, z: Tensor, current: Tensor, p: Values, k: Shifts, options: Options) -> tuple[State, Tensor]:
     """FP-3.2."""
     u, w = state
     u_new = sat(mulsh(u, p["A"], k["K"]) - shz(w, k["g"]) + current)
@@ -100,7 +99,7 @@ def se_adlif(
     return (u_new, sat(mulsh(w, p["Be"], k["K"]) + mulsh(u_new, p["At"], k["Ka"]) + p["Bt"] * driver)), spike
 
 
-def alif(state: State, z: Tensor, current: Tensor, p: Mapping, k: Mapping, options: Mapping) -> tuple[State, Tensor]:
+def alif(state: State, z: Tensor, current: Tensor, p: Values, k: Shifts, options: Options) -> tuple[State, Tensor]:
     """FP-3.3."""
     a, u = state
     a_new = sat(mulsh(a, p["Rho"], k["K"]) + p["Ja"] * z)
@@ -109,7 +108,7 @@ def alif(state: State, z: Tensor, current: Tensor, p: Mapping, k: Mapping, optio
     return (a_new, u_new), (u_new > threshold).to(torch.int64)
 
 
-def fire(x: Tensor, x_before: Tensor, z: Tensor, threshold: Tensor, options: Mapping) -> tuple[Tensor, Tensor]:
+def fire(x: Tensor, x_before: Tensor, z: Tensor, threshold: Tensor, options: Options) -> tuple[Tensor, Tensor]:
     """FP-3.7: membrane after its reset, and spikes."""
     if options["reset_at"] == "next":
         x = _reset(x, z, threshold, options)
@@ -119,22 +118,20 @@ def fire(x: Tensor, x_before: Tensor, z: Tensor, threshold: Tensor, options: Map
     return _reset(x, spike, threshold, options), spike
 
 
-def _reset(x: Tensor, z: Tensor, threshold: Tensor, options: Mapping) -> Tensor:
+def _reset(x: Tensor, z: Tensor, threshold: Tensor, options: Options) -> Tensor:
     if options["reset"] == "zero":
         return x * (1 - z)
     return sat(x - threshold * z) if options["reset"] == "subtract" else x
 
 
-def lif(state: State, z: Tensor, current: Tensor, p: Mapping, k: Mapping, options: Mapping) -> tuple[State, Tensor]:
+def lif(state: State, z: Tensor, current: Tensor, p: Values, k: Shifts, options: Options) -> tuple[State, Tensor]:
     """FP-3.4."""
     u = sat(mulsh(state[0], p["A"], k["K"]) + current)
     u, spike = fire(u, state[0], z, p["TH"], options)
     return (u,), spike
 
 
-def cuba_lif(
-    state: State, z: Tensor, current: Tensor, p: Mapping, k: Mapping, options: Mapping
-) -> tuple[State, Tensor]:
+def cuba_lif(state: State, z: Tensor, current: Tensor, p: Values, k: Shifts, options: Options) -> tuple[State, Tensor]:
     """FP-3.5, Lava's LIF."""
     u, v = state
     u_new = wrap24(mulsh(u, 4096 - (p["du"] + 1), 12) + (current << 6))
@@ -143,7 +140,7 @@ def cuba_lif(
     return (u_new, v_new), spike
 
 
-def li(state: State, z: Tensor, current: Tensor, p: Mapping, k: Mapping, options: Mapping) -> tuple[State, Tensor]:
+def li(state: State, z: Tensor, current: Tensor, p: Values, k: Shifts, options: Options) -> tuple[State, Tensor]:
     """FP-3.6; the output is the state itself."""
     u = sat(mulsh(state[0], p["A"], k["K"]) + current)
     return (u,), u
@@ -255,5 +252,7 @@ class ProjectionModule(nn.Module):
         targets = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)
         places = torch.stack([targets, self.get_buffer("indices").to(torch.int64)])
         shape = self.synapses.shape
-        sparse = torch.sparse_coo_tensor(places, weight, shape, is_coalesced=True, check_invariants=False)
-        return sparse.to_dense() if shape[0] * shape[1] <= DENSE_RATIO * weight.numel() else sparse
+        if shape[0] * shape[1] <= DENSE_RATIO * weight.numel():
+            return weight.new_zeros(shape).index_put_((places[0], places[1]), weight)
+        with torch.sparse.check_sparse_tensor_invariants(enable=False):  # said outright: torch 2.11 warns otherwise
+            return torch.sparse_coo_tensor(places, weight, shape, is_coalesced=True)

@@ -179,7 +179,8 @@ def worst_current(layer: Layer, largest_input: int) -> np.ndarray:
     total = (np.abs(layer.input.weight.astype(np.int64)).sum(axis=1) * largest_input) << layer.input.exponent
     if layer.recurrent is not None:
         total = total + (np.abs(layer.recurrent.weight.astype(np.int64)).sum(axis=1) << layer.recurrent.exponent)
-    return total
+    result: np.ndarray = total
+    return result
 
 
 def _projection(name: str, source: str, target: str, synapses: Synapses, delay: int) -> Projection:

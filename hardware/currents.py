@@ -67,7 +67,8 @@ def _cuba_fits(worst: np.ndarray, du: np.ndarray) -> np.ndarray:
     excess = np.maximum(charge - 2**24, 0)
     leak = du.astype(np.int64) + 1  # of 4096
     bound = np.where(excess == 0, 2**23, 2**23 + excess * 4096 // np.maximum(leak, 1) + 4096)
-    return (bound + charge <= MAX_CURRENT) & ((excess == 0) | (leak > 0))
+    result: np.ndarray = (bound + charge <= MAX_CURRENT) & ((excess == 0) | (leak > 0))
+    return result
 
 
 def valid_in_first_version(layers: Sequence[Layer], accepted: Input) -> bool:

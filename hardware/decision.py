@@ -36,10 +36,11 @@ def classify(program: Program, output: np.ndarray, mask: np.ndarray | None = Non
         if mask.shape != output.shape[:2] or mask.dtype != np.bool_:
             raise InputError(f"mask must be bool of shape {output.shape[:2]}, got {mask.dtype} of shape {mask.shape}")
     scores = output.astype(np.int64)  # |output| < 2^23 and multiplier < 2^24: no overflow
-    if program.decision.rule == "per_step":
-        return np.argmax(_scaled(scores, program), axis=-1)
-    counts = counting_steps(program, output.shape[0], output.shape[1], mask)
-    return np.argmax(_scaled((scores * counts[..., None]).sum(axis=0), program), axis=-1)
+    if program.decision.rule != "per_step":
+        counts = counting_steps(program, output.shape[0], output.shape[1], mask)
+        scores = (scores * counts[..., None]).sum(axis=0)
+    decided: np.ndarray = np.argmax(_scaled(scores, program), axis=-1)
+    return decided
 
 
 def counting_steps(program: Program, steps: int, batch: int, mask: np.ndarray | None = None) -> np.ndarray:
@@ -55,5 +56,8 @@ def _scaled(scores: np.ndarray, program: Program) -> np.ndarray:
         return scores
     factors = multiplier.astype(np.int64)
     if int(np.abs(scores).max(initial=0)) * int(factors.max()) >= 2**63:
-        return scores.astype(object) * factors.astype(object)  # sums over very long sequences: Python ints
+        result: np.ndarray = scores.astype(object) * factors.astype(
+            object
+        )  # sums over very long sequences: Python ints
+        return result
     return scores * factors

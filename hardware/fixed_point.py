@@ -16,27 +16,31 @@ WRAP = 2 ** (STATE_BITS - 1)
 
 def sat(x: np.ndarray) -> np.ndarray:
     """FP-1.1: symmetric saturation to a 24-bit state, ``clip(x, -(2^23 - 1), 2^23 - 1)``."""
-    return np.minimum(np.maximum(x, -STATE_MAX), STATE_MAX)
+    result: np.ndarray = np.minimum(np.maximum(x, -STATE_MAX), STATE_MAX)
+    return result
 
 
 def shz(x: np.ndarray, k: int) -> np.ndarray:
     """FP-1.3: shift right by k bits toward zero, ``sign(x) * (|x| >> k)``; a bare ``>>`` would floor."""
     magnitude = np.abs(x) >> k
-    return np.where(x < 0, -magnitude, magnitude)
+    result: np.ndarray = np.where(x < 0, -magnitude, magnitude)
+    return result
 
 
 def mulsh(x: np.ndarray, c: np.ndarray, k: int) -> np.ndarray:
     """FP-1.2: multiply by a coefficient c >= 0 and shift right by k bits toward zero, ``sign(x) * ((|x| * c) >>
     k)``."""
     magnitude = (np.abs(x) * c) >> k
-    return np.where(x < 0, -magnitude, magnitude)
+    result: np.ndarray = np.where(x < 0, -magnitude, magnitude)
+    return result
 
 
 def round_parameter(x: np.ndarray | float) -> np.ndarray:
     """FP-1.4: ``floor(x + 0.5)`` as int64; x is float64 and |x| < 2^52, so that the sum is exact to the half."""
     x = np.asarray(x, dtype=np.float64)
     whole = np.floor(x)
-    return (whole + (x - whole >= 0.5)).astype(np.int64)  # x + 0.5 would round 0.49999999999999994 up
+    result: np.ndarray = (whole + (x - whole >= 0.5)).astype(np.int64)  # x + 0.5 would round 0.49999999999999994 up
+    return result
 
 
 def wrap_once(x: np.ndarray) -> np.ndarray:

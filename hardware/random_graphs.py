@@ -231,12 +231,12 @@ def _fit(draft: _Draft, population: Population, near_limit: bool) -> None:
 def _halved(projection: Projection) -> Projection:
     synapses = projection.synapses
     if isinstance(synapses, Convolution):
-        halved: Connections = replace(synapses, kernel=np.fix(synapses.kernel / 2).astype(np.int8))
+        halved: Connections = replace(synapses, kernel=np.trunc(synapses.kernel / 2).astype(np.int8))
     elif isinstance(synapses, Dense):
-        halved = replace(synapses, weight=np.fix(synapses.weight / 2).astype(np.int8))
+        halved = replace(synapses, weight=np.trunc(synapses.weight / 2).astype(np.int8))
     else:
         target, source, weight = synapses.coo()
         halved = Sparse.from_coo(
-            target, source, np.fix(weight / 2).astype(np.int8), synapses.shape, synapses.weight_bits
+            target, source, np.trunc(weight / 2).astype(np.int8), synapses.shape, synapses.weight_bits
         )
     return replace(projection, synapses=halved)

@@ -154,7 +154,7 @@ def _fit_exponents(layer: Layer, largest_input: int) -> Layer:
         if source.exponent:
             source = replace(source, exponent=source.exponent - 1)
         elif feedback is None or not feedback.exponent:
-            source = replace(source, weight=np.fix(source.weight / 2).astype(np.int8))
+            source = replace(source, weight=np.trunc(source.weight / 2).astype(np.int8))
         if feedback is not None and feedback.exponent:
             feedback = replace(feedback, exponent=feedback.exponent - 1)
         layer = replace(layer, input=source, recurrent=feedback)

@@ -82,7 +82,8 @@ def with_borders(
     if border:
         choices = np.clip([low, low + 1, 0, high - 1, high], low, high)
         values = np.where(rng.random(values.shape) < share, rng.choice(choices, size=values.shape), values)
-    return values.astype(np.int32)
+    result: np.ndarray = values.astype(np.int32)
+    return result
 
 
 def random_parameters(

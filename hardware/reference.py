@@ -34,12 +34,14 @@ def sat(x: int) -> int:
 def mulsh(x: int, c: int, k: int) -> int:
     """FP-1.2: divide by 2^k toward zero after multiplying by c >= 0."""
     product = abs(x) * c // 2**k
-    return -product if x < 0 else product
+    result: int = -product if x < 0 else product
+    return result
 
 
 def shz(x: int, k: int) -> int:
     """FP-1.3: divide by 2^k toward zero."""
-    return -(abs(x) // 2**k) if x < 0 else x // 2**k
+    result: int = -(abs(x) // 2**k) if x < 0 else x // 2**k
+    return result
 
 
 def brf(n: Mapping[str, Any], s: Sequence[int], z_before: int, drive: int) -> tuple[list[int], int]:

@@ -43,7 +43,7 @@ class Difference:
 class Case:
     """One golden file: its network in float64, its batch and its reference gradients."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, device: str = "cpu") -> None:
         try:
             with np.load(path, allow_pickle=False) as archive:
                 self.data = {key: archive[key] for key in archive.files}
@@ -60,9 +60,10 @@ class Case:
         )
         try:
             self.parameters = [str(name) for name in self.data["param_names"]]
-            self.x = torch.from_numpy(self.data["x"].astype(np.float64))
-            self.y = torch.from_numpy(self.data["y"].astype(np.float64))
-            self.mask = torch.from_numpy(self.data["mask"].astype(np.float64))
+            self.device = device
+            self.x, self.y, self.mask = (
+                torch.from_numpy(self.data[name].astype(np.float64)).to(device) for name in ("x", "y", "mask")
+            )
             self.network()
         except (KeyError, ValueError, TypeError, IndexError, AttributeError, RuntimeError) as error:
             raise HyprError(f"{path}: {_reason(error)}") from None
@@ -72,7 +73,7 @@ class Case:
         return int(self.x.shape[1])
 
     def network(self) -> Network:
-        """The case's network with its parameters, float64."""
+        """The case's network with its parameters, float64, on the case's device."""
         count = int(self.hyper["layers"])
         layers = [self._hidden(index) for index in range(count)] + [self._readout()]
         net = Network(layers).double()
@@ -87,7 +88,7 @@ class Case:
                         f"the network needs {tuple(parameter.shape)}"
                     )
                 parameter.data = value
-        return net
+        return net.to(self.device)
 
     def gradients(self, rule: Rule) -> dict[str, np.ndarray]:
         """Gradients by golden parameter name, in the golden layout (kernels (in, out)); zeros for parameters that have
@@ -101,7 +102,9 @@ class Case:
         for index, layer in enumerate(rule.net.layers):
             for name, parameter in layer.named_parameters():
                 if parameter.grad is not None:
-                    found[f"{self._prefix(index, count)}.{self._golden_name(layer, name)}"] = parameter.grad.numpy().T
+                    found[f"{self._prefix(index, count)}.{self._golden_name(layer, name)}"] = (
+                        parameter.grad.cpu().numpy().T
+                    )
         return found
 
     def reference(self, target: str) -> Mapping[str, np.ndarray]:
@@ -209,10 +212,12 @@ def main(arguments: list[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE.npz", help="golden gradient file")
+    parser.add_argument("--device", default="cpu", help="where the rules run: cpu or cuda")
     failed = False
-    for path in parser.parse_args(arguments).files:
+    options = parser.parse_args(arguments)
+    for path in options.files:
         try:
-            for difference in compare(Case(path)):
+            for difference in compare(Case(path, options.device)):
                 passed = difference.value <= LIMIT
                 failed |= not passed
                 verdict = "ok" if passed else "FAIL"

@@ -242,7 +242,8 @@ class _Group:
     def _signal(self, name: str, t: int) -> np.ndarray | None:
         """(B, N) of an input or population at a step of this chunk, or before it; None before the first one."""
         if t >= 0:
-            return self.signals[name][t]
+            result: np.ndarray | None = self.signals[name][t]
+            return result
         return None if self.carry is None else self.carry.past[name][t]
 
     def _step(self, p: StepPopulation, state: State, t: int) -> State:

@@ -79,7 +79,8 @@ def _spikes(layer: StepPopulation, u: np.ndarray) -> np.ndarray:
     fires = u - theta >= 0 if layer.options.get("spike_at") == "threshold" else u - theta > 0
     if layer.options.get("spikes") == "multi":
         return np.where(fires, np.trunc(u / theta), 0.0)
-    return fires.astype(np.float64)
+    result: np.ndarray = fires.astype(np.float64)
+    return result
 
 
 def _lif(layer: StepPopulation, s: State, z: np.ndarray, current: np.ndarray) -> tuple[State, np.ndarray]:

@@ -101,7 +101,8 @@ def _layer(population: StepPopulation, into: Sequence[StepProjection], below: st
 
 
 def _sum(projections: Sequence[StepProjection], where: str) -> np.ndarray:
-    return np.sum([_matrix(item.weights, where) for item in projections], axis=0)
+    result: np.ndarray = np.sum([_matrix(item.weights, where) for item in projections], axis=0)
+    return result
 
 
 def _matrix(weights: Weights, where: str) -> np.ndarray:

@@ -235,7 +235,10 @@ def _after(first: Weights | None, second: Weights) -> Weights:
 
 
 def _through(weights: Weights, values: np.ndarray) -> np.ndarray:
-    return weights.matrix @ values if isinstance(weights, DenseWeights) else weights.apply(values[None])[0]
+    result: np.ndarray = (
+        weights.matrix @ values if isinstance(weights, DenseWeights) else weights.apply(values[None])[0]
+    )
+    return result
 
 
 def _rows(weights: Weights | None, chosen: np.ndarray, size: int) -> Weights:

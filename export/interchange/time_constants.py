@@ -53,7 +53,8 @@ def euler_time_constant(decay: np.ndarray, dt: float, what: str) -> np.ndarray:
 def _euler_decay(tau: np.ndarray, dt: float) -> np.ndarray:
     """``1 - dt/tau`` in the type of tau, as float64."""
     one = tau.dtype.type(1)
-    return (one - tau.dtype.type(dt) / tau).astype(np.float64)
+    result: np.ndarray = (one - tau.dtype.type(dt) / tau).astype(np.float64)
+    return result
 
 
 def decay_and_gain(tau: np.ndarray, r: np.ndarray, dt: float, scheme: str, what: str) -> tuple[np.ndarray, np.ndarray]:

@@ -38,7 +38,8 @@ class DenseWeights:
         return int(self.matrix.shape[0]), int(self.matrix.shape[1])
 
     def apply(self, values: np.ndarray) -> np.ndarray:
-        return np.matmul(values, self.matrix.T)
+        result: np.ndarray = np.matmul(values, self.matrix.T)
+        return result
 
     def scaled(self, factor: np.ndarray) -> DenseWeights:
         return DenseWeights(self.matrix * factor[:, None])
@@ -84,7 +85,8 @@ class SparseWeights:
 
     def apply(self, values: np.ndarray) -> np.ndarray:
         if self.shape[0] * self.shape[1] <= _CHUNK:
-            return np.matmul(values, matrix_of(self).T)
+            found: np.ndarray = np.matmul(values, matrix_of(self).T)
+            return found
         result = np.zeros((values.shape[0], self.shape[0]))
         rows, begin = np.unique(self.target, return_index=True)
         part = max(1, _CHUNK // max(self.values.size, 1))

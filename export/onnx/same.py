@@ -111,7 +111,8 @@ def _other_graph(found: ModelProto, expected: ModelProto) -> str | None:
 
 
 def _type(item: ValueInfoProto) -> bytes:
-    return item.type.SerializeToString(deterministic=True)
+    result: bytes = item.type.SerializeToString(deterministic=True)
+    return result
 
 
 def _outputs(graph: GraphProto, outer: Mapping[str, bytes], place: str) -> dict[str, bytes]:

@@ -170,7 +170,8 @@ def _rounding(matrix: np.ndarray, bits: int, exponent: int, unit: np.ndarray) ->
     np.clip(wrong, -weight_limit(bits), weight_limit(bits), out=wrong)
     wrong *= step
     wrong -= matrix
-    return wrong.astype(np.float32)
+    result: np.ndarray = wrong.astype(np.float32)
+    return result
 
 
 def _filtered(values: np.ndarray, pole: np.ndarray) -> np.ndarray:

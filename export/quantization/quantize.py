@@ -275,7 +275,8 @@ def _one_below(threshold: np.ndarray, where: str) -> np.ndarray:
             f"{where}: the threshold of neuron {int(np.argmin(threshold))} is below one unit of its state; raise "
             "state_fraction_bits"
         )
-    return threshold - threshold.dtype.type(1)
+    result: np.ndarray = threshold - threshold.dtype.type(1)
+    return result
 
 
 def _options(population: StepPopulation) -> dict[str, str]:
@@ -293,7 +294,10 @@ def decision_multiplier(form: LayerFormat) -> np.ndarray | None:
     equal (FP-4.1)."""
     if np.all(form.unit == form.unit[0]):
         return None
-    return np.maximum(1, np.floor(form.unit / form.unit.max() * 2.0**_MULTIPLIER_BITS + 0.5)).astype(np.int32)
+    result: np.ndarray | None = np.maximum(
+        1, np.floor(form.unit / form.unit.max() * 2.0**_MULTIPLIER_BITS + 0.5)
+    ).astype(np.int32)
+    return result
 
 
 def recorded_formats(graph: nir.NIRGraph, network: StepNetwork) -> tuple[LayerFormat, ...] | None:

@@ -85,7 +85,8 @@ def few_samples(calibration: Any) -> np.ndarray | dict[str, np.ndarray]:
 
 def first_recording(calibration: Any) -> np.ndarray | dict[str, np.ndarray]:
     """The first of several recordings, as :func:`few_samples`."""
-    return next(iter(recordings(calibration)))
+    result: np.ndarray | dict[str, np.ndarray] = next(iter(recordings(calibration)))
+    return result
 
 
 def statistics(network: StepNetwork, calibration: Any) -> Statistics:

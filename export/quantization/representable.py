@@ -186,7 +186,8 @@ def _undo(first: np.ndarray, decay: np.ndarray, name: str) -> np.ndarray:
             f"layer {name}: a bias that is absent at the first step of a state without memory has no integer form; run "
             "it in float (--float-only)"
         )
-    return np.divide(first, decay, out=np.zeros_like(first), where=decay != 0)
+    result: np.ndarray = np.divide(first, decay, out=np.zeros_like(first), where=decay != 0)
+    return result
 
 
 def _membrane_bias(population: StepPopulation, settings: QuantizationSettings) -> StepPopulation:

@@ -74,7 +74,8 @@ def best_exponent(weight: np.ndarray, bits: int, unit: np.ndarray, choice: str, 
 def squared_error(weight: np.ndarray, bits: int, exponent: int, unit: np.ndarray) -> np.ndarray:
     """Sum over each row of the squared difference between weights and their integers, float64 (N,)."""
     restored = quantize_weights(weight, bits, exponent, unit) * (unit[:, None] * 2.0**exponent)
-    return np.sum((restored - weight) ** 2, axis=1)
+    result: np.ndarray = np.sum((restored - weight) ** 2, axis=1)
+    return result
 
 
 def fitted_units(

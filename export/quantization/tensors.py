@@ -37,7 +37,10 @@ def quantize_weights(weight: np.ndarray, bits: int, exponent: int, unit: np.ndar
         weight: float64 (N, n_in), folded: value added to the state per presynaptic spike (:func:`folded_weights`).
     """
     limit = weight_limit(bits)
-    return np.clip(_round(weight / (unit[:, None] * 2.0**exponent), "weight"), -limit, limit).astype(np.int8)
+    result: np.ndarray = np.clip(_round(weight / (unit[:, None] * 2.0**exponent), "weight"), -limit, limit).astype(
+        np.int8
+    )
+    return result
 
 
 def input_factor(kind: str, parameters: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -69,7 +72,8 @@ def folded_bias(kind: str, bias: np.ndarray, parameters: Mapping[str, np.ndarray
     """Bias as it is added to the state at each step, (N,); of ``cuba_lif`` to the membrane."""
     if kind == "cuba_lif":
         return bias
-    return bias * input_factor(kind, parameters) + parameters.get("leak", np.zeros(1))
+    result: np.ndarray = bias * input_factor(kind, parameters) + parameters.get("leak", np.zeros(1))
+    return result
 
 
 def state_factor(kind: str, parameters: Mapping[str, np.ndarray], state: str, guard_bits: int) -> np.ndarray | float:

@@ -23,15 +23,18 @@ _FOLDER = usable_folder(Path(__file__).parent, Path(config.CACHE_DIR) if config.
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """``numba.njit`` with :data:`OPTIONS`, cached between processes where a folder is writable."""
     if _FOLDER is None:
-        return njit(**OPTIONS)(function)
+        plain: Callable[..., Any] = njit(**OPTIONS)(function)
+        return plain
     chosen, config.CACHE_DIR = config.CACHE_DIR, str(_FOLDER)
     try:
-        return njit(**OPTIONS, cache=True)(function)
+        cached: Callable[..., Any] = njit(**OPTIONS, cache=True)(function)
     finally:
         config.CACHE_DIR = chosen
+    return cached
 
 
 def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
     """``numba.njit`` with :data:`INLINED`, for what is called once an event or once a step: an array goes over as seven
     arguments."""
-    return njit(**INLINED)(function)
+    result: Callable[..., Any] = njit(**INLINED)(function)
+    return result

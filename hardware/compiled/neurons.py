@@ -12,6 +12,8 @@ float64 (d, lanes); ``drive`` int32, the synaptic current without bias, of which
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from hardware.compiled.compile import compiled, inlined
 from hardware.compiled.vectors import trunc
 from hardware.models import MODELS
@@ -33,7 +35,7 @@ ROWS = {
 """Parameter rows of each model; ``X/k`` is parameter X times 2^-k."""
 
 
-def model_code(model, options):
+def model_code(model: str, options: Mapping[str, str]) -> int:
     """What :func:`step_lanes` calls a model with these options."""
     spec = MODELS[model]
     if not spec.needs_newer(options):

@@ -51,7 +51,8 @@ class Columns:
         count = self.synapses.kernel.shape[1]
         seen = under[:, group * count : (group + 1) * count].transpose(0, 2, 3, 1, 4, 5)
         products = seen.reshape(-1, self.fan_in) @ matrix
-        return products.reshape(*seen.shape[:3], -1).transpose(0, 3, 1, 2)
+        result: np.ndarray = products.reshape(*seen.shape[:3], -1).transpose(0, 3, 1, 2)
+        return result
 
     def _outputs(self, group: int) -> slice:
         count = self.synapses.out_shape[0] // self.synapses.groups

@@ -201,7 +201,8 @@ class NeuronModel(Timed, PyLoihiProcessModel):
 
     def current(self) -> np.ndarray:
         """What arrives, exact: a projection's part came modulo 2^32, the sum of all fits 32 bits (FP-2.7)."""
-        return self.a_in.recv().astype(np.int32).astype(np.int64) + self.bias
+        result: np.ndarray = self.a_in.recv().astype(np.int32).astype(np.int64) + self.bias
+        return result
 
     def work(self) -> np.ndarray:
         sent = self.step(self.current())
@@ -223,4 +224,5 @@ class FloatNeuronModel(NeuronModel):
     bias: np.ndarray = LavaPyType(np.ndarray, float)
 
     def current(self) -> np.ndarray:
-        return self.a_in.recv() + self.bias
+        result: np.ndarray = self.a_in.recv() + self.bias
+        return result

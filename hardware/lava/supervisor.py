@@ -115,7 +115,8 @@ class Supervisor:
                 )
 
     def _actors(self) -> list[Any]:
-        return self._runtime._messaging_infrastructure.actors
+        result: list[Any] = self._runtime._messaging_infrastructure.actors
+        return result
 
     def _kill(self) -> None:
         runtime = self._runtime

@@ -202,4 +202,5 @@ def _core_time(time: Time, load: dict[str, Any]) -> np.ndarray:
     synapses: Sequence[np.ndarray] = [time.synop[kind] * load["synops"][kind] for kind in KINDS]
     receiving = time.message_in * load["messages_in"] + sum(synapses)
     updating = time.update * load["neurons"] + time.spike * load["spikes"] + time.message_out * load["messages_out"]
-    return receiving + updating if time.combine == "sum" else np.maximum(receiving, updating)
+    result: np.ndarray = receiving + updating if time.combine == "sum" else np.maximum(receiving, updating)
+    return result

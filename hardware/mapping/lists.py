@@ -37,7 +37,8 @@ class Packing:
             lengths: synapses of each list, int64; an empty list takes nothing. synapse: bits of one synapse.
         """
         full, rest = np.divmod(np.asarray(lengths, np.int64), self.block)
-        return full * self._block(self.block, synapse) + np.where(rest > 0, self._block(rest, synapse), 0)
+        result: np.ndarray = full * self._block(self.block, synapse) + np.where(rest > 0, self._block(rest, synapse), 0)
+        return result
 
     def _block(self, count: int | np.ndarray, synapse: int) -> np.ndarray:
         return -(-(np.asarray(count, np.int64) * synapse + self.header) // self.word) * self.word

@@ -98,7 +98,8 @@ def distances(target: Target, places: int) -> np.ndarray:
     across = EAST_WEST * target.number("mesh_width") + NORTH_SOUTH * target.number("mesh_height")
     found = EAST_WEST * np.abs(made.x[:, None] - made.x) + NORTH_SOUTH * np.abs(made.y[:, None] - made.y)
     apart = np.abs(made.chip[:, None] - made.chip)
-    return np.where(apart > 0, apart * across, found).astype(np.float64)
+    result: np.ndarray = np.where(apart > 0, apart * across, found).astype(np.float64)
+    return result
 
 
 def hops(made: Placement, between: np.ndarray, entering: np.ndarray) -> tuple[float, float, float]:

@@ -23,7 +23,8 @@ def fan_out(needs: Needs, core: Core) -> dict[str, dict[str, np.ndarray]]:
 
 def reached(kinds: dict[str, np.ndarray]) -> np.ndarray:
     """bool (N_source,): sources with a synapse among those of :func:`fan_out`."""
-    return np.logical_or.reduce([counts > 0 for counts in kinds.values()])
+    result: np.ndarray = np.logical_or.reduce([counts > 0 for counts in kinds.values()])
+    return result
 
 
 def homes(needs: Needs, cores: Sequence[Core]) -> dict[str, np.ndarray]:

@@ -116,7 +116,8 @@ class Wiring:
         begin = self.synapses.indptr[neurons].astype(np.int64)
         lengths = self.synapses.indptr[neurons + 1] - begin
         offsets = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        return self.synapses.indices[np.repeat(begin, lengths) + offsets]
+        result: np.ndarray = self.synapses.indices[np.repeat(begin, lengths) + offsets]
+        return result
 
     def _mask(self, neurons: np.ndarray) -> np.ndarray:
         assert isinstance(self.synapses, Convolution)

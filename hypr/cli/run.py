@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from hypr.cli.lava_options import check_lava, lava_options
+from hypr.cli.lava_options import COUNT, check_lava, lava_options
 from hypr.cli.output import check_out, json_option, note, progress, seconds, show, show_outcome, table, with_option
 from hypr.cli.reading_options import Spelled, flags_in_messages, print_conventions, reading_from, reading_options
 
@@ -24,6 +24,12 @@ from hypr.cli.reading_options import Spelled, flags_in_messages, print_conventio
     help="Run the test part of a data set instead of INPUTS.",
 )
 @click.option("--samples", type=click.IntRange(min=1), help="Run the first N sequences only.")
+@click.option(
+    "--lava-samples",
+    type=COUNT,
+    metavar="N|all",
+    help="The same for engine lava, spelled as for hypr verify.  [default: all]",
+)
 @click.option("--engine", help="float, reference, emulator, onnx or lava; of a NIR file always float.")
 @click.option(
     "--record",
@@ -41,6 +47,7 @@ def run_verb(
     inputs: Path | None,
     data_name: str | None,
     samples: int | None,
+    lava_samples: int | None,
     engine: str | None,
     record: str,
     jobs: int,
@@ -73,6 +80,10 @@ def run_verb(
         raise click.UsageError("give a file INPUTS or --data, one of them")
     check_lava(lava, [str(engine)])
     check_out(out)
+    if lava_samples is not None:
+        if engine != "lava" or lava_samples == 0:
+            raise click.UsageError("--lava-samples is for --engine lava, at least 1; other engines take --samples")
+        samples = min(lava_samples, lava_samples if samples is None else samples)
     names: str | list[str] = [name.strip() for name in record.split(",") if name.strip()]
     source = _Source(bundle, engine, conventions, "all" if names == ["all"] else names, lava)
     if jobs > 1 and source.program is None:

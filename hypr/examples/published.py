@@ -12,7 +12,7 @@ from export.interchange import float_engine
 from hypr.data import load
 from hypr.training.metrics import evaluate
 
-folder, out = Path(sys.argv[1]), Path(sys.argv[2])
+folder, out = map(Path, sys.argv[1:] if len(sys.argv) == 3 else sys.exit(__doc__))
 train, test = load("qtdb", "train"), load("qtdb", "test")
 for name, hidden, first in (("brf", hypr.BRF(4, 36, dt=0.01), 0), ("alif", hypr.ALIF(4, 36, reset="same"), 10)):
     net = hypr.Network([hidden, hypr.LI(36, 6)], decision={"rule": "per_step", "ignore_first": first})

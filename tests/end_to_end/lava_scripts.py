@@ -60,6 +60,19 @@ def failing_process() -> None:
     print(LavaNetwork(*brf_network()).run().output.shape)
 
 
+def second_run() -> None:
+    """Lava side: what the caller of a network that has run gets."""
+    from hardware.lava.builder import LavaNetwork
+    from hardware.lava.request import LavaError
+
+    network = LavaNetwork(*brf_network())
+    network.run()
+    try:
+        network.run()
+    except LavaError as error:
+        print(error)
+
+
 def failing_build() -> None:
     """Lava side: a ProcessModel that cannot be built."""
     from hardware.lava.builder import LavaNetwork
@@ -211,10 +224,11 @@ def mutants() -> None:
     from hardware.emulator import emulate
     from hardware.lava import builder, network
     from hardware.lava.neuron import Timed
+    from hardware.start_steps import line_steps, rest_steps
 
     program, inputs = late_and_delayed()
     expected = emulate(program, inputs, "all", backend="numpy").arrays()
-    rest, lines, resting, put_back = builder.rest_steps, network.line_steps, Timed.rest, Timed.put_back
+    resting, put_back = Timed.rest, Timed.put_back
 
     def decays(self: Timed) -> None:
         if self.timing.schedule is not None and self.time_step <= self.timing.schedule.start:
@@ -228,14 +242,14 @@ def mutants() -> None:
         self.z[:] = before
 
     changes = {
-        "nothing": (builder, "rest_steps", rest),
-        "one step fewer of rest": (builder, "rest_steps", lambda of: rest(of) - 1),
+        "nothing": (builder, "rest_steps", rest_steps),
+        "one step fewer of rest": (builder, "rest_steps", lambda of: rest_steps(of) - 1),
         "a held population decays": (Timed, "rest", decays),
         "spikes survive the rest": (Timed, "put_back", keeps_spikes),
         "a line is a step longer": (
             network,
             "line_steps",
-            lambda of, starts: {k: n + (k == "past") for k, n in lines(of, starts).items()},
+            lambda of, starts: {k: n + (k == "past") for k, n in line_steps(of, starts).items()},
         ),
     }
     for name, (place, attribute, value) in changes.items():

@@ -39,6 +39,28 @@ def test_a_run_in_several_processes_writes_the_file_of_one(engine, hypr_json, sm
     assert all(np.array_equal(value, other[name]) and value.dtype == other[name].dtype for name, value in one.items())
 
 
+@pytest.mark.parametrize(("given", "samples"), [(["2"], 2), (["all"], 3), (["9", "--samples", "1"], 1)])
+def test_lava_runs_as_many_samples_as_are_asked_for(given, samples, hypr, small_bundle, tmp_path):
+    runtime_python()
+    x = np.random.default_rng(2).integers(0, 2, (8, 3, 16)).astype(np.uint8)
+    np.savez(tmp_path / "in.npz", input_spikes=x)
+    out = tmp_path / "out.npz"
+    assert (
+        hypr("run", small_bundle, tmp_path / "in.npz", "--engine", "lava", "--lava-samples", *given, "--out", out)[0]
+        == 0
+    )
+    with np.load(out, allow_pickle=False) as found:
+        assert found["output"].shape == (8, samples, 10)
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--engine", "onnx", "--lava-samples", "2"), ("--engine", "lava", "--lava-samples", "0")]
+)
+def test_a_number_of_samples_for_lava_without_lava_is_refused(arguments, hypr, small_bundle, tmp_path):
+    code, _, error = hypr("run", small_bundle, tmp_path / "in.npz", *arguments, "--out", tmp_path / "out.npz")
+    assert code == 2 and "--lava-samples is for --engine lava, at least 1" in error
+
+
 def test_the_float_engine_runs_in_one_process(hypr, small_bundle, tmp_path):
     options = ["--data", "digits", "--engine", "float", "--jobs", 2, "--out", tmp_path / "out.npz"]
     code, _, error = hypr("run", small_bundle, *options)

@@ -174,5 +174,12 @@ def test_an_exception_in_a_process_model_comes_back_with_its_traceback_and_lava_
     assert lines[-1].startswith("(60, 2, ")
 
 
+def test_a_second_run_of_a_network_is_refused_and_says_what_to_do(python):
+    lines = in_runtime(python, "second_run").splitlines()
+    assert lines[-1].endswith(
+        "this network has run already, and a network runs once; build another one for another run"
+    )
+
+
 def test_a_process_that_cannot_be_built_is_an_error_and_no_hang(python):
     assert "MemoryError injected fault" in in_runtime(python, "failing_build")

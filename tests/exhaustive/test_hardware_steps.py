@@ -19,7 +19,8 @@ from hardware.compiled.tables import parameter_rows
 from hardware.models import MODELS, STATE_MAX
 from hardware.neurons import STEPS, constants
 from hardware.program import Program
-from hardware.random_programs import random_program, random_state_values
+from hardware.random_programs import random_program
+from hardware.random_values import random_state_values
 
 BLOCK = 2**20
 DECAYS = ((12, 0), (12, 1), (12, 3686), (12, 3900), (12, 4095), (12, 4096), (16, 65535), (8, 255))

@@ -16,7 +16,8 @@ from hardware.compiled.neurons import model_code, step_lanes
 from hardware.compiled.tables import parameter_rows
 from hardware.models import STATE_MAX
 from hardware.neurons import STEPS, constants
-from hardware.random_programs import random_program, random_state_values
+from hardware.random_programs import random_program
+from hardware.random_values import random_state_values
 from tests.exhaustive.test_hardware_steps import all_states, in_torch, one_neuron
 
 RESETS = [

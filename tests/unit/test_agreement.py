@@ -9,12 +9,12 @@ import export
 from export.errors import ExportError
 from export.interchange.float_engine import run
 from export.verification.agreement import agreement, lines
-from hardware import emulate
+from hardware import Program, emulate
 from hardware.trace import Trace
 from tests.random_networks import random_inputs, random_network
 
 
-def _case(kinds: tuple[str, ...], bits: int, seed: int = 5) -> tuple[export.Program, Trace, Trace]:
+def _case(kinds: tuple[str, ...], bits: int, seed: int = 5) -> tuple[Program, Trace, Trace]:
     rng = np.random.default_rng(seed)
     network = random_network(rng, kinds, size=12)
     inputs = random_inputs(rng, network, 80, 20)

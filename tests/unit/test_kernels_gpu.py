@@ -1,7 +1,7 @@
 """GPU kernels equal the reference: every model, both modes, both routes, windows with carry, odd sizes.
 
 They run in Triton's interpreter on the CPU, whose cost is per block and operation, hence the small sizes. What only a
-GPU can show (CUDA graphs, races, speed) is not tested here.
+GPU can show (CUDA graphs, races, long windows) is in tests/gpu.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,6 @@ pytest.importorskip("numba")
 
 from numba.core.dispatcher import Dispatcher
 
-from hardware import machine_code
 from hardware.machine_code import UNUSED_S, cache_folder, prepare, usable_folder
 from tests.paths import ROOT
 
@@ -97,7 +97,7 @@ def test_a_read_only_installation_keeps_its_machine_code_among_temporary_files(
     place, temporary = tmp_path / "file", tmp_path / "temporary"
     place.write_text("")  # a folder cannot be made in it, as in one that is read-only
     temporary.mkdir()
-    monkeypatch.setattr(machine_code.tempfile, "gettempdir", lambda: str(temporary))
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(temporary))
     found = usable_folder(sources(PACKAGES[1]), place / "cache")
     assert found is not None and found.name == cache_folder(sources(PACKAGES[1])).name
     assert found.is_dir() and found.parent.parent == temporary

@@ -19,6 +19,7 @@ from export.verification import engines
 from hardware import compare, emulate, own, reference
 from hardware.errors import ProgramError
 from hardware.fixed_point import mulsh, sat
+from hardware.models import MODELS, OWN_MODELS
 from hardware.program_file import load, save
 from hypr.errors import HyprError
 from hypr.examples.own_neuron import Leaky
@@ -130,7 +131,7 @@ def test_a_file_is_refused_where_the_neuron_is_unknown(tmp_path, monkeypatch):
     save(program, tmp_path / "program.npz")
     write(to_nir(net, dt=1e-3), tmp_path / "net.nir")
     monkeypatch.delitem(own.OWN, "example_leaky")
-    monkeypatch.delitem(own.OWN_MODELS, "example_leaky")
+    monkeypatch.delitem(OWN_MODELS, "example_leaky")
     with pytest.raises(ExportError, match=r"neuron of someone's own; import its module first \(--with MODULE\)"):
         quantize(read(tmp_path / "net.nir"), calibration=x.numpy())
     with pytest.raises(ProgramError, match="unknown model 'example_leaky'"):
@@ -185,7 +186,7 @@ def test_what_a_class_lacks_is_named():
     with pytest.raises(HyprError, match="has an integer_step but no quantize"):
         type("Half", (hypr.Neuron,), {"kind": "half_neuron", "integer_step": staticmethod(lambda *_: None)})
     with pytest.raises(ProgramError, match="cannot be called 'lif'"):
-        own.register(own.OwnNeuron(own.MODELS["lif"], Leaky.integer_step, None, own.OWN["example_leaky"].real))
+        own.register(own.OwnNeuron(MODELS["lif"], Leaky.integer_step, None, own.OWN["example_leaky"].real))
 
 
 def test_the_generic_node_survives_nir_alone(tmp_path):

@@ -64,4 +64,6 @@ def main(program_file: Path, inputs_file: Path, out_file: Path) -> None:
 
 
 if __name__ == "__main__":  # Lava starts processes: the guard is needed
+    if len(sys.argv) != 3:
+        sys.exit(f"usage: {sys.argv[0]} INPUTS.npz OUT.npz")
     main(Path(__file__).resolve().parent / "program.npz", Path(sys.argv[1]), Path(sys.argv[2]))

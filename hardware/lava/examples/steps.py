@@ -72,4 +72,6 @@ def read(network: Network, trace: dict[str, np.ndarray], t: int, sample: int) ->
 
 
 if __name__ == "__main__":  # Lava starts processes: the guard is needed
+    if len(sys.argv) != 3:
+        sys.exit(f"usage: {sys.argv[0]} INPUTS.npz OUT.npz")
     main(Path(__file__).resolve().parent / "program.npz", Path(sys.argv[1]), Path(sys.argv[2]))

@@ -36,7 +36,8 @@ class PyALIFFixed(NeuronModel):
         self.a[:] = sat(mulsh(self.a, self.Rho, k) + np.where(self.z, self.Ja, 0))
         threshold = self.B0 + self.a
         self.u[:] = sat(mulsh(self.u, self.A, k) + current - np.where(self.z, threshold, 0))
-        return self.u > threshold
+        result: np.ndarray = self.u > threshold
+        return result
 
 
 @implements(proc=ALIF, protocol=LoihiProtocol)
@@ -57,4 +58,5 @@ class PyALIFFloat(FloatNeuronModel):
         self.a[:] = self.a * self.Rho / unit + np.where(self.z, self.Ja, 0.0)
         threshold = self.B0 + self.a
         self.u[:] = self.u * self.A / unit + current - np.where(self.z, threshold, 0.0)
-        return self.u > threshold
+        result: np.ndarray = self.u > threshold
+        return result

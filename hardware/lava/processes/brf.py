@@ -42,7 +42,8 @@ class PyBRFFixed(NeuronModel):
         z = (u - self.q) > self.TH
         self.q[:] = sat(mulsh(self.q, self.R, self.shifts["KR"]) + np.where(z, self.J, 0))
         self.u[:], self.v[:] = u, v
-        return z
+        result: np.ndarray = z
+        return result
 
 
 @implements(proc=BRF, protocol=LoihiProtocol)
@@ -70,4 +71,5 @@ class PyBRFFloat(FloatNeuronModel):
         z = (u - self.q) > self.TH
         self.q[:] = self.q * self.R / 2.0 ** self.shifts["KR"] + np.where(z, self.J, 0.0)
         self.u[:], self.v[:] = u, v
-        return z
+        result: np.ndarray = z
+        return result

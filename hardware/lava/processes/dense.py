@@ -49,4 +49,5 @@ class PyBatchedDenseFloat(FloatConnectionModel):
     weights: np.ndarray = LavaPyType(np.ndarray, float)
 
     def product(self, rows: np.ndarray) -> np.ndarray:
-        return rows @ self.weights.T
+        result: np.ndarray = rows @ self.weights.T
+        return result

@@ -65,4 +65,5 @@ class PySEAdLIFFloat(FloatNeuronModel):
         adapting = z if self.options["adaptation_spike"] == "current" else self.z
         self.w[:] = self.w * self.Be / unit + u * self.At / 2.0 ** self.shifts["Ka"] + np.where(adapting, self.Bt, 0.0)
         self.u[:] = u
-        return z
+        result: np.ndarray = z
+        return result

@@ -36,7 +36,8 @@ class PyBatchedSparseFixed(ConnectionModel):
         self.matrix = compressed(self.synapses, self.carrier)
 
     def product(self, rows: np.ndarray) -> np.ndarray:
-        return (self.matrix @ np.ascontiguousarray(rows.T, dtype=self.carrier)).T
+        result: np.ndarray = (self.matrix @ np.ascontiguousarray(rows.T, dtype=self.carrier)).T
+        return result
 
 
 @implements(proc=BatchedSparse, protocol=LoihiProtocol)
@@ -50,4 +51,5 @@ class PyBatchedSparseFloat(FloatConnectionModel):
         self.matrix = compressed(self.synapses, np.float64)
 
     def product(self, rows: np.ndarray) -> np.ndarray:
-        return (self.matrix @ rows.T).T
+        result: np.ndarray = (self.matrix @ rows.T).T
+        return result

@@ -3,8 +3,7 @@
 The kernels know chains of dense layers; every other program is run by torch on the same device
 (:func:`why_in_torch` says why, the Trace names the engine that ran).
 
-Tested bit by bit against ``hardware.emulate`` in Triton's interpreter and compiled for compute capabilities 8.0 and
-9.0; never run on a GPU.
+Tested bit by bit against ``hardware.emulate``, in Triton's interpreter and on a GPU (tests/gpu).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A CUDA graph remembers addresses, so the step-by-step route works on buffers of its own that hold :data:`CHUNK` steps;
 each chunk of the window is copied in, replayed and copied out. Without a CUDA device (Triton's interpreter) the same
-launches run one by one; capture and replay themselves have never run, for want of a GPU.
+launches run one by one; tests/gpu runs capture and replay.
 """
 
 from __future__ import annotations

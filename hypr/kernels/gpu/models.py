@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hypr.kernels.derived import derived
 from hypr.kernels.gpu import device as gpu_device
 from hypr.neurons import ALIF, BRF, LI, LIF, CubaLIF, Neuron, SEAdLIF
 from hypr.neurons.surrogate import DoubleGaussian, Slayer
@@ -52,9 +53,15 @@ def supported(layer: Neuron) -> bool:
     return not layer.spiking or type(layer.surrogate) in (Slayer, DoubleGaussian)
 
 
-@torch.no_grad()
 def model_of(layer: Neuron) -> Model:
-    """The kernels' view of a supported layer, on the layer's device and in its dtype."""
+    """The kernels' view of a supported layer, on the layer's device and in its dtype; made once while the parameters
+    stay as they are, for its constants wait for the device.
+    """
+    return derived((model_of, layer), lambda: _model(layer))
+
+
+@torch.no_grad()
+def _model(layer: Neuron) -> Model:
     effective = {name: value.detach() for name, value in layer.effective().items()}
     code, option, coefficients, constants, sums, gradients = _BUILDERS[type(layer)](layer, effective)
     kind, shape = _surrogate(layer) if layer.spiking else (gpu_device.SLAYER.value, [0.0, 0.0])

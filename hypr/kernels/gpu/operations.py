@@ -3,8 +3,7 @@
 Scans over time are single launches (:mod:`hypr.kernels.gpu.scan`), products over time are matrix products of torch. No
 sum depends on the order in which programs run, so results repeat.
 
-Tested with Triton's interpreter on a CPU (``TRITON_INTERPRET=1``) against the reference, and compiled for compute
-capabilities 8.0 and 9.0; never run on a GPU.
+Tested against the reference with Triton's interpreter on a CPU (``TRITON_INTERPRET=1``) and on a GPU (tests/gpu).
 """
 
 from __future__ import annotations

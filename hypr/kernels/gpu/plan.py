@@ -7,8 +7,8 @@ steps; a CUDA graph holds the launches of :data:`CHUNK` steps, so each costs som
 twenty of a launch from Python. A layer whose neurons exchange nothing within a scan always takes one launch, spread
 over all multiprocessors.
 
-The choice below weighs those two costs with round figures of current GPUs. They are estimates: this module has never
-run on a GPU (``benchmarks/gpu.py`` measures both routes).
+The choice below weighs those two costs with round figures of current GPUs; it took the faster route at the four sizes
+that were measured (benchmarks/RESULTS.md).
 """
 
 from __future__ import annotations
