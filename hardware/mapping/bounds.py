@@ -112,18 +112,23 @@ def bins_bound(items: Sequence[int], capacity: int) -> int:
     return best
 
 
-def message_bound(needs: Needs, rates: Mapping[str, float]) -> float:
+def message_bound(needs: Needs, rates: Mapping[str, float], names: Collection[str] | None = None) -> float:
     """Messages per step that every plan sends at least: a spike goes to each slice of the target with most of them.
 
     Args:
         rates: spikes per step of each input and population, all neurons together.
+        names: populations that are placed; None: all.
     """
     slices = {
-        item.name: population_bound(needs, item, population_bits(needs, item)) for item in needs.program.populations
+        item.name: population_bound(needs, item, population_bits(needs, item))
+        for item in needs.program.populations
+        if names is None or item.name in names
     }
     found = 0.0
     for source, wirings in needs.out_of.items():
-        dense = [slices[w.projection.target] for w in wirings if w.projection.synapses.kind == "dense"]
+        if source in needs.into and source not in slices:
+            continue  # a population that lies nowhere sends nothing
+        dense = [slices.get(w.projection.target, 0) for w in wirings if w.projection.synapses.kind == "dense"]
         found += rates.get(source, 0.0) * max(dense, default=0)
     return found
 

@@ -112,6 +112,36 @@ def hops(made: Placement, between: np.ndarray, entering: np.ndarray) -> tuple[fl
     return float(east), float(north), float((between * ~same).sum() + (entering * ~first).sum())
 
 
+def links(
+    target: Target, made: Placement, between: np.ndarray, entering: np.ndarray, chip: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Messages per step over the links of one chip's mesh, each first along x, then along y; what goes to other chips
+    is left out. All links together carry as much as :func:`hops` counts.
+
+    Returns:
+        float64 (2, width - 1, height) of the links from x to x + 1, and (2, width, height - 1) of those from y to
+        y + 1; first those messages, then the ones that come back.
+    """
+    width, height = target.number("mesh_width"), target.number("mesh_height")
+    here = np.flatnonzero(made.chip == chip)
+    x, y, load = made.x[here], made.y[here], between[np.ix_(here, here)]
+    if chip == 0:  # inputs come in at the first tile
+        x, y = np.append(x, 0), np.append(y, 0)
+        load = np.pad(load, (0, 1))
+        load[-1, : len(here)] = entering[here]
+    start, end = np.nonzero(load)
+    amount = load[start, end]
+    east = np.zeros((2, width + 1, height))
+    south = np.zeros((2, width, height + 1))
+    back = (x[end] < x[start]).astype(int)
+    np.add.at(east, (back, np.minimum(x[start], x[end]), y[start]), amount)
+    np.add.at(east, (back, np.maximum(x[start], x[end]), y[start]), -amount)
+    back = (y[end] < y[start]).astype(int)
+    np.add.at(south, (back, x[end], np.minimum(y[start], y[end])), amount)
+    np.add.at(south, (back, x[end], np.maximum(y[start], y[end])), -amount)
+    return east.cumsum(axis=1)[:, : width - 1], south.cumsum(axis=2)[:, :, : height - 1]
+
+
 def _placement(target: Target, at: np.ndarray) -> Placement:
     chip, place_ = np.divmod(at, target.number("cores_per_chip"))
     tile, slot = np.divmod(place_, target.number("cores_per_tile"))

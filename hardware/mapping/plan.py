@@ -127,7 +127,7 @@ def make_plan(
         entering,
         placement.hops(placed, between, entering),
         placement.hops(plain, between, entering),
-        message_bound(needs, rates),
+        message_bound(needs, rates, names),
     )
 
 
@@ -147,7 +147,7 @@ def with_activity(plan: Plan, activity: Activity) -> Plan:
         entering=entering,
         hops=placement.hops(plan.placed, between, entering),
         hops_in_order=placement.hops(in_order, between, entering),
-        least_messages=message_bound(plan.needs, rates),
+        least_messages=message_bound(plan.needs, rates, {one.population for core in plan.cores for one in core.slices}),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -52,6 +53,16 @@ class Wiring:
         if isinstance(self.synapses, Sparse):
             return np.bincount(self._columns(neurons), minlength=self.sources)
         return np.broadcast_to(np.int64(len(neurons)), (self.sources,))
+
+    def pairs(self) -> tuple[np.ndarray, np.ndarray]:
+        """Target and source of every synapse that :meth:`counts` counts, int64 each: a kernel's stored zeros too."""
+        synapses = self.synapses
+        if isinstance(synapses, Convolution):
+            synapses = dataclasses.replace(synapses, kernel=np.ones_like(synapses.kernel))
+        elif not isinstance(synapses, Sparse):
+            target, source = np.indices(synapses.shape)
+            return target.ravel(), source.ravel()
+        return synapses.coo()[:2]
 
     @functools.cached_property
     def fan_in(self) -> np.ndarray:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -82,16 +80,3 @@ def check_lava(lava: dict[str, Any], engines: Sequence[str]) -> None:
         raise click.UsageError(
             "--timeout, --connections and --arithmetic are about the engine lava, which is not asked for"
         )
-
-
-def check_out(path: Path | None) -> None:
-    """Before any work: whether the file can be written."""
-    if path is None:
-        return
-    folder = path.absolute().parent
-    if path.is_dir():
-        raise click.UsageError(f"--out {path}: is a folder; name a file")
-    if not folder.is_dir():
-        raise click.UsageError(f"--out {path}: there is no folder {folder}; make it first")
-    if not os.access(folder, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
-        raise click.UsageError(f"--out {path}: cannot be written; choose another place")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hypr.cli.map_text import render
-from hypr.cli.output import inputs_option, json_option, note, plain, show, with_option
+from hypr.cli.output import check_out_folder, inputs_option, json_option, note, plain, show, with_option
 
 if TYPE_CHECKING:
     from export.bundle.bundle import Bundle
@@ -65,6 +65,7 @@ MAP, PICTURE = "map.json", "chip.svg"
     help="Time step of the network in the world, for idle energy; default: the network's, else 1.",
 )
 @click.option("--out", type=click.Path(path_type=Path), help=f"Folder for {MAP} and {PICTURE}, a picture of the chip.")
+@click.option("--whole-chip", is_flag=True, help=f"All tiles in {PICTURE}; default: those in use and their neighbours.")
 @click.option(
     "--sanafe",
     type=click.Path(path_type=Path),
@@ -87,6 +88,7 @@ def map_verb(
     steps: int | None,
     step_ms: float | None,
     out: Path | None,
+    whole_chip: bool,
     sanafe: Path | None,
     as_json: bool,
 ) -> int:
@@ -107,6 +109,9 @@ def map_verb(
       hypr map bundles/shd --target loihi2 --set input_axons_per_core=2048 --rate 0.05 --steps 250
     """
     _agree(data_name, inputs, rate, steps)
+    if whole_chip and out is None:
+        raise click.UsageError("--whole-chip belongs to --out, which the picture is written to")
+    check_out_folder(out, (MAP, PICTURE))
     from export.bundle.bundle import Bundle
     from hypr.mapping import chip_map, load_target
 
@@ -131,7 +136,7 @@ def map_verb(
 
         answer["sanafe"] = compare(found, sanafe)
     if out is not None:
-        answer["files"] = write(found, answer, out)
+        answer["files"] = write(found, answer, out, whole_chip)
     show(answer, as_json, lambda: render(found, answer))
     return 0 if found.plan.fits else 1
 
@@ -161,13 +166,15 @@ def _sequences(bundle: Bundle, data_name: str | None, inputs: Path | None, sampl
     return sequences_of(data.subset(slice(0, samples)))
 
 
-def write(found: ChipMap, answer: dict[str, Any], folder: Path) -> dict[str, str]:
+def write(found: ChipMap, answer: dict[str, Any], folder: Path, whole_chip: bool = False) -> dict[str, str]:
     """The map as JSON and as a picture, each whole or not at all; what was written where."""
     from export.files import write_atomically
+    from hypr.mapping.picture import draw
+    from hypr.report.pictures import image
 
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(plain(answer), indent=2, allow_nan=False) + "\n"
-    for name, content in ((PICTURE, found.svg), (MAP, text.encode("utf-8"))):
+    for name, content in ((PICTURE, image(draw(found.plan, whole=whole_chip), "svg")), (MAP, text.encode("utf-8"))):
 
         def fill(part: Path, content: bytes = content) -> None:
             part.write_bytes(content)

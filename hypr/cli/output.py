@@ -96,6 +96,33 @@ def show(answer: Mapping[str, Any], as_json: bool, render: Callable[[], None]) -
         render()
 
 
+def check_out(path: Path | None) -> None:
+    """Before any work: whether the file can be written."""
+    if path is None:
+        return
+    folder = path.absolute().parent
+    if path.is_dir():
+        raise click.UsageError(f"--out {path}: is a folder; name a file")
+    if not folder.is_dir():
+        raise click.UsageError(f"--out {path}: there is no folder {folder}; make it first")
+    if not os.access(folder, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
+        raise click.UsageError(f"--out {path}: cannot be written; choose another place")
+
+
+def check_out_folder(path: Path | None, names: Sequence[str]) -> None:
+    """Before any work: whether files of these names can be written into the folder, which need not exist yet."""
+    if path is None:
+        return
+    there = next(one for one in (path.absolute(), *path.absolute().parents) if one.exists())
+    if not there.is_dir():
+        raise click.UsageError(f"--out {path}: {there} is a file; name a folder")
+    wrong = next((name for name in names if (path / name).is_dir()), None)
+    if wrong is not None:
+        raise click.UsageError(f"--out {path}: holds a folder '{wrong}' in the place of a file; choose another place")
+    if not os.access(there, os.W_OK):
+        raise click.UsageError(f"--out {path}: {there} cannot be written to; choose another place")
+
+
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence[int] = ()) -> None:
     """Print a table; columns whose index is in ``right`` are aligned to the right."""
     from rich import box

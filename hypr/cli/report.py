@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from hypr.cli.output import json_option, note, show, with_option
+from hypr.cli.output import check_out, json_option, note, show, with_option
 
 
 @click.command("report")
@@ -15,31 +15,38 @@ from hypr.cli.output import json_option, note, show, with_option
 @click.option(
     "--data", "data_name", metavar="NAME|FILE.npz|MODULE:FUNCTION", help="Where the data of the bundle are now."
 )
+@click.option(
+    "--target",
+    metavar="NAME|FILE.toml",
+    help="The chip that a bundle is mapped on: loihi2 (default), loihi1, or a file of your own.",
+)
 @with_option
 @json_option
-def report_verb(folder: Path, out: Path | None, data_name: str | None, as_json: bool) -> None:
+def report_verb(folder: Path, out: Path | None, data_name: str | None, target: str | None, as_json: bool) -> None:
     """Write one self-contained HTML page about a run or a bundle.
 
-    It shows accuracies, the staircase from float to integer, the verification, rasters, membrane traces and versions.
-    What lacks its data is left out, and the page says so.
+    It shows accuracies, the staircase from float to integer, the verification, rasters, membrane traces, where the
+    network fits on a chip and what it costs there, and versions. What lacks its data is left out, and the page says so.
 
     \b
     Examples:
       hypr report runs/ecg
       hypr verify bundles/ecg && hypr report bundles/ecg --out ecg.html
+      hypr report bundles/ecg --target loihi1
     """
+    check_out(out)
     from hypr.report.content import page_of
     from hypr.report.page import write
 
-    target = out or folder / "report.html"
-    page = page_of(folder, data_name)
-    write(page, target)
+    path = out or folder / "report.html"
+    page = page_of(folder, data_name, target)
+    write(page, path)
     answer = {
-        "report": target,
+        "report": path,
         "title": page.title,
         "sections": [part.title for part in page.parts],
         "left_out": list(page.left_out),
     }
     for line in page.left_out:
         note(f"left out: {line}")
-    show(answer, as_json, lambda: click.echo(str(target)))
+    show(answer, as_json, lambda: click.echo(str(path)))

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from hypr.cli.lava_options import COUNT, check_lava, check_out, lava_options
-from hypr.cli.output import json_option, note, progress, seconds, show, show_outcome, table, with_option
+from hypr.cli.lava_options import COUNT, check_lava, lava_options
+from hypr.cli.output import check_out, json_option, note, progress, seconds, show, show_outcome, table, with_option
 from hypr.cli.reading_options import Spelled, flags_in_messages, print_conventions, reading_from, reading_options
 
 

@@ -7,8 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hypr.cli.lava_options import COUNT, check_lava, check_out, lava_options
-from hypr.cli.output import inputs_option, json_option, note, progress, seconds, show, show_outcome, table, with_option
+from hypr.cli.lava_options import COUNT, check_lava, lava_options
+from hypr.cli.output import (
+    check_out,
+    inputs_option,
+    json_option,
+    note,
+    progress,
+    seconds,
+    show,
+    show_outcome,
+    table,
+    with_option,
+)
 
 if TYPE_CHECKING:
     from export.bundle.bundle import Bundle

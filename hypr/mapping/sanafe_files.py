@@ -102,7 +102,7 @@ def _edges(plan: Plan, name: str, homes: dict[str, list[tuple[str, np.ndarray]]]
                 zeros = ",".join("0" * (len(ours) * len(theirs)))
                 yield f"    - {source} -> {target}: [type: dense, weight: [{zeros}]]"
         return
-    targets, sources, _ = projection.synapses.coo()
+    targets, sources = wiring.pairs()
     names = {}
     for place in (projection.source, projection.target):
         words = np.empty(plan.needs.program.sizes[place], object)

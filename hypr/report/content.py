@@ -10,13 +10,17 @@ from typing import Any, TypeVar
 from export.bundle.bundle import MANIFEST, Bundle
 from export.errors import ExportError
 from hardware import emulate
+from hardware.errors import HardwareError
+from hardware.mapping import Target
 from hardware.program import Program
 from hypr.data import SequenceDataset
 from hypr.deployment.deploy import bundle_data, staircase_of
 from hypr.deployment.evaluation import time_major
 from hypr.errors import HyprError
+from hypr.mapping import DEFAULT_TARGET, load_target
 from hypr.report import pictures
 from hypr.report.behaviour import behaviour
+from hypr.report.chip import on_chip
 from hypr.report.comparison import COMPARED_SEQUENCES, side_by_side
 from hypr.report.integers import count_synapses, integers, quantization
 from hypr.report.page import Block, Page, Part, Picture, Table
@@ -27,21 +31,25 @@ from hypr.training.recorded import from_recorded
 from hypr.training.runs import CONFIG, METRICS, RESULT, Run, open_run
 
 Found = TypeVar("Found")
+_FROM_DATA = "accuracies, staircase, rasters, traces, cost on a chip"
 
 
-def page_of(folder: Path, data: str | None = None) -> Page:
+def page_of(folder: Path, data: str | None = None, target: str | Path | None = None) -> Page:
     """The report of a run folder or a bundle.
 
     Args:
         folder: of either.
         data: where the data of a bundle are now; None: where the bundle knows them.
+        target: chip that a bundle is mapped on, a name or a file; None: :data:`hypr.mapping.DEFAULT_TARGET`.
 
     Raises:
-        HyprError, ExportError: neither of the two, or damaged.
+        HyprError, ExportError: neither of the two, or damaged; an unknown chip; a chip for a run.
     """
     if (folder / MANIFEST).exists():
-        return of_bundle(Bundle.open(folder), data)
+        return of_bundle(Bundle.open(folder), data, load_target(DEFAULT_TARGET if target is None else target))
     if (folder / CONFIG).exists():
+        if target is not None:
+            raise HyprError(f"{folder}: a run has no integer network to map on {target}; export it, report the bundle")
         return of_run(open_run(folder))
     raise HyprError(
         f"{folder}: neither a run ({CONFIG}) nor a bundle ({MANIFEST}); "
@@ -71,12 +79,14 @@ def of_run(run: Run) -> Page:
     return Page(f"Training run: {run.config.name}", f"{run.config.description} ({run.path.name})", None, cards, parts)
 
 
-def of_bundle(bundle: Bundle, name: str | None = None) -> Page:
-    """Accuracies, staircase, verification, rasters, traces, training curves, formats and provenance of a bundle; what
-    lacks its data or files is left out, and the page says so."""
+def of_bundle(bundle: Bundle, name: str | None, target: Target) -> Page:
+    """Accuracies, staircase, verification, rasters, traces, training curves, formats, place and cost on a chip, and
+    provenance of a bundle; what lacks its data or files is left out, and the page says so."""
     program, notes = bundle.program, _mapping(bundle.manifest.get("notes"))
     left_out: list[str] = []
-    data = _or_leave_out(left_out, "accuracies, staircase, rasters and traces", lambda: _test_data(bundle, name))
+    data = _or_leave_out(
+        left_out, "accuracies, staircase, rasters, traces, cost on a chip", lambda: _test_data(bundle, name)
+    )
     steps: list[tuple[str, float, float]] = []
     if data is not None:
         steps = _or_leave_out(left_out, "the staircase", lambda: _stairs(bundle, data, name)) or []
@@ -99,11 +109,12 @@ def of_bundle(bundle: Bundle, name: str | None = None) -> Page:
         told = _or_leave_out(left_out, "training", lambda: _training(trained, str(notes.get("rule", "?")), where))
         parts += [] if told is None else [told]
     few = None if data is None else emulate(program, time_major(data.subset(slice(0, COMPARED_SEQUENCES))), "all")
-    parts.append(integers(program, few))
+    parts += _or_leave_out(left_out, "integer formats", lambda: [integers(program, few)]) or []
     findings = bundle.manifest.get("quantization")
     if findings:
         lost = _or_leave_out(left_out, "quantization", lambda: quantization(checked(Findings, findings, where)))
         parts += [] if lost is None else [lost]
+    parts += _or_leave_out(left_out, f"the map on {target.title}", lambda: on_chip(bundle, target, data)) or []
     parts.append(_provenance(bundle, notes, proof))
     name = str(notes.get("run") or bundle.path.name)
     subtitle = "trained in float, deployed as integers" + (f" on {data.description}" if data is not None else "")
@@ -114,7 +125,7 @@ def _or_leave_out(left_out: list[str], what: str, make: Callable[[], Found]) -> 
     """What ``make`` returns; where its data or files are missing, a line about it instead."""
     try:
         return make()
-    except (HyprError, ExportError) as error:
+    except (HyprError, ExportError, HardwareError) as error:
         left_out.append(f"{what}: {' '.join(str(error).split())}")
         return None
 

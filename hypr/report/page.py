@@ -27,11 +27,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A table; columns whose index is in ``right`` are aligned to the right."""
+    """A table; columns whose index is in ``right`` are aligned to the right, ``title`` stands above."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str | Cell]]
     right: Sequence[int] = ()
+    title: str = ""
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,7 @@ def _part(part: Part) -> dict[str, object]:
         "text": part.text,
         "tables": [
             {
+                "title": table.title,
                 "columns": table.columns,
                 "right": table.right,
                 "rows": [

@@ -21,14 +21,14 @@ from matplotlib.ticker import MaxNLocator
 
 FLOAT, INTEGER, BOTH, ACCENT, GREY = "#2f6fb5", "#d9742b", "#3b4252", "#b3261e", "#8b93a1"
 """Colours: the float network, the integer network, what both have in common, what needs attention, what stands back."""
-_EDGE, _TICK = "#c3c9d3", "#5b6472"
+EDGE, _TICK = "#c3c9d3", "#5b6472"
 _VARIABLES = {  # colours above -> what the page calls them, in light and dark
     FLOAT: "--float",
     INTEGER: "--integer",
     BOTH: "--ink",
     ACCENT: "--bad",
     GREY: "--grey",
-    _EDGE: "--edge",
+    EDGE: "--edge",
     _TICK: "--soft",
     "#ffffff": "--paper",
     "#000000": "--ink",
@@ -37,7 +37,7 @@ STYLE: Any = {  # matplotlib's stubs type its keys as literals
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.edgecolor": _EDGE,
+    "axes.edgecolor": EDGE,
     "axes.labelcolor": BOTH,
     "text.color": BOTH,
     "axes.titlesize": 10,

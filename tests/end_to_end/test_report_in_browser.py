@@ -90,6 +90,43 @@ def test_a_click_on_a_neuron_shows_its_trace(browser):
     assert "readout, neuron 0, state u" in said.text
 
 
+CHIP = "const part = [...document.querySelectorAll('section')].find(s => s.innerText.startsWith('Where it fits'));"
+
+
+def test_the_picture_of_the_chip_reads_on_every_screen(browser):
+    _wait(browser, "return document.readyState === 'complete'")
+    drawn = browser.execute_script(
+        CHIP
+        + """
+        const svg = part.querySelector('svg'), box = svg.getBoundingClientRect(), page = part.getBoundingClientRect();
+        const words = [...svg.querySelectorAll('text')].map(it => [it.textContent, it.getBoundingClientRect().height]);
+        const mark = [...svg.querySelectorAll('text')].find(it => it.textContent.includes('%'));
+        return {
+            words, colour: getComputedStyle(mark).fill, ink: getComputedStyle(document.body).color,
+            inside: box.left >= page.left && box.right <= page.right, width: box.width, text: part.innerText
+        }
+        """
+    )
+    assert drawn["inside"] and drawn["width"] > 200, "nothing to scroll for a network on one core"
+    assert {"hidden0", "readout"} <= {word for word, _ in drawn["words"]}
+    assert min(height for _, height in drawn["words"]) >= 9
+    assert drawn["colour"] == drawn["ink"], "the words follow light and dark"
+    assert "It fits. 1 of 120 cores of one chip is used; no plan does with fewer than 1." in drawn["text"]
+    assert "Shown: 4 of the 32 tiles" in drawn["text"]
+
+
+def test_the_cost_names_its_sources_beside_the_dense_float_network(browser):
+    cost = browser.execute_script(
+        "return [...document.querySelectorAll('section')].find(s => s.innerText.startsWith('What it costs')).innerText"
+    )
+    for words in (
+        "recorded samples of 60 steps", "synaptic operations", "neuron updates", "messages (spike, core)", "hops",
+        "multiply-accumulates of the dense float network", "step (us)", "energy (uJ)", "confidence D. Source: Davies",
+        "Not counted:", "MembraneUpdates", "Effective_ACs", "ClassificationAccuracy",
+    ):  # fmt: skip
+        assert words in cost, words
+
+
 def test_the_page_has_no_error_asks_no_other_host_and_fits_the_screen(browser):
     _wait(browser, "return document.querySelector('.explorer').dataset.ready")
     assert browser.get_log("browser") == []

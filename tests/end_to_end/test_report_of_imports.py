@@ -20,6 +20,12 @@ def test_an_imported_network_with_data_has_every_section(hypr, tmp_path):
     assert code == 0, error
     assert "left out" not in output + error
     page = (tmp_path / "bundle" / "report.html").read_text()
-    for title in ("From float to integer", "What quantization did", "Does the integer network behave like the float"):
+    for title in (
+        "From float to integer",
+        "What quantization did",
+        "Does the integer network behave like the float",
+        "Where it fits: Intel Loihi 2",
+        "What it costs: Intel Loihi 2",
+    ):
         assert title in page
     assert "Left out" not in page
