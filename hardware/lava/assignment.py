@@ -91,6 +91,8 @@ def _not_lavas(program: Program, population: Population) -> str | None:
         return {"subtract": "reset by subtraction", "none": "no reset"}[population.options["reset"]]
     if population.options["reset_at"] != "same":
         return {"next": "reset at the next step", "carried": "carried-over reset"}[population.options["reset_at"]]
+    if population.options["fires"] != "above":
+        return "its threshold itself fires"
     if population.model == "cuba_lif":
         return None
     if population.shifts["K"] != DECAY_SHIFT:
