@@ -28,7 +28,10 @@ def random_count_program(rng: np.random.Generator, chain: bool = False) -> Progr
         else:
             made = random_graph(rng)
         populations = tuple(_with_options(rng, item) for item in made.populations)
-        found = fitted(made, populations)
+        try:
+            found = fitted(made, populations)
+        except ProgramError:  # too many synapses for what is sent now
+            continue
         if found.spec_version == "2.2":
             return found
 
@@ -48,7 +51,11 @@ def _with_options(rng: np.random.Generator, item: Population) -> Population:
 
 
 def fitted(made: Program, populations: tuple[Population, ...]) -> Program:
-    """With exponents low enough for what the populations can send now, and at last with weights of 0."""
+    """With exponents low enough for what the populations can send now.
+
+    Raises:
+        ProgramError: no exponents are.
+    """
     projections = made.projections
     while True:
         try:
