@@ -87,6 +87,8 @@ def _not_lavas(program: Program, population: Population) -> str | None:
     """None where Lava's LIF is exact, else why it is not."""
     if population.model not in ("lif", "cuba_lif"):
         return ""
+    if population.most_spikes > 1:
+        return "several spikes per step"
     if population.options["reset"] != "zero":
         return {"subtract": "reset by subtraction", "none": "no reset"}[population.options["reset"]]
     if population.options["reset_at"] != "same":

@@ -1,8 +1,9 @@
-"""One step of FP-3.8 and FP-3.9: all 2^24 states of ``lif``, random states with borders of ``cuba_lif``; NumPy, compiled
-and torch against the clauses written once more on arrays."""
+"""One step of FP-3.8 and FP-3.9: all 2^24 states of ``lif``, random states with borders of ``cuba_lif``; NumPy,
+compiled and torch against the clauses written once more on arrays."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -24,7 +25,7 @@ COUNTS = [name for name, most in MOST_SPIKES.items() if most > 1]
 MAX = STATE_MAX
 
 
-def clause(options: dict[str, str], th: Any, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def clause(options: Mapping[str, str], th: Any, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """FP-3.8 with reset zero or subtract at once, FP-3.9: subtraction bit by bit of the count, without a division."""
     th = np.broadcast_to(np.asarray(th), x.shape)
     if options["spikes"] == "one":
