@@ -31,7 +31,7 @@ from tests.unit.test_resets import tools_network
 MODELS = {"lif": {"A": 4096, "TH": 10}, "cuba_lif": {"du": 4095, "dv": 0, "vth": 10}}
 
 
-def single(model: str, weight: int = 5, exponent: int = 4, **options: str) -> Program:
+def single(model: str, weight: Any = 5, exponent: Any = 4, **options: Any) -> Program:
     graph = ProgramBuilder()
     graph.input("input", 1, 0, 100)
     shifts = {"K": 12} if model == "lif" else {}
