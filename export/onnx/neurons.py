@@ -49,6 +49,11 @@ class Arithmetic:
             f"{self._population.name}:{name}", self._population.parameters[name].astype(np.int64)
         )
 
+    def shifted(self, name: str, by: int) -> Value:
+        """Parameter `name` times ``2^by``, a constant."""
+        value = self._population.parameters[name].astype(np.int64) << by
+        return self.graph.constant(f"{self._population.name}:{name}_shifted", value)
+
     def shift(self, name: str) -> int:
         return self._population.shifts[name]
 
@@ -170,7 +175,9 @@ def cuba_lif(a: Arithmetic, old: States, current: Current, z_old: Value, options
     u_decay = one - (a.parameter("du") + a.scalar(1))
     u = a.wrap_once(a.mulsh(old["u"], u_decay, bits) + current.synaptic * a.scalar(1 << 6))
     v = a.sat(a.mulsh(old["v"], one - a.parameter("dv"), bits) + u + current.bias)
-    v, z = fire(a, a.parameter("vth") * a.scalar(1 << 6), v, old["v"], z_old, options)
+    several = options["spikes"] != "one"  # divided by: a constant, as a reader of the file must see that it is above 0
+    threshold = a.shifted("vth", 6) if several else a.parameter("vth") * a.scalar(1 << 6)
+    v, z = fire(a, threshold, v, old["v"], z_old, options)
     return {"u": u, "v": v}, z
 
 
