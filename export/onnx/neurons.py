@@ -76,7 +76,7 @@ class Arithmetic:
         return self.graph.node("Max", x, self.scalar(0))
 
     def at_most(self, x: Value, most: int) -> Value:
-        return self.graph.node("Min", x, self.scalar(most))
+        return self.graph.node("Clip", x, self.scalar(0), self.scalar(most))
 
     def divided(self, x: Value, by: Value) -> Value:
         """FP-3.9: whole part of the quotient; x is not negative."""
@@ -86,7 +86,7 @@ class Arithmetic:
         return x > limit
 
     def at_least(self, x: Value, limit: Value) -> Value:
-        return self.graph.node("GreaterOrEqual", x, limit)
+        return self.graph.node("LessOrEqual", limit, x)
 
     def if_spike(self, z: Value, value: Value) -> Value:
         """`value` where z, else 0."""

@@ -14,6 +14,8 @@ import pytest
 import export
 from export.errors import ExportError
 from export.interchange.graph import read, write
+from export.onnx.foreign import refuse_foreign_parts
+from export.onnx.model_file import model as onnx_model
 from export.onnx.runtime import OnnxNetwork
 from export.quantization.dequantize import quantized_nir, requantize
 from export.verification.verify import verify
@@ -198,3 +200,10 @@ def test_a_damaged_limit_in_a_file_is_one_line() -> None:
     graph.nodes["n"].metadata["max_spikes"] = "7"
     with pytest.raises(ExportError, match="max_spikes in its metadata is '7'; allowed: 15, 31, 255"):
         export.quantize(graph)
+
+
+def test_readers_of_onnx_files_accept_every_operator_of_the_clauses() -> None:
+    for model in MODELS:
+        for options in ({"fires": "at"}, {"fires": "at", "reset_at": "next"}, several("up_to_31")):
+            for form in ("scan", "step"):
+                refuse_foreign_parts(onnx_model(single(model, **options), form))
