@@ -43,7 +43,7 @@ def limited(network: StepNetwork, seen: Statistics | None) -> StepNetwork:
         why = "no calibration inputs say how many it sends" if reached is None else f"calibration sends up to {reached}"
         notes.append(
             f"layer {population.name}: in integers at most {chosen[population.name]} spikes in one step ({why}); "
-            "max_spikes sets another limit"
+            "--max-spikes (max_spikes) sets another limit"
         )
     return _with(network, chosen, notes)
 
