@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.functional import unfold
 
 from hardware.currents import mantissa_bound
-from hardware.models import STATE_MAX
+from hardware.models import MOST_SPIKES, STATE_MAX
 from hardware.populations import Projection
 from hardware.synapses import Convolution, Dense, Sparse
 
@@ -109,12 +109,17 @@ def alif(state: State, z: Tensor, current: Tensor, p: Values, k: Shifts, options
 
 
 def fire(x: Tensor, x_before: Tensor, z: Tensor, threshold: Tensor, options: Options) -> tuple[Tensor, Tensor]:
-    """FP-3.7: membrane after its reset, and spikes."""
+    """FP-3.7 to FP-3.9: membrane after its reset, and spikes."""
+    if options["spikes"] != "one":
+        most = MOST_SPIKES[options["spikes"]]
+        count = torch.div(x.clamp(min=0), threshold, rounding_mode="floor").clamp(max=most)
+        return x - count * threshold, count
+    edge = threshold - int(options["fires"] == "at")  # integers above it fire
     if options["reset_at"] == "next":
         x = _reset(x, z, threshold, options)
-        return x, (x > threshold).to(torch.int64)
-    tested = x - threshold * (x_before > threshold) if options["reset_at"] == "carried" else x
-    spike = (tested > threshold).to(torch.int64)
+        return x, (x > edge).to(torch.int64)
+    tested = x - threshold * (x_before > edge) if options["reset_at"] == "carried" else x
+    spike = (tested > edge).to(torch.int64)
     return _reset(x, spike, threshold, options), spike
 
 

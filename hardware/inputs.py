@@ -131,7 +131,7 @@ def check_state(program: Program, state: NetworkState | None, batch: int) -> Net
         for key, value in start.states.items()
     }
     spikes = {
-        name: _check_entry(f"spikes/{name}", state.spikes.get(name), value.shape, (0, 1))
+        name: _check_entry(f"spikes/{name}", state.spikes.get(name), value.shape, program.ranges[name])
         for name, value in start.spikes.items()
     }
     history = {name: _check_history(program, name, state, value.shape, spikes) for name, value in start.history.items()}

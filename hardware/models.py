@@ -44,8 +44,9 @@ class ModelSpec:
         parameters: per-neuron integer parameters, each an int32 array (N,).
         shifts: names of the per-layer shift counts (fraction bits of coefficients, guard bits).
         options: named options and their admissible values; the first is the default.
-        newer: option -> those of its values that came with specification 2.1. An option that had no other value than
+        newer: option -> those of its values that came after specification 2.0. An option that had no other value than
             its default before is written only where it differs from that, so that older programs keep their bytes.
+        since: option -> the version that its newer values came with, where that is not 2.1.
     """
 
     name: str
@@ -55,6 +56,7 @@ class ModelSpec:
     shifts: tuple[str, ...]
     options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     newer: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    since: Mapping[str, str] = field(default_factory=dict)
 
     def older(self) -> dict[str, tuple[str, ...]]:
         """Options with the values that they had before specification 2.1; without those that did not exist."""
@@ -71,13 +73,23 @@ class ModelSpec:
         }
 
     def needs_newer(self, options: Mapping[str, str]) -> bool:
-        """Whether these options have a clause of specification 2.1."""
-        return any(options[name] in values for name, values in self.newer.items())
+        """Whether these options have a clause that came after specification 2.0."""
+        return self.version(options) is not None
+
+    def version(self, options: Mapping[str, str]) -> str | None:
+        """Lowest version of the specification that has these options' clauses, None where 1.0 and 2.0 have them."""
+        used = [self.since.get(name, "2.1") for name, values in self.newer.items() if options[name] in values]
+        return max(used, default=None)
 
 
 _DECAY = ParameterSpec(0, None, "decay factor times 2^K")
 _THRESHOLD = ParameterSpec(0, STATE_MAX, "threshold in state units")
 _RESET_AT = ("same", "next", "carried")
+MOST_SPIKES = {"one": 1, "up_to_15": 15, "up_to_31": 31, "up_to_255": 255}
+"""Option ``spikes``: how many spikes a neuron can send in one step (FP-3.9)."""
+_FIRE = {"reset_at": _RESET_AT, "fires": ("above", "at"), "spikes": tuple(MOST_SPIKES)}
+_NEWER_FIRE = {name: values[1:] for name, values in _FIRE.items()}
+_SINCE = {"fires": "2.2", "spikes": "2.2"}
 
 MODELS: Mapping[str, ModelSpec] = {
     spec.name: spec
@@ -128,8 +140,9 @@ MODELS: Mapping[str, ModelSpec] = {
             spiking=True,
             parameters={"A": _DECAY, "TH": _THRESHOLD},
             shifts=("K",),
-            options={"reset": ("zero", "subtract", "none"), "reset_at": _RESET_AT},
-            newer={"reset": ("none",), "reset_at": _RESET_AT[1:]},
+            options={"reset": ("zero", "subtract", "none"), **_FIRE},
+            newer={"reset": ("none",), **_NEWER_FIRE},
+            since=_SINCE,
         ),
         ModelSpec(
             name="cuba_lif",
@@ -141,8 +154,9 @@ MODELS: Mapping[str, ModelSpec] = {
                 "vth": ParameterSpec(0, 2**17 - 1, "threshold mantissa (compared as vth << 6)"),
             },
             shifts=(),
-            options={"reset": ("zero", "subtract", "none"), "reset_at": _RESET_AT},
-            newer={"reset": ("subtract", "none"), "reset_at": _RESET_AT[1:]},
+            options={"reset": ("zero", "subtract", "none"), **_FIRE},
+            newer={"reset": ("subtract", "none"), **_NEWER_FIRE},
+            since=_SINCE,
         ),
         ModelSpec(
             name="li",

@@ -19,6 +19,7 @@ import numpy as np
 
 from hardware.chain import Layer
 from hardware.fixed_point import mulsh, sat, shz, wrap_once
+from hardware.models import MOST_SPIKES
 from hardware.populations import Population
 
 States = tuple[np.ndarray, ...]
@@ -78,14 +79,19 @@ def alif(
 def fire(
     n: Mapping[str, Any], threshold: np.ndarray, x: np.ndarray, x_before: np.ndarray, spikes_before: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """FP-3.7: membrane after its reset, and spikes. ``x`` is the membrane after decay and input, ``x_before`` what the
-    step before left; ``reset`` says what a reset does, ``reset_at`` when."""
+    """FP-3.7 to FP-3.9: membrane after its reset, and spikes. ``x`` is the membrane after decay and input, ``x_before``
+    what the step before left; ``reset`` says what a reset does, ``reset_at`` when, ``fires`` whether the threshold
+    itself fires, ``spikes`` how often in a step."""
+    if n["spikes"] != "one":
+        count = np.minimum(np.maximum(x, 0) // threshold, MOST_SPIKES[n["spikes"]])
+        return x - count * threshold, count
+    edge = threshold - (n["fires"] == "at")  # integers above it fire
     after = {"zero": np.zeros_like(x), "subtract": sat(x - threshold), "none": x}[n["reset"]]
     if n["reset_at"] == "next":
         x = np.where(spikes_before, after, x)
-        return x, x > threshold
-    tested = x - threshold * (x_before > threshold) if n["reset_at"] == "carried" else x
-    z = tested > threshold
+        return x, x > edge
+    tested = x - threshold * (x_before > edge) if n["reset_at"] == "carried" else x
+    z = tested > edge
     return np.where(z, after, x), z
 
 

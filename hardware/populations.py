@@ -9,7 +9,7 @@ import numpy as np
 
 from hardware.checks import check_array, check_int, check_name, check_names, frozen, size_and_shape
 from hardware.errors import ProgramError
-from hardware.models import MAX_SHIFT, MODELS, OWN_MODELS, STATE_MAX, ModelSpec, model_spec
+from hardware.models import MAX_SHIFT, MODELS, MOST_SPIKES, OWN_MODELS, STATE_MAX, ModelSpec, model_spec
 from hardware.synapses import Connections, Convolution, Dense, Sparse
 
 MAX_EXPONENT = 23
@@ -109,6 +109,11 @@ class Population:
         """What the specification says of its model: states, parameters, shifts, options."""
         return MODELS.get(self.model) or OWN_MODELS[self.model]
 
+    @property
+    def most_spikes(self) -> int:
+        """Largest number of spikes that a neuron can send in one step (FP-3.9)."""
+        return MOST_SPIKES[self.options.get("spikes", "one")]
+
     def start(self, state: str) -> np.ndarray:
         """int32 (N,): the state before the first step (FP-2.6)."""
         value = self.initial.get(state)
@@ -136,12 +141,30 @@ class Population:
                 f"{where}: reset 'none' has no reset_at '{self.options['reset_at']}' (FP-3.7); leave reset_at at 'same'"
             )
         self._check_parameters(where)
+        if self.most_spikes > 1:
+            self._check_counts(where)
         unknown = [name for name in self.initial if name not in self.spec.states]
         if unknown:
             states = ", ".join(self.spec.states)
             raise ProgramError(f"{where}: initial state {unknown[0]!r} is unknown; states are {states}")
         for name, start in self.initial.items():
             check_array(start, self.size, *self.state_limits(name), f"{where}: initial {name}")
+
+    def _check_counts(self, where: str) -> None:
+        """FP-3.9."""
+        needed = {"reset": "subtract", "reset_at": "same", "fires": "at"}
+        for name, value in needed.items():
+            if self.options[name] != value:
+                raise ProgramError(
+                    f"{where}: with spikes '{self.options['spikes']}' option {name} must be '{value}', "
+                    f"got '{self.options[name]}' (FP-3.9)"
+                )
+        name = "vth" if self.model == "cuba_lif" else "TH"
+        if int(self.parameters[name].min()) < 1:
+            raise ProgramError(
+                f"{where}: with spikes '{self.options['spikes']}' parameter {name} must be at least 1, got 0 at neuron "
+                f"{int(np.argmin(self.parameters[name]))} (FP-3.9)"
+            )
 
     def _check_parameters(self, where: str) -> None:
         check_names(self.parameters, self.spec.parameters, f"{where}: parameter")

@@ -18,10 +18,10 @@ from hardware.currents import check_current, drive_interval, valid_in_first_vers
 from hardware.errors import ProgramError
 from hardware.populations import Decision, Input, Population, Projection
 
-SPEC_VERSION = "2.1"
+SPEC_VERSION = "2.2"
 """Newest version of hardware/FIXED_POINT.md that the engines implement."""
 
-SPEC_VERSIONS = ("1.0", "2.0", "2.1")
+SPEC_VERSIONS = ("1.0", "2.0", "2.1", "2.2")
 """Versions that the engines implement; a program has the lowest that has all its clauses."""
 
 
@@ -98,9 +98,9 @@ class Program:
 
     @property
     def ranges(self) -> Mapping[str, tuple[int, int]]:
-        """Smallest and largest value of every source: as declared for inputs, 0 and 1 for populations."""
+        """Smallest and largest value of every source: as declared for inputs, spikes in one step for populations."""
         values = {item.name: (item.low, item.high) for item in self.inputs}
-        return {**values, **{population.name: (0, 1) for population in self.populations}}
+        return {**values, **{population.name: (0, population.most_spikes) for population in self.populations}}
 
     @property
     def sizes(self) -> Mapping[str, int]:
@@ -132,8 +132,10 @@ class Program:
     @cached_property
     def spec_version(self) -> str:
         """Lowest version of the specification that has all clauses of this program."""
-        if any(population.spec.needs_newer(population.options) for population in self.populations):
-            return "2.1"
+        newer = [population.spec.version(population.options) for population in self.populations]
+        used = [version for version in newer if version is not None]
+        if used:
+            return max(used)
         if self._layers is not None and valid_in_first_version(self._layers, self.inputs[0]):
             return "1.0"
         return "2.0"

@@ -11,6 +11,7 @@ import numpy as np
 
 from hardware.chain import Layer
 from hardware.inputs import Inputs, check_state, named_inputs
+from hardware.models import MOST_SPIKES
 from hardware.own import scalar_step
 from hardware.populations import Population, Projection
 from hardware.program import Program
@@ -78,17 +79,25 @@ def alif(n: Mapping[str, Any], s: Sequence[int], z_before: int, drive: int) -> t
 
 
 def fire(n: Mapping[str, Any], threshold: int, x: int, x_before: int, z_before: int) -> tuple[int, int]:
-    """FP-3.4, FP-3.5 and FP-3.7: membrane after the reset, and the spike."""
+    """FP-3.4, FP-3.5, FP-3.7 to FP-3.9: membrane after the reset, and the spikes."""
+    if n["spikes"] != "one":
+        count = min(max(x, 0) // threshold, MOST_SPIKES[n["spikes"]])
+        return x - count * threshold, count
     if n["reset_at"] == "next":
         if z_before:
             x = reset(n, threshold, x)
-        return x, 1 if x > threshold else 0
+        return x, 1 if reached(n, threshold, x) else 0
     tested = x
-    if n["reset_at"] == "carried" and x_before > threshold:
+    if n["reset_at"] == "carried" and reached(n, threshold, x_before):
         tested = x - threshold
-    if tested > threshold:
+    if reached(n, threshold, tested):
         return reset(n, threshold, x), 1
     return x, 0
+
+
+def reached(n: Mapping[str, Any], threshold: int, x: int) -> bool:
+    """FP-3.8."""
+    return x >= threshold if n["fires"] == "at" else x > threshold
 
 
 def reset(n: Mapping[str, Any], threshold: int, x: int) -> int:

@@ -38,6 +38,8 @@ def _neuron(population: StepPopulation) -> dict[str, Any]:
         found["reset_timing"] = options.get("reset_timing", "same_step")
         found["spikes"] = options.get("spikes", "single")
         found["spike_at"] = options.get("spike_at", "above")
+        if "max_spikes" in options:
+            found["max_spikes"] = options["max_spikes"]
     if population.kind in _DECAY:
         found["decay"] = _span(p[_DECAY[population.kind]])
         found["gain"] = _span(p[_GAIN[population.kind]])

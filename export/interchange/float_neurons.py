@@ -78,7 +78,8 @@ def _spikes(layer: StepPopulation, u: np.ndarray) -> np.ndarray:
     theta = layer.parameters["theta"]
     fires = u - theta >= 0 if layer.options.get("spike_at") == "threshold" else u - theta > 0
     if layer.options.get("spikes") == "multi":
-        return np.where(fires, np.trunc(u / theta), 0.0)
+        count = np.where(fires, np.trunc(u / theta), 0.0)
+        return np.minimum(count, float(layer.options.get("max_spikes", "inf")))
     result: np.ndarray = fires.astype(np.float64)
     return result
 

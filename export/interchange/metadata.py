@@ -23,6 +23,9 @@ ONE_VALUE = (
     "decision_output",
     "reset",
     "reset_timing",
+    "spikes",
+    "spike_at",
+    "max_spikes",
     "connectivity",
 )
 """Keys that this package reads as one text or number."""

@@ -24,11 +24,6 @@ def neuron_node(layer: StepPopulation, dt: float) -> nir.NIRNode:
     where = f"layer {layer.name}"
     if layer.late_bias:
         raise ExportError(f"{where}: a bias that starts late cannot be written as NIR")
-    for key, default in (("spikes", "single"), ("spike_at", "above")):
-        if layer.options.get(key, default) != default:
-            raise ExportError(
-                f"{where}: {key} '{layer.options[key]}' cannot be written as NIR; its nodes do not say it"
-            )
     node = _node(layer, dt)
     for state, value in layer.initial.items():
         if np.any(value):  # NIR says nothing about where a state starts
@@ -58,7 +53,12 @@ def _resistance(gain: np.ndarray, decay: np.ndarray) -> np.ndarray:
 def _reset(layer: StepPopulation) -> dict[str, str]:
     """What a node does not say of its reset; the timing only where it is not the usual one."""
     timing = layer.options.get("reset_timing", "same_step")
-    return {"reset": layer.options["reset"], **({"reset_timing": timing} if timing != "same_step" else {})}
+    counts = {key: layer.options[key] for key in ("spikes", "spike_at", "max_spikes") if key in layer.options}
+    return {
+        "reset": layer.options["reset"],
+        **({"reset_timing": timing} if timing != "same_step" else {}),
+        **counts,
+    }
 
 
 def _lif(layer: StepPopulation, dt: float) -> nir.NIRNode:

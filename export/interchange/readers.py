@@ -183,8 +183,18 @@ class _Neuron:
     def _firing(self) -> dict[str, str]:
         """How many spikes, and where: options that are present where they are not the default."""
         self.must_say("spikes")
-        given = {"spikes": self.reading.spikes or "single", "spike_at": self.reading.spike_at or "above"}
-        return {key: value for key, value in given.items() if value not in ("single", "above")}
+        given = {}
+        for key, default in (("spikes", "single"), ("spike_at", "above"), ("max_spikes", None)):
+            recorded = self.metadata.get(key)  # in a file of ours, of what the integers do
+            what = f"node '{self.stage.name}': {key}"
+            if recorded is not None and str(recorded) not in OPEN[key]:
+                raise GraphError(f"{what} in its metadata is '{recorded}'; allowed: {', '.join(OPEN[key])}")
+            value = choose(getattr(self.reading, key), None if recorded is None else str(recorded), default, what)
+            if value != default:
+                given[key] = str(value)
+        if given.get("spikes") != "multi":
+            given.pop("max_spikes", None)
+        return given
 
     def must_say(self, convention: str) -> None:
         """Refuse where the tool has two conventions, its files do not say which, and nobody chose."""

@@ -22,6 +22,7 @@ OPEN = {
     "synapse_gain": ("w_in_dt", "w_in", "w_in_decayed"),
     "spikes": ("single", "multi"),
     "spike_at": ("above", "threshold"),
+    "max_spikes": ("15", "31", "255"),
 }
 """Conventions of a neuron that a file leaves open, and what each may be."""
 OF_A_LAYER = (*OPEN, "feed_forward_keeps_input", "recurrent_bias_at_start")
@@ -51,6 +52,8 @@ class Reading:
             ``w_in_decayed``, where the input decays with the state already in its first step.
         spikes: ``single`` (default), or ``multi``: ``trunc(v / theta)`` spikes in one step.
         spike_at: ``above`` (default: v > theta) or ``threshold`` (v >= theta).
+        max_spikes: with ``multi``, the most spikes in one step, ``15``, ``31`` or ``255``; default: no limit, in
+            integers one that the calibration inputs do not reach.
         lag: steps after which a layer's spikes reach the next one, its output included; default 0.
         ask: conventions above that must be given, because the tool has two and its files do not say which.
         assumed: conventions of a preset that its tool's users change; warned of where they are not given.
@@ -74,6 +77,7 @@ class Reading:
     synapse_gain: str | None = None
     spikes: str | None = None
     spike_at: str | None = None
+    max_spikes: str | None = None
     lag: int = 0
     ask: tuple[str, ...] = ()
     assumed: tuple[str, ...] = ()

@@ -6,7 +6,7 @@ are those of :mod:`export.interchange.source`, with what a NIR file can say beyo
 ``lif``
     ``u = alpha u' + gain I + leak``, spike ``u > theta``; reset by options ``reset`` (``zero``: to v_reset,
     ``subtract``: theta, ``none``) and ``reset_timing`` (:class:`export.interchange.reading.Reading`); there too
-    ``spike_at`` and ``spikes``, present where they are not the default.
+    ``spike_at``, ``spikes`` and ``max_spikes``, present where they are not the default.
 ``cuba_lif``
     ``u = alpha_syn u' + syn_gain (I + b_syn)``; ``v = alpha_mem v' + mem_gain u + b``, reset as lif.
 ``li``
@@ -235,7 +235,11 @@ class StepNetwork:
 
     def range_of(self, source: str) -> tuple[int, int]:
         """Smallest and largest integer of a source."""
-        return next(((item.low, item.high) for item in self.inputs if item.name == source), (0, 1))
+        for item in self.inputs:
+            if item.name == source:
+                return item.low, item.high
+        found = next((item for item in self.populations if item.name == source), None)
+        return 0, 1 if found is None else int(found.options.get("max_spikes", 1))
 
     @property
     def _input(self) -> StepInput:

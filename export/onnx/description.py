@@ -40,6 +40,7 @@ class Description:
         decision_output: the one of them that the decision reads, which is also the tensor ``output``.
         history: source (input or population) -> its longest delay.
         initial: trace name -> initial value of states that do not start at 0, int32 (N,) or of one element.
+        most_spikes: population -> most spikes of a neuron in one step, where that is more than one.
     """
 
     form: str
@@ -50,6 +51,7 @@ class Description:
     decision_output: str | None = None
     history: Mapping[str, int] = field(default_factory=dict)
     initial: Mapping[str, np.ndarray] = field(default_factory=dict)
+    most_spikes: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def input_tensors(self) -> dict[str, Input]:
@@ -113,8 +115,10 @@ def write(program: Program, trace: tuple[str, ...]) -> dict[str, str]:
         for state, value in item.initial.items()
         if value.any()
     }
+    counts = {item.name: item.most_spikes for item in program.populations if item.most_spikes > 1}
     return {
         **first,
+        **({"hypr.most_spikes": json.dumps(counts)} if counts else {}),
         "hypr.trace": json.dumps(list(trace)),
         "hypr.timing": _TIMING if program.is_chain else _TIMING_OF_GRAPHS,
         "hypr.inputs": json.dumps(items),
@@ -149,6 +153,7 @@ def read(model: onnx.ModelProto) -> Description:
             decision_output=json.loads(properties.get("hypr.decision", "{}")).get("output"),
             history=_history(json.loads(properties.get("hypr.history", "{}"))),
             initial=_initial(json.loads(properties.get("hypr.initial", "{}"))),
+            most_spikes=_history(json.loads(properties.get("hypr.most_spikes", "{}"))),
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, HardwareError):
         raise ExportError("the metadata of the ONNX graph is incomplete or damaged; export the network again") from None

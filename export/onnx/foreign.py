@@ -151,8 +151,8 @@ def _is_batch(node: onnx.NodeProto) -> bool:
 
 
 def _is_positive(tensor: onnx.TensorProto) -> bool:
-    """Whether a tensor is one int64 above 0."""
-    if tensor.data_type != TensorProto.INT64 or math.prod(tensor.dims) != 1 or tensor.external_data:
+    """Whether a tensor is int64 above 0, at least one of them."""
+    if tensor.data_type != TensorProto.INT64 or math.prod(tensor.dims) < 1 or tensor.external_data:
         return False
     try:
         return bool(np.all(numpy_helper.to_array(tensor) > 0))

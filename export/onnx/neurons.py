@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from export.onnx.builder import GraphBuilder, Value
-from hardware.models import STATE_MAX
+from hardware.models import MOST_SPIKES, STATE_MAX
 from hardware.populations import Population
 
 WRAP = STATE_MAX + 1
@@ -49,6 +49,11 @@ class Arithmetic:
             f"{self._population.name}:{name}", self._population.parameters[name].astype(np.int64)
         )
 
+    def shifted(self, name: str, by: int) -> Value:
+        """Parameter `name` times ``2^by``, a constant."""
+        value = self._population.parameters[name].astype(np.int64) << by
+        return self.graph.constant(f"{self._population.name}:{name}_shifted", value)
+
     def shift(self, name: str) -> int:
         return self._population.shifts[name]
 
@@ -70,6 +75,19 @@ class Arithmetic:
     def at_least_zero(self, x: Value) -> Value:
         return self.graph.node("Max", x, self.scalar(0))
 
+    def at_most(self, x: Value, most: int) -> Value:
+        return self.graph.node("Clip", x, self.scalar(0), self.scalar(most))
+
+    def divided(self, x: Value, by: Value) -> Value:
+        """FP-3.9: whole part of the quotient; x is not negative."""
+        return self.graph.node("Div", x, by)
+
+    def above(self, x: Value, limit: Value) -> Value:
+        return x > limit
+
+    def at_least(self, x: Value, limit: Value) -> Value:
+        return self.graph.node("LessOrEqual", limit, x)
+
     def if_spike(self, z: Value, value: Value) -> Value:
         """`value` where z, else 0."""
         return self.graph.where(z, value, self.scalar(0))
@@ -87,7 +105,7 @@ class Arithmetic:
 
 States = Mapping[str, Value]
 Step = tuple[dict[str, Value], Value | None]
-"""New states by name and the spikes (bool (B, N)), or None of a model that does not spike."""
+"""New states by name and the spikes (bool or int64 (B, N)), or None of a model that does not spike."""
 
 
 def brf(a: Arithmetic, old: States, current: Current, z_old: Value, options: Mapping[str, str]) -> Step:
@@ -124,12 +142,16 @@ def alif(a: Arithmetic, old: States, current: Current, z_old: Value, options: Ma
 def fire(
     a: Arithmetic, threshold: Value, x: Value, x_old: Value, z_old: Value, options: Mapping[str, str]
 ) -> tuple[Value, Value]:
-    """FP-3.7: membrane after its reset, and spikes."""
+    """FP-3.7 to FP-3.9: membrane after its reset, and spikes (int64 where there can be several in a step)."""
+    if options["spikes"] != "one":
+        count = a.at_most(a.divided(a.at_least_zero(x), threshold), MOST_SPIKES[options["spikes"]])
+        return x - count * threshold, count
+    reached = a.at_least if options["fires"] == "at" else a.above
     if options["reset_at"] == "next":
         x = _reset(a, threshold, x, z_old, options)
-        return x, x > threshold
-    tested = x - a.if_spike(x_old > threshold, threshold) if options["reset_at"] == "carried" else x
-    z = tested > threshold
+        return x, reached(x, threshold)
+    tested = x - a.if_spike(reached(x_old, threshold), threshold) if options["reset_at"] == "carried" else x
+    z = reached(tested, threshold)
     return _reset(a, threshold, x, z, options), z
 
 
@@ -153,7 +175,9 @@ def cuba_lif(a: Arithmetic, old: States, current: Current, z_old: Value, options
     u_decay = one - (a.parameter("du") + a.scalar(1))
     u = a.wrap_once(a.mulsh(old["u"], u_decay, bits) + current.synaptic * a.scalar(1 << 6))
     v = a.sat(a.mulsh(old["v"], one - a.parameter("dv"), bits) + u + current.bias)
-    v, z = fire(a, a.parameter("vth") * a.scalar(1 << 6), v, old["v"], z_old, options)
+    several = options["spikes"] != "one"  # divided by: a constant, as a reader of the file must see that it is above 0
+    threshold = a.shifted("vth", 6) if several else a.parameter("vth") * a.scalar(1 << 6)
+    v, z = fire(a, threshold, v, old["v"], z_old, options)
     return {"u": u, "v": v}, z
 
 

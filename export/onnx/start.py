@@ -70,8 +70,11 @@ def _limits(about: Description, name: str) -> tuple[int, int]:
     """Smallest and largest value; a graph does not say how wide each state is, so that states have all of 32 bits."""
     if name.startswith(HISTORY):
         source = next((item for item in about.inputs if HISTORY + item.name == name), None)
-        return (0, 1) if source is None else (min(source.low, 0), max(source.high, 0))
-    return (0, 1) if name.startswith("spikes/") else (-(2**31) + 1, 2**31 - 1)
+        if source is not None:
+            return min(source.low, 0), max(source.high, 0)
+    if name.startswith((HISTORY, "spikes/")):
+        return 0, about.most_spikes.get(name.partition("/")[2], 1)
+    return -(2**31) + 1, 2**31 - 1
 
 
 def _checked(name: str, value: np.ndarray, zeros: np.ndarray, limits: tuple[int, int]) -> np.ndarray:

@@ -17,11 +17,13 @@ from export.errors import QuantizationError, UnsupportedError
 from export.interchange.discretise import Reading
 from export.interchange.graph import steps_to_nir
 from export.interchange.steps import StepInput, StepLayer, StepNetwork, StepPopulation, StepProjection
+from export.quantization.counts import as_recorded
 from export.quantization.formats import LayerFormat, QuantizationSettings
 from export.quantization.quantize import FORMAT_KEY, prepare, program_of, quantize
 from export.quantization.synapses import restored_weights
 from export.quantization.tensors import CUBA_ONE, CUBA_SHIFT, TIMINGS, state_factor, synaptic_unit
 from hardware.chain import Layer
+from hardware.models import MOST_SPIKES
 from hardware.own import OWN, models_of
 from hardware.populations import Population
 from hardware.program import Program
@@ -61,7 +63,7 @@ def requantize(graph: nir.NIRGraph | StepNetwork, program: Program, reading: Rea
     The result equals `program` when that was made from this network.
     """
     settings = QuantizationSettings.from_json(program.metadata["settings"]) if "settings" in program.metadata else None
-    return program_of(prepare(graph, reading, settings, {}), formats_of(program))
+    return program_of(as_recorded(prepare(graph, reading, settings, {}), program), formats_of(program))
 
 
 def integer_steps(program: Program, dt: float | None = None) -> StepNetwork:
@@ -209,6 +211,11 @@ def _options(layer: Layer | Population) -> dict[str, str]:
     if layer.model == "brf":
         options["variant"] = "euler"
     timing = TIMINGS.get(options.pop("reset_at", "same"))
+    most = MOST_SPIKES[options.pop("spikes", "one")]
+    if options.pop("fires", "above") == "at":
+        options["spike_at"] = "threshold"
+    if most > 1:
+        options |= {"spikes": "multi", "max_spikes": str(most)}
     return options if timing is None else {**options, "reset_timing": timing}
 
 

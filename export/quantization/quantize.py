@@ -15,6 +15,7 @@ from export.interchange.discretise import Reading, discretise
 from export.interchange.steps import StepLayer, StepNetwork, StepPopulation, StepProjection
 from export.interchange.weights import DenseWeights
 from export.quantization.calibration import choose_formats
+from export.quantization.counts import limited
 from export.quantization.findings import FINDINGS_KEY, findings, refuse_zeros, speak
 from export.quantization.formats import LayerFormat, QuantizationSettings, SynapseFormat
 from export.quantization.recordings import statistics
@@ -33,6 +34,7 @@ from export.quantization.tensors import (
 from hardware.chain import Layer, Synapses
 from hardware.errors import HardwareError
 from hardware.inputs import CALIBRATION_STEPS
+from hardware.models import MOST_SPIKES
 from hardware.own import OWN
 from hardware.populations import Decision, Input, Population, Projection
 from hardware.program import Program
@@ -81,6 +83,7 @@ def quantize(
         return program_of(network, recorded)
     chosen = _settings(settings, changes)
     seen = None if calibration is None else statistics(network, calibration)
+    network = limited(network, seen)
     formats = choose_formats(network, chosen, calibration, seen, program_of)
     program = program_of(network, formats, {"settings": chosen.to_json(), **_calibrated_on(calibration)})
     found = findings(program, network, formats, seen, calibration)
@@ -214,7 +217,7 @@ def _population(population: StepPopulation, form: LayerFormat, shape: tuple[int,
         if np.any(value)
     }
     parameters = coefficients(kind, population.parameters, form.unit, form.shifts, form.coefficient_bits, where)
-    if population.options.get("spike_at") == "threshold":  # u >= TH is u > TH - 1
+    if population.options.get("spike_at") == "threshold" and not _fires_itself(population):  # u >= TH is u > TH - 1
         parameters["TH"] = _one_below(parameters["TH"], where)
     return Population(
         name=population.name,
@@ -286,7 +289,19 @@ def _options(population: StepPopulation) -> dict[str, str]:
         return {}
     timing = population.options.get("reset_timing", "same_step")
     at = {name: key for key, name in TIMINGS.items()}.get(timing, "same")
-    return {"reset": population.options.get("reset", "zero"), "reset_at": at}
+    found = {"reset": population.options.get("reset", "zero"), "reset_at": at}
+    if _fires_itself(population):
+        found["fires"] = "at"
+    if population.options.get("spikes") == "multi":
+        most = int(population.options["max_spikes"])
+        found["spikes"] = next(name for name, count in MOST_SPIKES.items() if count == most)
+    return found
+
+
+def _fires_itself(population: StepPopulation) -> bool:
+    """Whether its threshold needs FP-3.8; of a ``lif`` that sends one spike one unit less says the same since 1.0."""
+    several = population.kind == "cuba_lif" or population.options.get("spikes") == "multi"
+    return several and population.options.get("spike_at") == "threshold"
 
 
 def decision_multiplier(form: LayerFormat) -> np.ndarray | None:

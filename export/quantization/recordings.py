@@ -29,13 +29,14 @@ class Statistics:
 
     Attributes:
         peaks: ``state/population`` -> (N,), largest magnitude in the state's own real unit.
-        spikes: population -> (N,), number of spikes.
+        spikes: population -> (N,), number of spikes. most_spikes: population -> most of one neuron in one step.
         steps: steps of all samples together. longest: steps of the longest recording.
         silent_inputs: no input is ever anything but 0.
     """
 
     peaks: dict[str, np.ndarray] = field(default_factory=dict)
     spikes: dict[str, np.ndarray] = field(default_factory=dict)
+    most_spikes: dict[str, int] = field(default_factory=dict)
     steps: int = 0
     longest: int = 0
     silent_inputs: bool = True
@@ -50,7 +51,9 @@ class Statistics:
                 for state in states_of(population.kind)
                 for factor in [state_factor(population.kind, population.parameters, state, guard_bits)]
             ]
-            found.append(max(peaks))
+            more = self.most_spikes.get(population.name, 0) - 1  # of a count one threshold is added as for one spike
+            taken = more * float(np.max(np.abs(population.parameters["theta"]))) if more > 0 else 0.0
+            found.append(max(peaks) + taken)
         return found
 
 
@@ -108,6 +111,7 @@ def statistics(network: StepNetwork, calibration: Any) -> Statistics:
                 found.peaks[key] = np.maximum(found.peaks.get(key, 0.0), peak)
             for name, spikes in trace.spikes.items():
                 found.spikes[name] = found.spikes.get(name, 0) + spikes.sum(axis=(0, 1), dtype=np.int64)
+                found.most_spikes[name] = max(found.most_spikes.get(name, 0), int(spikes.max(initial=0)))
             found.steps += int(np.prod(trace.output.shape[:2]))
             length += len(trace.output)
         found.longest = max(found.longest, length)

@@ -11,6 +11,7 @@ import numpy as np
 from export.interchange.reading import Reading
 from export.interchange.steps import StepNetwork, StepPopulation
 from export.interchange.weights import ConvolutionWeights, SparseWeights, Weights
+from export.quantization.counts import as_recorded
 from export.quantization.dequantize import formats_of, integer_steps
 from export.quantization.formats import LayerFormat, QuantizationSettings
 from export.quantization.quantize import prepare
@@ -33,6 +34,7 @@ def quantization_report(
         ``largest_integer``, ``saturated`` (how many values were clipped), ``exponent`` and ``limit``.
     """
     network = prepare(graph, reading, QuantizationSettings(synaptic_bias="steady_state"), {})
+    network = as_recorded(network, program)
     restored = integer_steps(program, network.dt)
     layers = []
     for source, population, form in zip(network.populations, program.populations, formats_of(program), strict=True):

@@ -69,18 +69,33 @@ def _check_clauses(population: StepPopulation) -> None:
             "float (--float-only)"
         )
     if options.get("spikes") == "multi":
+        _check_several(population)
+    if options.get("spike_at") == "threshold" and population.kind not in ("lif", "cuba_lif"):
         raise UnsupportedError(
-            f"{where}: it sends several spikes per step, in integers a spike is 0 or 1 (FP-2.3): run it in float "
-            "(--float-only)"
-        )
-    if options.get("spike_at") == "threshold" and population.kind != "lif":
-        raise UnsupportedError(
-            f"{where}: a '{population.kind}' that spikes at its threshold has no integer form; only lif has: run it in "
-            "float (--float-only), or say --spike-at above, which differs only where a "
-            "membrane meets its threshold exactly"
+            f"{where}: a '{population.kind}' that spikes at its threshold has no integer form; lif and cuba_lif have: "
+            "run it in float (--float-only), or say --spike-at above, which differs only where a membrane meets its "
+            "threshold exactly"
         )
     if options.get("reset_timing", "same_step") == "carried_over":
         _check_carried_over(population)
+
+
+def _check_several(population: StepPopulation) -> None:
+    """The clause (FP-3.9) counts how often the threshold is in the membrane, and subtracts it as often, at once."""
+    options, reason = population.options, ""
+    if population.kind not in ("lif", "cuba_lif"):
+        reason = f"a '{population.kind}'"
+    elif options.get("spike_at") != "threshold":
+        reason = "a threshold that does not fire itself (--spike-at above)"
+    elif options.get("reset") != "subtract":
+        reason = f"reset '{options.get('reset')}'"
+    elif options.get("reset_timing", "same_step") != "same_step":
+        reason = f"reset timing '{options['reset_timing']}'"
+    if reason:
+        raise UnsupportedError(
+            f"layer {population.name}: several spikes per step with {reason} have no integer form (FP-3.9): run it in "
+            "float (--float-only)"
+        )
 
 
 def _check_carried_over(population: StepPopulation) -> None:

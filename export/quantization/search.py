@@ -19,10 +19,12 @@ from export.interchange.discretise import Reading, discretise
 from export.interchange.float_engine import run
 from export.interchange.steps import StepNetwork
 from export.quantization.calibration import Signals, choose_formats, few_samples
+from export.quantization.counts import is_open, limited
 from export.quantization.findings import refuse_zero_tensors
 from export.quantization.formats import QuantizationSettings
 from export.quantization.memory import Memory, memory
 from export.quantization.quantize import prepare, program_of
+from export.quantization.recordings import statistics
 from export.quantization.staircase import checked_data, right_by_sequence
 from hardware.emulator import emulate
 
@@ -131,6 +133,7 @@ def search(
     right, of = right_by_sequence(run(original, values).output, original.decision, wanted, counts)
     float_accuracy = float(right.sum() / of.sum()) if of.any() else 0.0
     network = prepare(original, None, base, {})
+    network = limited(network, statistics(network, calibration)) if any(map(is_open, network.populations)) else network
     trial = _Trial(network, values, wanted, counts, right, calibration, report or (lambda done, what: None))
     least = float_accuracy - max_loss
     finest = _finest(network, base, calibration)

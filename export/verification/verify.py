@@ -216,7 +216,7 @@ def _names(items: Sequence[Engine] | Sequence[PairResult]) -> str:
 
 def _run_task(program: Program, inputs: Inputs, base: Engine, task: _Task, teacher_forced: bool) -> list[PairResult]:
     expected, base_seconds = _timed(functools.partial(run_guarded, base, program, inputs))
-    spikes = {name: int(np.count_nonzero(value)) for name, value in expected.spikes.items()}
+    spikes = {name: int(value.sum(dtype=np.int64)) for name, value in expected.spikes.items()}
     pairs = []
     for engine in task.engines:
         run = functools.partial(run_guarded, engine, program, inputs)

@@ -89,7 +89,7 @@ def _send(item, after, address, samples):
             while mask != 0:
                 lane = first + np.intp(trailing_zeros(mask))
                 mask &= mask - np.uint64(1)
-                row[b * size + at(order, lane)] = 1
+                row[b * size + at(order, lane)] = after[b * size + lane]
 
 
 @inlined

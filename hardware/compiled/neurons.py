@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from hardware.compiled.compile import compiled, inlined
 from hardware.compiled.vectors import trunc
 from hardware.models import MODELS
@@ -24,6 +26,10 @@ WRAP = 2.0**23
 MODEL_CODES = {"brf": 0, "se_adlif": 1, "alif": 2, "lif": 3, "cuba_lif": 4, "li": 5}
 RESET_CODES = {"lif": 6, "cuba_lif": 15}
 """First of nine codes of a model with a reset of FP-3.7, so that the loops of the others stay as they were."""
+EDGE_CODES = {"lif": 24, "cuba_lif": 33}
+"""The same where the threshold itself fires (FP-3.8)."""
+COUNT_CODES = {"lif": 42, "cuba_lif": 45}
+"""First of three codes, by the most spikes in a step (FP-3.9)."""
 ROWS = {
     "brf": ("bias", "C/K", "S/K", "D/Kd", "R/KR", "TH", "J", "1/K"),
     "se_adlif": ("bias", "A/K", "1/g", "Be/K", "At/Ka", "Bt", "TH"),
@@ -40,8 +46,10 @@ def model_code(model: str, options: Mapping[str, str]) -> int:
     spec = MODELS[model]
     if not spec.needs_newer(options):
         return MODEL_CODES[model]
-    how, at = (spec.options[name].index(options[name]) for name in ("reset", "reset_at"))
-    return RESET_CODES[model] + how + 3 * at
+    how, at, more = (spec.options[name].index(options[name]) for name in ("reset", "reset_at", "spikes"))
+    if more:
+        return COUNT_CODES[model] + more - 1
+    return (EDGE_CODES if options["fires"] == "at" else RESET_CODES)[model] + how + 3 * at
 
 
 @inlined
@@ -142,27 +150,35 @@ def _reset(x, threshold, how):
 
 
 @inlined
-def _fires(x, x_before, threshold, at):
-    return (x - threshold if at == 2 and x_before > threshold else x) > threshold
+def _fires(x, x_before, threshold, at, below):
+    edge = threshold - below
+    return (x - threshold if at == 2 and x_before > edge else x) > edge
+
+
+@inlined
+def _count(x, threshold, most):
+    """The quotient of two integers of 24 bits is rounded by less than it is away from the next integer."""
+    return min(np.floor(max(x, 0.0) / threshold), most)
 
 
 @compiled
-def lif_resets(parameters, states, drive, before, after, how, at):
-    """FP-3.4 with FP-3.7; ``how``: 0 zero, 1 subtract, 2 none; ``at``: 0 same, 1 next, 2 carried."""
+def lif_resets(parameters, states, drive, before, after, how, at, below):
+    """FP-3.4 with FP-3.7; ``how``: 0 zero, 1 subtract, 2 none; ``at``: 0 same, 1 next, 2 carried; ``below``: 1 where
+    the threshold itself fires (FP-3.8), else 0."""
     u = states[0]
     bias, a, threshold = parameters[0], parameters[1], parameters[2]
     for i in range(u.size):
         x = _sat(trunc(u[i] * a[i]) + (drive[i] + bias[i]))
         if at == 1 and before[i] != 0:
             x = _reset(x, threshold[i], how)
-        z = _fires(x, u[i], threshold[i], at)
+        z = _fires(x, u[i], threshold[i], at, below)
         u[i] = _reset(x, threshold[i], how) if z and at != 1 else x
         after[i] = z
 
 
 @compiled
-def cuba_lif_resets(parameters, states, drive, before, after, how, at):
-    """FP-3.5 with FP-3.7, in the rows of :func:`cuba_lif` and the numbers of :func:`lif_resets`."""
+def cuba_lif_resets(parameters, states, drive, before, after, how, at, below):
+    """FP-3.5 with FP-3.7 and FP-3.8, in the rows of :func:`cuba_lif` and the numbers of :func:`lif_resets`."""
     u, v = states[0], states[1]
     bias, du, dv, threshold = parameters[0], parameters[1], parameters[2], parameters[3]
     for i in range(u.size):
@@ -171,10 +187,42 @@ def cuba_lif_resets(parameters, states, drive, before, after, how, at):
         x = _sat(trunc(v[i] * dv[i]) + u1 + bias[i])
         if at == 1 and before[i] != 0:
             x = _reset(x, threshold[i], how)
-        z = _fires(x, v[i], threshold[i], at)
+        z = _fires(x, v[i], threshold[i], at, below)
         u[i] = u1
         v[i] = _reset(x, threshold[i], how) if z and at != 1 else x
         after[i] = z
+
+
+@compiled
+def lif_counts(parameters, states, drive, after, most):
+    """FP-3.4 with FP-3.9."""
+    u = states[0]
+    bias, a, threshold = parameters[0], parameters[1], parameters[2]
+    for i in range(u.size):
+        x = _sat(trunc(u[i] * a[i]) + (drive[i] + bias[i]))
+        count = _count(x, threshold[i], most)
+        u[i] = x - count * threshold[i]
+        after[i] = count
+
+
+@compiled
+def cuba_lif_counts(parameters, states, drive, after, most):
+    """FP-3.5 with FP-3.9, in the rows of :func:`cuba_lif`."""
+    u, v = states[0], states[1]
+    bias, du, dv, threshold = parameters[0], parameters[1], parameters[2], parameters[3]
+    for i in range(u.size):
+        y = trunc(u[i] * du[i]) + drive[i] * 64.0
+        u1 = y - 2.0 * WRAP if y > WRAP else (y + 2.0 * WRAP if y <= -WRAP else y)
+        x = _sat(trunc(v[i] * dv[i]) + u1 + bias[i])
+        count = _count(x, threshold[i], most)
+        u[i] = u1
+        v[i] = x - count * threshold[i]
+        after[i] = count
+
+
+@inlined
+def _most(index):
+    return 15.0 if index == 0 else (31.0 if index == 1 else 255.0)
 
 
 @compiled
@@ -192,6 +240,14 @@ def step_lanes(model, option, parameters, states, drive, before, after):
     elif model == 5:
         li(parameters, states, drive)
     elif model < 15:
-        lif_resets(parameters, states, drive, before, after, (model - 6) % 3, (model - 6) // 3)
+        lif_resets(parameters, states, drive, before, after, (model - 6) % 3, (model - 6) // 3, 0.0)
+    elif model < 24:
+        cuba_lif_resets(parameters, states, drive, before, after, (model - 15) % 3, (model - 15) // 3, 0.0)
+    elif model < 33:
+        lif_resets(parameters, states, drive, before, after, (model - 24) % 3, (model - 24) // 3, 1.0)
+    elif model < 42:
+        cuba_lif_resets(parameters, states, drive, before, after, (model - 33) % 3, (model - 33) // 3, 1.0)
+    elif model < 45:
+        lif_counts(parameters, states, drive, after, _most(model - 42))
     else:
-        cuba_lif_resets(parameters, states, drive, before, after, (model - 15) % 3, (model - 15) // 3)
+        cuba_lif_counts(parameters, states, drive, after, _most(model - 45))

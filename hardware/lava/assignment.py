@@ -87,10 +87,14 @@ def _not_lavas(program: Program, population: Population) -> str | None:
     """None where Lava's LIF is exact, else why it is not."""
     if population.model not in ("lif", "cuba_lif"):
         return ""
+    if population.most_spikes > 1:
+        return "several spikes per step"
     if population.options["reset"] != "zero":
         return {"subtract": "reset by subtraction", "none": "no reset"}[population.options["reset"]]
     if population.options["reset_at"] != "same":
         return {"next": "reset at the next step", "carried": "carried-over reset"}[population.options["reset_at"]]
+    if population.options["fires"] != "above":
+        return "its threshold itself fires"
     if population.model == "cuba_lif":
         return None
     if population.shifts["K"] != DECAY_SHIFT:

@@ -31,7 +31,7 @@ class Activity:
 
     @classmethod
     def recorded(cls, program: Program, inputs: Inputs, trace: Trace, origin: str = "") -> Activity:
-        """From a run with all spikes kept; an input value other than 0 is a message.
+        """From a run with all spikes kept; an input value other than 0 is a message, a count of spikes is one.
 
         Args:
             inputs: what was run. trace: what came out, ``spikes`` of every spiking population.
@@ -46,7 +46,8 @@ class Activity:
             if item.spec.spiking:
                 if item.name not in trace.spikes:
                     raise InputError(f"activity: the trace holds no spikes of '{item.name}'; keep all spikes")
-                rows[item.name] = trace.spikes[item.name].reshape(steps * samples, -1)
+                sent = trace.spikes[item.name].reshape(steps * samples, -1)
+                rows[item.name] = sent if item.most_spikes == 1 else sent != 0
         return cls(rows, steps, samples, origin or f"{samples} recorded samples of {steps} steps")
 
     @classmethod

@@ -134,6 +134,10 @@ def _network(needs: Needs) -> list[Violation]:
         if (item.low, item.high) not in ((0, 1), (0, 0), (1, 1)):
             bits = max(item.high.bit_length(), (-item.low - 1).bit_length() if item.low < 0 else 0) + (item.low < 0)
             found += _over(needs, "graded_spike_bits", f"input '{item.name}'", bits)
+    for population in needs.program.populations:
+        if population.most_spikes > 1:  # a count is a graded payload (FP-3.9)
+            where, bits = f"population '{population.name}'", population.most_spikes.bit_length()
+            found += _over(needs, "graded_spike_bits", where, bits)
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -128,6 +129,8 @@ def _show(bundle: Any, out: Path, as_json: bool, float_only: bool) -> None:
 
     manifest = bundle.manifest
     taken = manifest["notes"]["conventions"]
+    found = [] if float_only else json.loads(bundle.program.metadata.get("notes", "[]"))
+    own = [line for line in found if line not in taken["notes"]]  # what quantization decided
     answer = {
         "bundle": out,
         "program_sha256": manifest["program_sha256"],
@@ -135,7 +138,7 @@ def _show(bundle: Any, out: Path, as_json: bool, float_only: bool) -> None:
         "reading": manifest.get("reading"),
         "conventions": taken,
         "decision": manifest["decision"],
-        "notes": taken["notes"],
+        "notes": [*taken["notes"], *own],
         "warnings": taken["warnings"],
         "quantization": manifest.get("quantization"),
         "files": manifest["files"],
@@ -148,6 +151,8 @@ def _show(bundle: Any, out: Path, as_json: bool, float_only: bool) -> None:
         for line in quantization_lines(manifest.get("quantization")):
             click.echo(line)
         print_conventions(taken)
+        for line in own:
+            note(line)
         checks = f"hypr verify {out} --inputs FILE.npz"
         note(f"next: {f'hypr run {out} FILE.npz --engine float --out OUT.npz' if float_only else checks}")
 

@@ -26,6 +26,7 @@ _OF_A_LAYER = {
     "synapse_gain": "Gain of a CubaLIF's current: w_in dt/tau_syn (NIR's equation), w_in, or w_in decayed once.",
     "spikes": "One spike per step, or as many as the membrane holds thresholds.",
     "spike_at": "Spikes above the threshold, or at it already.",
+    "max_spikes": "Most spikes per step where there are several; default: far above the calibration's.",
 }
 FLAGS = {
     "weight_bits": "--weight-bits",

@@ -74,7 +74,7 @@ def of_program(program: Program, data: Sequences) -> Outcome:
         trace = emulate(program, of_samples(data.values, slice(start, start + size)))
         outputs.append(trace.output)
         for name, value in trace.spikes.items():
-            spikes[name] = spikes.get(name, 0) + int(np.count_nonzero(value))
+            spikes[name] = spikes.get(name, 0) + int(value.sum(dtype=np.int64))
     rates = {name: count / (steps * batch * program.sizes[name]) for name, count in spikes.items()}
     return of_integers(program, np.concatenate(outputs, axis=1), data, rates)
 

@@ -67,7 +67,7 @@ def _guarded(name: str, run: Run, program: Program, inputs: np.ndarray, start: N
 
     Raises:
         HyprError: the engine raises; it returns something else than a Trace of plain integer arrays with every spike
-            and state, or a value out of range (spikes 0 and 1, states 24 bits).
+            and state, or a value out of range (spikes 0 and 1 or counts, states 24 bits).
     """
     own = Engine(name=name, run=lambda *_: run(program, inputs, start))
     try:
@@ -76,7 +76,7 @@ def _guarded(name: str, run: Run, program: Program, inputs: np.ndarray, start: N
     except ExportError as error:
         raise HyprError(str(error).replace(", or leave it out", "")) from error.__cause__
     for name_of, value, (low, high) in (
-        *((f"spikes/{key}", value, (0, 1)) for key, value in given.spikes.items()),
+        *((f"spikes/{key}", value, program.ranges[key]) for key, value in given.spikes.items()),
         *((key, value, state_limit(program, key)) for key, value in given.states.items()),
     ):
         if value.size and not low <= int(value.min()) <= int(value.max()) <= high:

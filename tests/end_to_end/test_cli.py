@@ -358,9 +358,9 @@ def test_import_that_cannot_be_exact_is_refused_with_the_reason(hypr, tmp_path):
     code, _, error = hypr("import", file, "--preset", "nir-paper-braille", "--synaptic-bias", "refuse", *common)
     assert code == 2
     assert "synaptic current" in one_line(error)
-    code, _, error = hypr("import", file, "--preset", "rockpool", *common)
+    code, _, error = hypr("import", file, "--preset", "rockpool", "--reset", "zero", *common)
     assert code == 2
-    assert "several spikes per step" in one_line(error)
+    assert "several spikes per step with reset 'zero'" in one_line(error)
     assert not (tmp_path / "bundle").exists()
 
 

@@ -23,6 +23,7 @@ from hardware.random_graphs import random_graph
 from hardware.random_programs import random_inputs, random_state
 from hardware.start_steps import NoSchedule, start_steps
 from hardware.trace import NetworkState, Trace
+from tests.count_graphs import random_count_program
 from tests.end_to_end.lava_support import assert_same, runtime_python
 from tests.end_to_end.test_lava_failures import in_runtime
 from tests.graph_cases import GraphCase, load_cases
@@ -130,6 +131,20 @@ def test_random_graphs_with_every_reset_equal_the_emulator_from_any_state():
     drawn = [(p.model, p.options["reset"], p.options["reset_at"]) for t in tasks for p in t.program.populations]
     assert len(set(drawn)) == 14
     compare_with_emulator(tasks, [SEED, 7])
+
+
+def test_random_programs_that_send_counts_equal_the_emulator():
+    tasks = []
+    for seed in range(60):
+        rng = np.random.default_rng([SEED, 9, seed])
+        program = random_count_program(rng, chain=seed % 3 == 0)
+        try:
+            start_steps(program)
+        except NoSchedule:
+            continue
+        tasks.append(Task(program, random_inputs(rng, program, 8, 2), "all", kind(program, seed)))
+    compare_with_emulator(tasks[:30], [SEED, 9])
+    assert max(int(emulate(t.program, t.inputs).output.max()) for t in tasks[:30]) > 1
 
 
 @pytest.mark.slow

@@ -29,8 +29,10 @@ from hardware import (
     reference,
     synapses,
 )
+from hardware.models import MOST_SPIKES
 from hardware.random_graphs import random_graph
 from hardware.random_programs import random_inputs
+from tests.count_graphs import random_count_program
 
 SEED = 31
 
@@ -85,18 +87,34 @@ MUTANTS = (
     GraphMutant("dilation ignored", "synapses.Convolution.tap", "index * self.dilation[axis]", "index", "convolutions"),
     GraphMutant("height and width swapped in stride", "synapses.Convolution.tap", "self.in_shape[1 + axis], self.stride[axis]", "self.in_shape[1 + axis], self.stride[1 - axis]", "convolutions"),
     # resets of FP-3.7
-    GraphMutant("the reset of the next step comes at once", "neurons", "x = np.where(spikes_before, after, x)\n        return x, x > threshold", "return np.where(x > threshold, after, x), x > threshold", "next step"),
-    GraphMutant("the next step tests before its reset", "neurons", "x = np.where(spikes_before, after, x)\n        return x, x > threshold", "return np.where(spikes_before, after, x), x > threshold", "next step"),
+    GraphMutant("the reset of the next step comes at once", "neurons", "x = np.where(spikes_before, after, x)\n        return x, x > edge", "return np.where(x > edge, after, x), x > edge", "next step"),
+    GraphMutant("the next step tests before its reset", "neurons", "x = np.where(spikes_before, after, x)\n        return x, x > edge", "return np.where(spikes_before, after, x), x > edge", "next step"),
     GraphMutant("the next step resets the membrane of before", "neurons", '"subtract": sat(x - threshold)', '"subtract": sat((x_before if n["reset_at"] == "next" else x) - threshold)', "next step"),
     GraphMutant("the next step never resets", "neurons", 'if n["reset_at"] == "next":', 'if n["reset_at"] == "next" and not spikes_before.any():', "next step"),
     GraphMutant("a subtraction does not saturate", "neurons", '"subtract": sat(x - threshold)', '"subtract": x - threshold', "resets at the limits"),
-    GraphMutant("carried over at the threshold", "neurons", "threshold * (x_before > threshold)", "threshold * (x_before >= threshold)", "resets at the limits"),
-    GraphMutant("carried over where it spiked before", "neurons", "threshold * (x_before > threshold)", "threshold * spikes_before", "carried over"),
+    GraphMutant("carried over at the threshold", "neurons", "threshold * (x_before > edge)", "threshold * (x_before >= edge)", "resets at the limits"),
+    GraphMutant("carried over where it spiked before", "neurons", "threshold * (x_before > edge)", "threshold * spikes_before", "carried over"),
     GraphMutant("nothing is carried over", "neurons", 'if n["reset_at"] == "carried" else x', 'if n["reset_at"] == "carries" else x', "carried over"),
     GraphMutant("what is carried over is taken from the membrane", "neurons", "return np.where(z, after, x), z", "return np.where(z, after, tested), z", "carried over"),
     GraphMutant("no reset is a reset to zero", "neurons", '"none": x}', '"none": np.zeros_like(x)}', "no reset"),
     GraphMutant("cuba_lif never subtracts", "neurons", 'v_new, z = fire(n, n["vth"] << 6', 'v_new, z = fire({**n, "reset": {"none": "none"}.get(n["reset"], "zero")}, n["vth"] << 6', "subtraction of cuba_lif"),
     GraphMutant("cuba_lif resets at its mantissa", "neurons", 'v_new, z = fire(n, n["vth"] << 6', 'v_new, z = fire(n, n["vth"]', "subtraction of cuba_lif"),
+    # thresholds that fire themselves, several spikes per step: FP-3.8, FP-3.9
+    GraphMutant("a threshold that fires itself does not", "neurons", 'n["fires"] == "at"', 'n["fires"] == "never"', "thresholds met"),
+    GraphMutant("every threshold fires itself", "neurons", 'n["fires"] == "at"', 'n["fires"] != ""', "resets at the limits"),
+    GraphMutant("what is carried over ignores that the threshold fires", "neurons", "threshold * (x_before > edge)", "threshold * (x_before > threshold)", "thresholds met"),
+    GraphMutant("the reset takes what fires instead of the threshold", "neurons", '"subtract": sat(x - threshold)', '"subtract": sat(x - edge)', "thresholds met"),
+    GraphMutant("counts lack their limit", "neurons", 'np.minimum(np.maximum(x, 0) // threshold, MOST_SPIKES[n["spikes"]])', "np.maximum(x, 0) // threshold & 255", "counts at the limits"),
+    GraphMutant("the limit is one lower", "neurons", 'MOST_SPIKES[n["spikes"]]', 'MOST_SPIKES[n["spikes"]] - 1', "counts at the limits"),
+    GraphMutant("a negative membrane counts", "neurons", "np.maximum(x, 0) // threshold", "np.abs(x) // threshold", "counts"),
+    GraphMutant("counts are rounded", "neurons", "np.maximum(x, 0) // threshold", "(np.maximum(x, 0) + threshold // 2) // threshold", "counts"),
+    GraphMutant("counts start above the threshold", "neurons", "np.maximum(x, 0) // threshold", "np.maximum(x - 1, 0) // threshold", "counts at the limits"),
+    GraphMutant("a count subtracts one threshold", "neurons", "return x - count * threshold, count", "return x - (count > 0) * threshold, count", "counts"),
+    GraphMutant("a count leaves the rest of the division", "neurons", "return x - count * threshold, count", "return np.where(x > 0, x % threshold, x), count", "counts at the limits"),
+    GraphMutant("a count is sent as one spike", "neurons", "return x - count * threshold, count", "return x - count * threshold, count > 0", "counts"),
+    GraphMutant("a count wraps at four bits", "neurons", "return x - count * threshold, count", "return x - count * threshold, count & 15", "counts"),
+    GraphMutant("synapses hear one spike of a count", "emulator", "line[into.source][-into.delay] if into.delay else values[into.source]", "line[into.source][-into.delay] if into.delay else values[into.source] if into.source in given else values[into.source] > 0", "counts"),
+    GraphMutant("delays keep one spike of a count", "emulator", "rows.append(values[name])", "rows.append(values[name] if name in given else values[name] > 0)", "counts with delays"),
 )  # fmt: skip
 
 MODULES = {"emulator": emulator, "inputs": inputs, "neurons": neurons, "synapses": synapses}
@@ -155,6 +173,53 @@ def _resets(name: str, value: str, *models: str) -> Iterator[Case]:
     return _graphs(lambda p: any(i.options[name] == value for i in p.populations), 11, 20, 20, **choice)
 
 
+def _met() -> Iterator[Case]:
+    """Membranes that move by whole thresholds, in steps small against 24 bits."""
+    rng = np.random.default_rng([SEED, 12])
+    for at in ("same", "next", "carried"):
+        graph = ProgramBuilder()
+        graph.input("x", 6, -1, 1)
+        options = {"reset": "subtract", "reset_at": at, "fires": "at"}
+        graph.population("out", 6, "lif", {"A": 4096, "TH": 2}, {"K": 12}, options=options)
+        graph.project("x", "out", np.diag([1, 1, 2, 2, 3, 3]))
+        yield graph.build(), rng.choice([-1, 0, 1], (60, 2, 6), p=[0.2, 0.3, 0.5]).astype(np.int32)
+
+
+def _limits_of_counts() -> Iterator[Case]:
+    """Membranes of exactly M - 1, M, M + 1 and many thresholds, and one below."""
+    for spikes, most in MOST_SPIKES.items():
+        if most == 1:
+            continue
+        for threshold in (1, 3):
+            graph = ProgramBuilder()
+            graph.input("x", 1, -(2**20), 2**20)
+            options = {"reset": "subtract", "fires": "at", "spikes": spikes}
+            graph.population("out", 1, "lif", {"A": 4096, "TH": threshold}, {"K": 12}, options=options)
+            graph.population("next", 1, "li", {"A": 0}, {"K": 12})
+            graph.project("x", "out", [[1]])
+            graph.project("out", "next", [[1]])
+            around = [k * threshold + d for k in (1, 2, most - 1, most, most + 1, 3 * most) for d in (-1, 0, 1)]
+            values = [0, *around, *(-x for x in around), 2**20, 0, 0]
+            yield graph.build(), np.array(values, np.int32).reshape(-1, 1, 1)
+
+
+def _counts(delays: tuple[int, int] | None = None) -> Iterator[Case]:
+    """Random graphs and chains whose populations send several spikes in a step."""
+    found = 0
+    for number in range(400):
+        rng = np.random.default_rng([SEED, 13, number])
+        program = random_count_program(rng, chain=number % 4 == 0)
+        sending = {item.name for item in program.populations if item.most_spikes > 1}
+        wanted = [item for item in program.projections if item.source in sending]
+        if delays is not None:
+            wanted = [item for item in wanted if delays[0] <= item.delay <= delays[1]]
+        if wanted:
+            yield program, random_inputs(rng, program, 12, 2)
+            found += 1
+            if found == 30:
+                return
+
+
 def _started(program: Program) -> bool:
     return any(value.any() for item in program.populations for value in item.initial.values())
 
@@ -178,6 +243,10 @@ CHECKS: dict[str, Callable[[], Iterator[Case]]] = {
     "no reset": lambda: _resets("reset", "none"),
     "subtraction of cuba_lif": lambda: _resets("reset", "subtract", "cuba_lif"),
     "resets at the limits": _limits_of_resets,
+    "thresholds met": _met,
+    "counts": _counts,
+    "counts with delays": lambda: _counts((1, 6)),
+    "counts at the limits": _limits_of_counts,
 }
 
 

@@ -52,8 +52,8 @@ class IntegerData:
 
 def why_in_torch(program: Program) -> str | None:
     """Why the kernels leave a program to torch, None where they run it."""
-    if program.spec_version == "2.1":
-        return "the Triton kernels know the clauses of 1.0; this program has a reset of FP-3.7"
+    if program.spec_version in ("2.1", "2.2"):
+        return "the Triton kernels know the clauses of 1.0; this program has one of FP-3.7 to FP-3.9"
     if program.is_chain:
         return None
     return "the Triton kernels run chains of dense layers without delays or initial states; this program is a graph"
