@@ -4,7 +4,7 @@ from hardware.mapping.activity import Activity
 from hardware.mapping.cost import Cost, Counts, Estimate, cost_of
 from hardware.mapping.limits import CONFIDENCES, LIMITS, Energy, Figures, Limit, Target, Time
 from hardware.mapping.neurobench import metrics
-from hardware.mapping.plan import Plan, describe, make_plan, with_activity
+from hardware.mapping.plan import Plan, describe, make_plan, planners_assumptions, with_activity
 from hardware.mapping.violations import Violation
 
 __all__ = [
@@ -25,5 +25,6 @@ __all__ = [
     "describe",
     "make_plan",
     "metrics",
+    "planners_assumptions",
     "with_activity",
 ]

@@ -242,11 +242,16 @@ def describe(plan: Plan) -> dict[str, Any]:
 
 def assumptions(plan: Plan) -> list[str]:
     """Sentences for people: limits of confidence D or set by the user, and what the planner itself assumes."""
-    found = [
+    limits = [
         f"{one.name} = {'none' if one.value is None else one.value} ({one.confidence}): {one.source}"
         for one in plan.target.assumptions()
     ]
-    found.append("inputs enter at the first tile of the first chip; bringing them there is not counted (D)")
+    return limits + planners_assumptions(plan)
+
+
+def planners_assumptions(plan: Plan) -> list[str]:
+    """Sentences for people: what holds for every plan of this network, whatever the limits."""
+    found = ["inputs enter at the first tile of the first chip; bringing them there is not counted (D)"]
     if plan.activity.samples == 0:
         found.append(f"activity {plan.activity.origin} (D)")
     if any(wiring.kind == "sparse" for wiring in plan.needs.wirings.values()):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hardware.mapping import Cost, Plan
+from hardware.mapping import CONFIDENCES, Cost, Plan, planners_assumptions
 from hypr.mapping.chip_map import ChipMap
 
 MOST_CORES_NAMED = 6
@@ -149,9 +149,13 @@ def sanafe(answer: Mapping[str, Any]) -> TextTable:
 
 
 def notes(found: ChipMap) -> list[str]:
-    """What the figures leave out, and what is assumed."""
+    """What the figures leave out, and what is assumed; the sources of each limit are in the data and in reports."""
     left = [f"{one.figures.title} leaves out: {one.figures.leaves_out}." for one in found.cost.estimates]
-    return left + [f"Assumed: {line}." for line in found.data["plan"]["assumptions"]]
+    limits: dict[str, list[str]] = {}
+    for one in found.plan.target.assumptions():
+        limits.setdefault(one.confidence, []).append(f"{one.name} {'none' if one.value is None else one.value}")
+    named = [f"Limits, {CONFIDENCES[how]} ({how}): {', '.join(values)}." for how, values in limits.items()]
+    return left + named + [f"Assumed: {line}." for line in planners_assumptions(found.plan)]
 
 
 _METRICS = {
