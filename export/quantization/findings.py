@@ -97,7 +97,7 @@ def findings(
             "states": saturation(whole, trace, bounds.get(source.name, {})),
         }
         layers.append(layer)
-        warnings += [*_warnings(layer), *_of_the_reset(source, whole, form), *_of_the_limit(whole, trace)]
+        warnings += [*_warnings(layer), *_of_the_limit(whole, trace)]
     return {"version": 1, "layers": layers, "warnings": warnings}
 
 
@@ -106,20 +106,6 @@ def _of_the_limit(whole: Population, trace: Trace | None) -> list[str]:
     if trace is None or whole.most_spikes == 1 or trace.spikes[whole.name].max() < whole.most_spikes:
         return []
     return [f"layer {whole.name}: it sends {whole.most_spikes} spikes in a step, the most of FP-3.9; raise max_spikes"]
-
-
-def _of_the_reset(source: StepPopulation, whole: Population, form: LayerFormat) -> list[str]:
-    """``u >= TH`` is ``u > TH - 1`` (FP-3.4), and a reset by subtraction takes the same number away."""
-    if source.options.get("spike_at") != "threshold" or source.options.get("reset") != "subtract":
-        return []
-    if whole.options["fires"] == "at":  # FP-3.8 subtracts the threshold itself
-        return []
-    unit = float(np.max(form.unit))
-    return [
-        f"layer {source.name}: it spikes at its threshold and resets by subtraction; in integers each spike subtracts "
-        f"one state unit ({unit:.3g}) too little, as its threshold is written one unit lower; give "
-        "more state_fraction_bits, or run in float"
-    ]
 
 
 def refuse_zeros(found: Mapping[str, Any], allowed: Sequence[str]) -> None:

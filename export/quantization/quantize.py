@@ -272,7 +272,7 @@ def quantize_layer(layer: StepLayer, form: LayerFormat, input_scale: float = 1.0
 
 
 def _one_below(threshold: np.ndarray, where: str) -> np.ndarray:
-    """Of a neuron that spikes at its threshold. What a spike subtracts is one unit of the state less too."""
+    """Of a neuron that spikes at its threshold and never subtracts it."""
     if np.any(threshold < 1):
         raise QuantizationError(
             f"{where}: the threshold of neuron {int(np.argmin(threshold))} is below one unit of its state; raise "
@@ -299,9 +299,11 @@ def _options(population: StepPopulation) -> dict[str, str]:
 
 
 def _fires_itself(population: StepPopulation) -> bool:
-    """Whether its threshold needs FP-3.8; of a ``lif`` that sends one spike one unit less says the same since 1.0."""
-    several = population.kind == "cuba_lif" or population.options.get("spikes") == "multi"
-    return several and population.options.get("spike_at") == "threshold"
+    """Whether its threshold needs FP-3.8; of a ``lif`` that sends one spike and subtracts nothing, one unit less says
+    the same since 1.0."""
+    options = population.options
+    needed = population.kind == "cuba_lif" or options.get("spikes") == "multi" or options.get("reset") == "subtract"
+    return needed and options.get("spike_at") == "threshold"
 
 
 def decision_multiplier(form: LayerFormat) -> np.ndarray | None:

@@ -260,10 +260,17 @@ def _check_nothing_silent(
                 assert told(source.name, f"'{state}' saturates"), f"seed {seed}: {state} of {source.name}"
 
 
-@pytest.mark.parametrize(("spike_at", "reset", "said"), [("threshold", "subtract", True), ("threshold", "zero", False)])
-def test_what_a_reset_at_the_threshold_leaves_behind_is_said(spike_at: str, reset: str, said: bool) -> None:
+@pytest.mark.parametrize(("reset", "fires", "below"), [("subtract", "at", 0), ("zero", "above", 1)])
+def test_a_threshold_that_fires_itself_is_whole_where_it_is_subtracted(reset: str, fires: str, below: int) -> None:
+    """FP-3.8; where nothing is subtracted, one unit less says the same in the older clause."""
     file = cases_folder("tools") / "sinabs_12.nir"
-    reading = reading_of("sinabs", scheme="exponential", spikes="single", spike_at=spike_at, reset=reset)
-    program = export.quantize(export.read(file), reading=reading, state_fraction_bits=10)
-    found = json.loads(program.metadata[FINDINGS_KEY])["warnings"]
-    assert any("one state unit" in line for line in found) == said, found
+    readings = [
+        reading_of("sinabs", scheme="exponential", spikes="single", spike_at=at, reset=reset)
+        for at in ("threshold", "above")
+    ]
+    found, plain = (export.quantize(export.read(file), reading=one, state_fraction_bits=10) for one in readings)
+    pairs = [(a, b) for a, b in zip(found.populations, plain.populations, strict=True) if a.model == "lif"]
+    assert pairs and json.loads(found.metadata[FINDINGS_KEY])["warnings"] == []
+    for item, other in pairs:
+        assert item.options["fires"] == fires
+        assert np.array_equal(item.parameters["TH"], other.parameters["TH"] - below)
