@@ -64,8 +64,7 @@ test-slow: $(STAMP) lava ## everything, the long runs too
 
 coverage: $(STAMP) lava ## branch coverage of hardware and export by the test suite
 	@rm -rf build/coverage && mkdir -p build/coverage
-	@"$(BIN)/python" -m coverage run -m pytest -m "not slow" -n $(WORKERS) --dist loadfile $(PYTEST)
-	@"$(BIN)/python" -m coverage combine --quiet && "$(BIN)/python" -m coverage report --fail-under=95
+	@"$(BIN)/python" -m pytest -m "not slow" -n $(WORKERS) --dist loadfile --cov --cov-report=term:skip-covered $(PYTEST)
 
 # Pairs of interpreter and numpy for which there are no wheels are left out.
 reproducible: $(STAMP) ## the recorded hashes on every Python of pyenv, with numpy 1.26 and the newest (3.10: hardware alone)
