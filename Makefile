@@ -57,7 +57,7 @@ test: $(STAMP) lava ## the test suite
 	@"$(BIN)/python" -m pytest -m "not slow" -n $(WORKERS) --dist loadfile $(PYTEST)
 
 gpu-test: $(STAMP) ## the GPU kernels on a GPU (Triton's interpreter, which other tests use, is off here)
-	@"$(BIN)/python" -m pytest tests/gpu $(PYTEST)
+	@HYPR_GPU_TESTS=1 "$(BIN)/python" -m pytest tests/gpu $(PYTEST)
 
 test-slow: $(STAMP) lava ## everything, the long runs too
 	@"$(BIN)/python" -m pytest $(PYTEST)

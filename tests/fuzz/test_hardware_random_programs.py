@@ -60,6 +60,8 @@ def test_random_programs_reach_what_they_are_meant_to_reach() -> None:
         ("adaptation_spike", "previous"),
         ("reset", "subtract"),
         ("reset", "zero"),
+        ("fires", "above"),  # what came with 2.2: tests/fuzz/test_counts.py
+        ("spikes", "one"),
         ("reset_at", "same"),  # the other places of a reset: random graphs and the exhaustive test of resets
     }
     assert bits == set(range(2, 9))

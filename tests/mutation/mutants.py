@@ -47,8 +47,8 @@ MUTANTS = (
     Mutant("brf: > becomes >=", "brf", "neurons.brf", "(u_new - q) > n", "(u_new - q) >= n", "threshold tie"),
     Mutant("se_adlif: > becomes >=", "se_adlif", "neurons.se_adlif", "u_new > n", "u_new >= n", "threshold tie"),
     Mutant("alif: > becomes >=", "alif", "neurons.alif", "u_new > threshold", "u_new >= threshold", "threshold tie"),
-    Mutant("lif: > becomes >=", "lif", "neurons.fire", "z = tested > threshold", "z = tested >= threshold", "threshold tie"),
-    Mutant("cuba_lif: > becomes >=", "cuba_lif", "neurons.fire", "z = tested > threshold", "z = tested >= threshold", "threshold tie"),
+    Mutant("lif: > becomes >=", "lif", "neurons.fire", "z = tested > edge", "z = tested >= edge", "threshold tie"),
+    Mutant("cuba_lif: > becomes >=", "cuba_lif", "neurons.fire", "z = tested > edge", "z = tested >= edge", "threshold tie"),
     Mutant("brf: threshold off by one", "brf", "neurons.brf", "> n[\"TH\"]", "> n[\"TH\"] + 1", "threshold tie"),
     # rounding
     Mutant("mulsh floors", "brf", "fixed_point.mulsh", "np.where(x < 0, -magnitude, magnitude)", "(x * c) >> k", "one step"),

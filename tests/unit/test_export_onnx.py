@@ -49,7 +49,9 @@ def test_each_model_equals_the_oracle_for_each_option(name: str, option: int) ->
     for _ in range(10):
         program = random_program(rng, layers=1, models=[name], sizes=(2, 5))
         layer = program.layers[0]
-        options = {key: values[option] for key, values in MODELS[name].options.items()}
+        options = {
+            key: values[option] for key, values in MODELS[name].options.items() if key != "spikes"
+        }  # FP-3.9 alone
         changed = Layer(**{**vars(layer), "options": options})
         program = Program.chain((changed,), program.input, program.decision)
         inputs = random_inputs(rng, program, 12, 2)
