@@ -57,6 +57,7 @@ test: $(STAMP) lava ## the test suite
 	@"$(BIN)/python" -m pytest -m "not slow" -n $(WORKERS) --dist loadfile $(PYTEST)
 
 gpu-test: $(STAMP) ## the GPU kernels on a GPU (Triton's interpreter, which other tests use, is off here)
+	@"$(BIN)/python" -c 'import sys, torch; sys.exit(0 if torch.cuda.is_available() else "make: torch sees no CUDA GPU here")'
 	@HYPR_GPU_TESTS=1 "$(BIN)/python" -m pytest tests/gpu $(PYTEST)
 
 test-slow: $(STAMP) lava ## everything, the long runs too
