@@ -139,7 +139,9 @@ def links(
     back = (y[end] < y[start]).astype(int)
     np.add.at(south, (back, x[end], np.minimum(y[start], y[end])), amount)
     np.add.at(south, (back, x[end], np.maximum(y[start], y[end])), -amount)
-    return east.cumsum(axis=1)[:, : width - 1], south.cumsum(axis=2)[:, :, : height - 1]
+    least = 1e-9 * float(amount.sum())  # what rounding leaves of sums and differences is no message
+    found = east.cumsum(axis=1)[:, : width - 1], south.cumsum(axis=2)[:, :, : height - 1]
+    return np.where(found[0] > least, found[0], 0.0), np.where(found[1] > least, found[1], 0.0)
 
 
 def _placement(target: Target, at: np.ndarray) -> Placement:

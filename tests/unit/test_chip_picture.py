@@ -28,6 +28,17 @@ def test_the_links_of_a_mesh_carry_exactly_the_hops(seed):
     assert all(loads.min() > -1e-9 for each in carried for loads in each)
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_what_stays_on_its_tile_loads_no_link(seed):
+    """Neither do the sums and differences in which loads are counted leave a rest."""
+    rng = np.random.default_rng(seed)
+    target = load_target("loihi2")
+    made = in_order(target, 4)
+    assert len(set(zip(made.x.tolist(), made.y.tolist(), strict=True))) == 1
+    for loads in links(target, made, rng.random((4, 4)), rng.random(4), 0):
+        assert not loads.any()
+
+
 def test_a_message_goes_along_x_first():
     target = load_target("loihi1")
     made = in_order(target, 128)
