@@ -12,6 +12,8 @@ from numba import extending, njit
 from hardware.machine_code import usable_folder
 
 config: Any = numba_config  # numba sets its attributes when it is imported
+if config.DISABLE_JIT:  # for debugging; these functions are no Python: callers go on without them
+    raise ImportError("NUMBA_DISABLE_JIT is set")
 intrinsic: Any = extending.intrinsic  # its type would have callers pass the typing context
 
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}

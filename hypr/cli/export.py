@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hypr.cli.output import WIDTHS, json_option, note, percent, progress, quantization_lines, show, table, with_option
+from hypr.cli.output import (
+    WIDTHS,
+    Between,
+    json_option,
+    note,
+    percent,
+    progress,
+    quantization_lines,
+    show,
+    table,
+    with_option,
+)
 
 if TYPE_CHECKING:
     from hypr.deployment.deploy import Exported
@@ -73,7 +84,7 @@ _DEFAULT = click.core.ParameterSource.DEFAULT
 @click.option("--search", is_flag=True, help="Find the cheapest integer format on the validation part, and use it.")
 @click.option(
     "--max-loss",
-    type=click.FloatRange(0, 100, max_open=True),
+    type=Between(0, 100, max_open=True),
     default=0.3,
     show_default=True,
     help="With --search: points of accuracy that the integers may lose against the float network.",

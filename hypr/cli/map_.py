@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hypr.cli.map_text import render
-from hypr.cli.output import check_out_folder, inputs_option, json_option, note, plain, show, with_option
+from hypr.cli.output import Between, check_out_folder, inputs_option, json_option, note, plain, show, with_option
 
 if TYPE_CHECKING:
     from export.bundle.bundle import Bundle
@@ -55,13 +55,13 @@ MAP, PICTURE = "map.json", "chip.svg"
 )
 @click.option(
     "--rate",
-    type=click.FloatRange(0, 1),
+    type=Between(0, 1),
     help="Assume so many spikes per step of every input and neuron, instead of running data.",
 )
 @click.option("--steps", type=click.IntRange(min=1), help="Steps of a sample, with --rate; default: 100.")
 @click.option(
     "--step-ms",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Between(min=0, min_open=True),
     help="Time step of the network in the world, for idle energy; default: the network's, else 1.",
 )
 @click.option("--out", type=click.Path(path_type=Path), help=f"Folder for {MAP} and {PICTURE}, a picture of the chip.")

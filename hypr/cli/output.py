@@ -31,6 +31,16 @@ def json_option(function: Command) -> Command:
     )
 
 
+class Between(click.FloatRange):
+    """A number in a range, of which not-a-number is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        found: float = super().convert(value, param, ctx)
+        if math.isnan(found):
+            self.fail(f"{value} is not a number", param, ctx)
+        return found
+
+
 class _Widths(click.ParamType):
     """A number, or one for each layer, separated by commas."""
 

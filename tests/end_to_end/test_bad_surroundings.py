@@ -276,3 +276,12 @@ def test_onnx_runtime_leaves_no_files_behind(tree_bundle, tmp_path):
     assert done.returncode == 0, done.stderr
     assert [path.name for path in home.rglob("*")] == []
     assert shutil.disk_usage(home).free > 0
+
+
+def test_numba_without_its_compiler_is_done_without(small_bundle: Path, tmp_path: Path) -> None:
+    """NUMBA_DISABLE_JIT, for debugging one's own functions: ours are no Python, the slower ones run."""
+    command = [sys.executable, "-m", "hypr", "verify", str(small_bundle), "--engines", "onnx", "--samples", "1"]
+    environment = {**os.environ, "PYTHONPATH": str(TREE), "NUMBA_DISABLE_JIT": "1"}
+    out = ["--out", str(tmp_path / "certificate.json")]
+    done = subprocess.run([*command, *out], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and "EQUAL: all" in done.stdout, done.stderr
