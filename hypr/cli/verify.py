@@ -113,7 +113,9 @@ def verify_verb(
     check_out(out)
     from export.bundle.bundle import Bundle
     from export.bundle.certified import certify, place_of
+    from export.bundle.names import ADDED
     from export.verification.certificate import write_certificate
+    from hardware.aside import sweep
     from hardware.own import describe
     from hypr.deployment.arrays import read_sequences
     from hypr.deployment.claims import examined
@@ -121,6 +123,8 @@ def verify_verb(
     from hypr.deployment.outcome import of_program
 
     opened = Bundle.open(bundle)
+    for name in ADDED:  # what killed runs left of these is no part of the bundle
+        sweep(opened.path / name)
     data = _test_part(opened, data_name, samples) if inputs is None else read_sequences(inputs).first(samples)
     with progress("verifying", "sequences") as step:
         result = verify_bundle(

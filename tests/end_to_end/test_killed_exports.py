@@ -62,3 +62,17 @@ def test_what_a_living_process_has_beside_is_left_alone(hypr, small_run, tmp_pat
     other.mkdir()
     assert hypr("export", small_run, "--out", tmp_path / "bundle")[0] == 0
     assert other.is_dir()
+
+
+def test_a_certificate_that_was_never_finished_is_no_part_of_the_bundle(hypr_json, small_bundle, tmp_path):
+    bundle = tmp_path / "bundle"
+    shutil.copytree(small_bundle, bundle)
+    code = (
+        "import sys; from pathlib import Path; from hardware import aside; aside.name_beside(Path(sys.argv[1])).touch()"
+    )
+    command = [sys.executable, "-c", code, str(bundle / "certificate.json")]
+    subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
+    assert [path for path in bundle.iterdir() if path.suffix == ".part"]
+    code, answer = hypr_json("verify", bundle, "--engines", "onnx", "--samples", "2")
+    assert code == 0 and answer["not_compared"] == {}
+    assert not [path for path in bundle.iterdir() if path.suffix == ".part"]
