@@ -26,8 +26,8 @@ from hardware.mapping.activity import Activity
 from hardware.models import MOST_SPIKES
 from hardware.random_programs import random_inputs
 from hardware.ranges import analyse
-from hypr.kernels.gpu.integer import why_in_torch
 from tests.count_graphs import random_count_program
+from tests.unit.hypr_triton import interpreted
 from tests.unit.test_resets import tools_network
 
 MODELS = {"lif": {"A": 4096, "TH": 10}, "cuba_lif": {"du": 4095, "dv": 0, "vth": 10}}
@@ -59,7 +59,7 @@ def test_only_what_uses_a_clause_of_2_2_has_that_version(model: str, tmp_path: P
         assert program.spec_version == "2.2"
         save(program, tmp_path / "p.npz")
         assert load(tmp_path / "p.npz") == program
-        assert "FP-3.9" in str(why_in_torch(program))
+        assert "FP-3.9" in str(interpreted("hypr.kernels.gpu.integer").why_in_torch(program))
     assert len({item.content_hash for item in programs}) == 4
 
 

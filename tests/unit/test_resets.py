@@ -23,7 +23,7 @@ from hardware.lava.assignment import assign
 from hardware.random_graphs import random_graph
 from hardware.random_programs import random_inputs, random_program
 from hardware.ranges import analyse
-from hypr.kernels.gpu.integer import why_in_torch
+from tests.unit.hypr_triton import interpreted
 
 TIMINGS = {"same_step": "same", "next_step": "next", "carried_over": "carried"}
 MODELS = {"lif": {"A": 3500, "TH": 400}, "cuba_lif": {"du": 500, "dv": 300, "vth": 400}}
@@ -58,7 +58,7 @@ def test_every_other_reset_is_of_version_2_1_and_has_a_hash_of_its_own(model: st
         assert written == ({"reset": "zero", **options} if model == "lif" else options)
         save(program, tmp_path / "p.npz")
         assert load(tmp_path / "p.npz") == program
-        assert "FP-3.7" in str(why_in_torch(program))
+        assert "FP-3.7" in str(interpreted("hypr.kernels.gpu.integer").why_in_torch(program))
     assert len({item.content_hash for item in [single(model), *programs]}) == len(programs) + 1
 
 
