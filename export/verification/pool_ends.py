@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from hardware import aside
-from hardware.lava.endings import Ended, end_with_parent
+from hardware.lava.endings import Ended, ask, end_with_parent
 
 Result = TypeVar("Result")
 
@@ -58,7 +58,7 @@ def initialise(parent: int) -> None:
 
 def _end(number: int, _: object) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise Ended(number)
+    ask(number)
 
 
 def run(call: Callable[[], Result]) -> Result:

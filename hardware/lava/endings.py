@@ -49,9 +49,7 @@ def ending_raises() -> Iterator[None]:
     def end(number: int, _: object) -> None:
         for each in ours:
             signal.signal(each, signal.SIG_IGN)
-        _asked.append(number)
-        if not _held:
-            raise_if_asked()
+        ask(number)
 
     def unraisable(lost: sys.UnraisableHookArgs) -> None:
         if not (_asked and isinstance(lost.exc_value, Ended | KeyboardInterrupt)):  # those are raised again
@@ -74,8 +72,17 @@ def ending_raises() -> Iterator[None]:
             _asked.clear()
 
 
+def ask(number: int) -> None:
+    """What the handler of a signal that ends this process does: it raises, at once or at the end of what is
+    :func:`held`.
+    """
+    _asked.append(number)
+    if not _held:
+        raise_if_asked()
+
+
 _asked: list[int] = []
-"""Signals that came inside :func:`ending_raises`."""
+"""Signals that came."""
 
 _held: list[None] = []
 """Not empty where what is done must come to its end first."""
@@ -83,7 +90,7 @@ _held: list[None] = []
 
 @contextlib.contextmanager
 def held() -> Iterator[None]:
-    """Inside :func:`ending_raises`, what is done here comes to its end before a signal raises: renames that belong
+    """What is done here comes to its end before a signal that is :func:`ask`'s business raises: renames that belong
     together, a folder that is removed. Short work only.
     """
     before = len(_asked)

@@ -52,7 +52,8 @@ def job_folder() -> Iterator[Path]:
         raise LavaError(
             f"cannot write temporary files in {place} ({error.strerror or error}); set TMPDIR to a folder with room"
         ) from None
-    except BaseException:  # a signal that had waited
+    except BaseException:  # a signal that had waited, or one that nobody makes wait
+        aside.remove(making)
         _remove(folder)
         raise
     try:
