@@ -76,6 +76,7 @@ class Arithmetic:
         return self.graph.node("Max", x, self.scalar(0))
 
     def at_most(self, x: Value, most: int) -> Value:
+        """The smaller one; x is not negative. ``Clip``, for our reader knows no ``Min``."""
         return self.graph.node("Clip", x, self.scalar(0), self.scalar(most))
 
     def divided(self, x: Value, by: Value) -> Value:

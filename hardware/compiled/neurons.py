@@ -57,6 +57,13 @@ def _sat(x):
     return min(max(x, -MAX), MAX)
 
 
+@inlined
+def _current(u, decay, drive):
+    """The current of FP-3.5, which wraps once."""
+    x = trunc(u * decay) + drive * 64.0
+    return x - 2.0 * WRAP if x > WRAP else (x + 2.0 * WRAP if x <= -WRAP else x)
+
+
 @compiled
 def brf(parameters, states, drive, before, after):
     """FP-3.1."""
@@ -126,8 +133,7 @@ def cuba_lif(parameters, states, drive, before, after):
     u, v = states[0], states[1]
     bias, du, dv, threshold = parameters[0], parameters[1], parameters[2], parameters[3]
     for i in range(u.size):
-        x = trunc(u[i] * du[i]) + drive[i] * 64.0
-        u1 = x - 2.0 * WRAP if x > WRAP else (x + 2.0 * WRAP if x <= -WRAP else x)
+        u1 = _current(u[i], du[i], drive[i])
         v1 = _sat(trunc(v[i] * dv[i]) + u1 + bias[i])
         z = v1 > threshold[i]
         u[i] = u1
@@ -182,8 +188,7 @@ def cuba_lif_resets(parameters, states, drive, before, after, how, at, below):
     u, v = states[0], states[1]
     bias, du, dv, threshold = parameters[0], parameters[1], parameters[2], parameters[3]
     for i in range(u.size):
-        y = trunc(u[i] * du[i]) + drive[i] * 64.0
-        u1 = y - 2.0 * WRAP if y > WRAP else (y + 2.0 * WRAP if y <= -WRAP else y)
+        u1 = _current(u[i], du[i], drive[i])
         x = _sat(trunc(v[i] * dv[i]) + u1 + bias[i])
         if at == 1 and before[i] != 0:
             x = _reset(x, threshold[i], how)
@@ -211,8 +216,7 @@ def cuba_lif_counts(parameters, states, drive, after, most):
     u, v = states[0], states[1]
     bias, du, dv, threshold = parameters[0], parameters[1], parameters[2], parameters[3]
     for i in range(u.size):
-        y = trunc(u[i] * du[i]) + drive[i] * 64.0
-        u1 = y - 2.0 * WRAP if y > WRAP else (y + 2.0 * WRAP if y <= -WRAP else y)
+        u1 = _current(u[i], du[i], drive[i])
         x = _sat(trunc(v[i] * dv[i]) + u1 + bias[i])
         count = _count(x, threshold[i], most)
         u[i] = u1

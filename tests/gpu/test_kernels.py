@@ -20,7 +20,18 @@ from hypr.neurons import LI
 from tests.golden_gradients import LIMIT as GOLDEN_LIMIT
 from tests.golden_gradients import Case, compare
 from tests.paths import golden_folder
-from tests.unit.hypr_cases import LIMIT, MODELS, NO_KERNELS, gradients, held, layer_trajectory, network, worst
+from tests.unit.hypr_cases import (
+    LIMIT,
+    MODELS,
+    NO_KERNELS,
+    drawn_eligibility,
+    eligibility_tensors,
+    gradients,
+    held,
+    layer_trajectory,
+    network,
+    worst,
+)
 from tests.unit.hypr_cases import batch as batch_of
 
 DEVICE = "cuda"
@@ -92,21 +103,14 @@ def test_credit_without_exchange_is_that_of_the_reference(name, mode):
 @pytest.mark.parametrize("name", NAMES)
 def test_carried_eligibilities_and_their_gradient_are_those_of_the_reference(name, filters, own_spike):
     layer, trajectory = layer_trajectory(name, steps=30, size=5)
-    before = reference.start_eligibility(layer, 5, len(filters))
-    for index, value in enumerate(tensors(before).values()):
-        value.normal_(generator=torch.Generator().manual_seed(index))
+    before = drawn_eligibility(layer, 5, len(filters))
     expected = reference.carry_eligibility(layer, trajectory, before, filters, own_spike)
     moved = replace(there(before), parameters={key: value.to(DEVICE) for key, value in before.parameters.items()})
     found = operations().carry_eligibility(there(layer), there(trajectory), moved, filters, own_spike)
-    assert worst(here(tensors(found)), tensors(expected)) < LIMIT
+    assert worst(here(eligibility_tensors(found)), eligibility_tensors(expected)) < LIMIT
     adjoint = torch.randn(expected.weight.shape[:3], generator=torch.Generator().manual_seed(9)).double()
     gradient = operations().boundary_gradient(there(adjoint), found)
     assert worst(here(gradient), reference.boundary_gradient(adjoint, expected)) < LIMIT
-
-
-def tensors(eligibility):
-    named = {"weight": eligibility.weight, "recurrent": eligibility.recurrent, "bias": eligibility.bias}
-    return {name: value for name, value in named.items() if value is not None} | dict(eligibility.parameters)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

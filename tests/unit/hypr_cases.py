@@ -9,7 +9,7 @@ from torch import Tensor
 
 import hypr
 from hypr.kernels import reference
-from hypr.kernels.types import LayerTrajectory
+from hypr.kernels.types import Eligibility, LayerTrajectory
 from hypr.learning.rule import Rule
 from hypr.network import Network
 from hypr.neurons import ALIF, BRF, LI, LIF, CubaLIF, Neuron, SEAdLIF, random_mask
@@ -128,3 +128,17 @@ def layer_trajectory(name: str, steps: int = 15, size: int = 3, seed: int = 0) -
     spikes = (torch.rand(size, layer.n, generator=generator) < 0.3).double()
     with torch.no_grad():
         return layer, reference.run_layer(layer, pre, state, spikes)
+
+
+def eligibility_tensors(eligibility: Eligibility) -> dict[str, Tensor]:
+    """Its tensors by name."""
+    named = {"weight": eligibility.weight, "recurrent": eligibility.recurrent, "bias": eligibility.bias}
+    return {name: value for name, value in named.items() if value is not None} | dict(eligibility.parameters)
+
+
+def drawn_eligibility(layer: Neuron, size: int, filters: int) -> Eligibility:
+    """A random one, as it might come from the window before."""
+    found = reference.start_eligibility(layer, size, filters)
+    for index, value in enumerate(eligibility_tensors(found).values()):
+        value.normal_(generator=torch.Generator().manual_seed(index))
+    return found

@@ -21,7 +21,17 @@ from hypr.kernels import dispatch, reference  # noqa: E402
 from hypr.kernels.gpu import launch as gpu_launch  # noqa: E402
 from hypr.kernels.gpu import plan as gpu_plan  # noqa: E402
 from hypr.neurons import LI  # noqa: E402
-from tests.unit.hypr_cases import LIMIT, MODELS, NO_KERNELS, gradients, layer_trajectory, network, worst  # noqa: E402
+from tests.unit.hypr_cases import (  # noqa: E402
+    LIMIT,
+    MODELS,
+    NO_KERNELS,
+    drawn_eligibility,
+    eligibility_tensors,
+    gradients,
+    layer_trajectory,
+    network,
+    worst,
+)
 from tests.unit.hypr_cases import batch as batch_of  # noqa: E402
 
 NAMES = [name for name in MODELS if name not in NO_KERNELS]
@@ -74,19 +84,12 @@ def test_credit_by_one_launch_per_step_is_that_of_the_reference(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_carried_eligibilities_and_their_gradient_are_those_of_the_reference(name, filters, own_spike):
     layer, trajectory = layer_trajectory(name, steps=6, size=2)
-    before = reference.start_eligibility(layer, 2, len(filters))
-    for index, value in enumerate(_tensors(before).values()):
-        value.normal_(generator=torch.Generator().manual_seed(index))
+    before = drawn_eligibility(layer, 2, len(filters))
     expected = reference.carry_eligibility(layer, trajectory, before, filters, own_spike)
     found = gpu.carry_eligibility(layer, trajectory, before, filters, own_spike)
-    assert worst(_tensors(found), _tensors(expected)) < LIMIT
+    assert worst(eligibility_tensors(found), eligibility_tensors(expected)) < LIMIT
     adjoint = torch.randn(expected.weight.shape[:3], generator=torch.Generator().manual_seed(9)).double()
     assert worst(gpu.boundary_gradient(adjoint, found), reference.boundary_gradient(adjoint, expected)) < LIMIT
-
-
-def _tensors(eligibility):
-    named = {"weight": eligibility.weight, "recurrent": eligibility.recurrent, "bias": eligibility.bias}
-    return {name: value for name, value in named.items() if value is not None} | dict(eligibility.parameters)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
