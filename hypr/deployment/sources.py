@@ -61,7 +61,8 @@ def bundle_data(bundle: Bundle, split: str = "test", name: str | None = None) ->
     if not isinstance(known, dict) or not isinstance(known.get("name"), str):
         if name is None:
             raise HyprError(
-                f"{bundle.path}: names no data set; give one with --data NAME or inputs with --inputs FILE.npz"
+                f"{bundle.path}: names no data set; give one with --data NAME or FILE.npz, or inputs with --inputs "
+                "FILE.npz where the command has it"
             )
         return data.load(name, split)
     recorded = str(known["name"])
