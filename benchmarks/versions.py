@@ -1,6 +1,8 @@
-"""The compiled emulator of this tree against that of another one, on a chain: two processes that take turns.
+"""This tree against another one, in two processes that take turns: the compiled emulator on a chain, or whatever a
+script of a few lines can do in both.
 
 python -m benchmarks.graphs --against ../hypr-0.1 --bundle bundles/ecg
+python -m benchmarks.steps --against ../hypr-0.1
 """
 
 from __future__ import annotations
@@ -63,27 +65,35 @@ class Comparison:
         return median(theirs[clock] / ours[clock] for theirs, ours in pairs)
 
 
-class _Tree:
-    """The emulator of a tree in a process of its own."""
+class Tree:
+    """A script in a process of its own, with the packages of a tree.
 
-    def __init__(self, tree: Path, arguments: Sequence[str]) -> None:
+    The script prints a line of JSON when it is ready, with ``file``, where it found the package, and then, for each
+    line that it reads, (wall, processor) seconds of one more run.
+
+    Raises:
+        SystemExit: the script ended, or found the package elsewhere.
+    """
+
+    def __init__(self, tree: Path, script: str, arguments: Sequence[str]) -> None:
         self.tree = tree
         environment = {**os.environ, "PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "-c", CHILD, *arguments]
+        command = [sys.executable, "-c", script, *arguments]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         self.process = subprocess.Popen(command, cwd=tree, env=environment, **pipes)  # type: ignore[call-overload]
         self.found = json.loads(self._line())
         if not Path(self.found["file"]).is_relative_to(tree):
-            raise SystemExit(f"benchmarks.graphs: {tree} has no package hardware, {self.found['file']} was imported")
+            raise SystemExit(f"benchmarks: {tree} lacks the package, {self.found['file']} was imported")
 
     def _line(self) -> str:
         line = self.process.stdout.readline()
         if not line:
-            raise SystemExit(f"benchmarks.graphs: the emulator of {self.tree} ended with code {self.process.wait()}")
+            raise SystemExit(f"benchmarks: the process of {self.tree} ended with code {self.process.wait()}")
         return str(line)
 
-    def time(self) -> tuple[float, float]:
-        self.process.stdin.write("\n")
+    def time(self, which: str = "") -> tuple[float, float]:
+        """One more run; ``which`` is what the script reads."""
+        self.process.stdin.write(which + "\n")
         self.process.stdin.flush()
         wall, cpu = json.loads(self._line())
         return wall, cpu
@@ -103,7 +113,7 @@ def compare_trees(program: Program, inputs: np.ndarray, other: Path, rounds: int
         files = [str(Path(folder) / "program.npz"), str(Path(folder) / "inputs.npy")]
         save(program, files[0])
         np.save(files[1], inputs)
-        trees = [_Tree(path, [*files, str(threads)]) for path in (other.resolve(), HERE)]
+        trees = [Tree(path, CHILD, [*files, str(threads)]) for path in (other.resolve(), HERE)]
         try:
             theirs, ours = (tree.found for tree in trees)
             if theirs["sha256"] != ours["sha256"]:

@@ -100,6 +100,7 @@ class Boundary:
         onward: whether the eligibility after the window is needed.
         own_spike: the first filter is 0, so that its component is the eligibility of the neuron's last spike, and what
             the neuron's state takes from its own spike passes on through it.
+        overwritable: nobody reads ``before`` again: the eligibility after the window may stand in its memory.
     """
 
     before: Eligibility | None = None
@@ -107,6 +108,7 @@ class Boundary:
     filtered: tuple[Tensor | None, ...] = ()
     onward: bool = False
     own_spike: bool = False
+    overwritable: bool = False
 
     def __post_init__(self) -> None:
         if self.own_spike and self.spike_filters[:1] != (0.0,):

@@ -129,7 +129,10 @@ class WindowedRule(Rule):
             credit = dispatch.credit_window(
                 layer, trajectories[index], dz, gradients.layers[index],
                 "own" if own and self.mode == "detached" else self.mode,
-                Boundary(carry.eligibilities[index], filters, filtered[: len(filters)], onward and self.carried, own),
+                Boundary(
+                    carry.eligibilities[index], filters, filtered[: len(filters)], onward and self.carried, own,
+                    overwritable=True,
+                ),
                 "nothing" if index == 0 else "whole" if whole else "direct",
             )  # fmt: skip
             carry.eligibilities[index] = credit.after

@@ -84,10 +84,10 @@ def test_run_credit_and_carry_equal_the_reference(kind, shape, dtype):
 
 
 def check_windows(layer, trajectory, dz, mode, filters, dtype, own_spike=False):
-    """Two windows, the second one starting from what the first one carried: everything equals the reference."""
+    """Three windows, each starting from what the one before carried: everything equals the reference."""
     gradients, carried = (LayerGradient(), LayerGradient()), (None, None)
     filtered = [None if mode != "detached" and kappa == 0.0 else torch.randn_like(dz[0]) for kappa in filters]
-    for onward in (True, False):
+    for onward in (True, True, False):
         results = []
         for use, gradient, before in zip((cpu_credit, reference_credit), gradients, carried, strict=True):
             boundary = Boundary(before, filters, tuple(filtered), onward, own_spike)
@@ -105,9 +105,9 @@ def check_windows(layer, trajectory, dz, mode, filters, dtype, own_spike=False):
 
 @pytest.mark.parametrize("kind", ["brf", "alif", "li"])
 def test_wide_layers_worked_on_in_tiles_and_blocks_of_steps_equal_the_reference(kind, monkeypatch):
-    """300 neurons in two tiles, the second one narrower; two blocks of steps, the second one shorter."""
+    """460 neurons in two tiles, the second one narrower; two blocks of steps, the second one shorter."""
     monkeypatch.setattr(cpu, "WIDEST", 0)
-    steps, samples, n, n_in, dtype = 259, 2, 300, 5, torch.float64
+    steps, samples, n, n_in, dtype = 259, 2, 460, 5, torch.float64
     layer = make(kind, n_in, n, dtype, seed=1)
     pre, state, spikes = start(layer, steps, samples, dtype)
     trajectory = cpu.run_layer(layer, pre, state, spikes)
@@ -116,6 +116,33 @@ def test_wide_layers_worked_on_in_tiles_and_blocks_of_steps_equal_the_reference(
         ("detached", (), False), ("full", (0.0, 0.9), False), ("full", (0.0, 0.9), True), ("own", (0.0,), True),
     ):  # fmt: skip
         check_windows(layer, trajectory, dz, mode, filters, dtype, own_spike)
+
+
+@pytest.mark.parametrize("kind", ["brf", "alif"])
+@pytest.mark.parametrize(("steps", "in_place"), [(40, True), (259, False)])
+def test_an_eligibility_that_nobody_reads_again_is_overwritten_by_the_next_one(kind, steps, in_place, monkeypatch):
+    """The same bits as in memory of its own; where blocks of steps would meet it half done, it is left alone."""
+    monkeypatch.setattr(cpu, "WIDEST", 0)
+    layer = make(kind, 3, 400, torch.float32, seed=2)
+    pre, state, spikes = start(layer, steps, 2, torch.float32)
+    trajectory, dz = cpu.run_layer(layer, pre, state, spikes), torch.randn(steps, 2, 400)
+    for filters, own_spike in (((), False), ((0.0,), False), ((0.0,), True)):
+        filtered = (None,) * len(filters)
+
+        def window(before, overwritable, filters=filters, filtered=filtered, own_spike=own_spike):
+            gradient = LayerGradient()
+            boundary = Boundary(before, filters, filtered, True, own_spike, overwritable)
+            credit = cpu.credit_window(layer, trajectory, dz, gradient, "full", boundary, "nothing")
+            return credit.after.packed, gradient.array
+
+        start_of_all = Boundary(None, filters, filtered, True, own_spike)
+        first = cpu.credit_window(layer, trajectory, dz, LayerGradient(), "full", start_of_all, "nothing").after
+        kept = first.packed.copy()
+        after, gradient = window(first, overwritable=False)
+        assert after is not first.packed and np.array_equal(first.packed, kept)
+        again, same = window(first, overwritable=True)
+        assert (again is first.packed) == in_place and not np.array_equal(after, kept)
+        assert np.array_equal(again, after) and np.array_equal(same, gradient)
 
 
 def cpu_credit(*arguments):

@@ -23,7 +23,7 @@ from hypr.kernels.cpu.models import model_of, supported, surrogate_arguments
 from hypr.kernels.cpu.scan import ALL, NONE, OWN, Numbers, Rows, forward
 from hypr.kernels.cpu.threads import each, flushed, ranges, shares, short
 from hypr.kernels.cpu.vectors import padded
-from hypr.kernels.cpu.wide import TILE_NUMBERS, credit_wide
+from hypr.kernels.cpu.wide import BLOCK, TILE_NUMBERS, credit_wide
 from hypr.kernels.cpu.window import Ends
 from hypr.kernels.cpu.window import credit_window as credit_narrow
 from hypr.kernels.derived import derived
@@ -33,7 +33,7 @@ from hypr.neurons.base import Neuron
 __all__ = ["credit_window", "run_layer", "step_cross_entropy", "supports"]
 
 
-WIDEST = 2 * TILE_NUMBERS
+WIDEST = TILE_NUMBERS
 """Products of all neurons up to which they are summed in one piece."""
 
 
@@ -116,12 +116,14 @@ def credit_window(
     rows, parameters, d = window.rows, window.layer.parameters, len(window.rows.states)
     dtype, count = rows.spikes.dtype, rows_of(layer, parameters)
     leaving = empty((0, 0) if down == "nothing" else (steps, batch * n), dtype)
-    start, ends = np.empty((d, batch * n), dtype), _ends(boundary, (batch, count, d, n), dtype, mode)
+    components = d + len(boundary.spike_filters)
+    wide = boundary.onward and count * (1 + components) * n > WIDEST
+    start = np.empty((d, batch * n), dtype)
+    ends = _ends(boundary, (batch, count, components, n), dtype, mode, wide and steps <= BLOCK)
     arguments = (
         window.layer.numbers, rows, trajectory.pre.detach().contiguous().numpy(), _flat(dz, steps),
         layer.bias_in_current, ends, leaving, down == "whole", start,
     )  # fmt: skip
-    wide = boundary.onward and count * (1 + ends.after.shape[2]) * n > WIDEST
     credit = credit_wide if wide else credit_narrow
     parts = shares(batch, n, count)
     sums = np.zeros((len(parts), count, n), dtype)
@@ -143,10 +145,11 @@ def credit_window(
 _PATHS = {"detached": NONE, "own": OWN, "full": ALL}
 
 
-def _ends(boundary: Boundary, shape: tuple[int, int, int, int], dtype: np.dtype, mode: Mode) -> Ends:
-    """The window's ends as the kernels take them; ``shape`` (B, K, d, N)."""
-    batch, count, d, n = shape
-    shape = (batch, count, d + len(boundary.spike_filters), n)
+def _ends(boundary: Boundary, shape: tuple[int, int, int, int], dtype: np.dtype, mode: Mode, row_by_row: bool) -> Ends:
+    """The window's ends as the kernels take them; ``shape`` (B, K, S, N); ``row_by_row``: they have read a row of the
+    eligibility of before when they write that of after.
+    """
+    batch, n = shape[0], shape[-1]
     before = np.empty((0, 0, 0, 0), dtype) if boundary.before is None else pack(boundary.before)
     if boundary.before is not None and before.shape != shape:
         raise HyprError(f"boundary.before has shape {before.shape} (samples, rows, components, neurons), not {shape}")
@@ -156,7 +159,10 @@ def _ends(boundary: Boundary, shape: tuple[int, int, int, int], dtype: np.dtype,
             own = index
         else:
             filtered[index] = value.detach().reshape(-1).numpy()
-    after = empty(shape if boundary.onward else (0, 0, 0, 0), dtype)
+    if row_by_row and boundary.overwritable and isinstance(boundary.before, PackedEligibility):
+        after = before  # a third less to move
+    else:
+        after = empty(shape if boundary.onward else (0, 0, 0, 0), dtype)
     paths = (_PATHS[mode], OWN if boundary.own_spike else NONE)
     return Ends(before, np.array(boundary.spike_filters, np.float64), filtered, own, paths, after)
 

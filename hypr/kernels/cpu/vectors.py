@@ -95,6 +95,21 @@ def accumulate(typing_context, arrays, index, values):  # type: ignore[no-untype
     return types.none(arrays, types.intp, types.UniTuple(arrays.dtype.dtype, arrays.count)), codegen
 
 
+@intrinsic
+def prefetch(typing_context, array, index):  # type: ignore[no-untyped-def]
+    """Asks for the cache line at a flat index ahead of its use; an index outside the array does no harm."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
+        ask = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        place = builder.bitcast(_pointer(context, builder, signature.args[0], *arguments), byte)
+        builder.call(ask, [place, word(0), word(3), word(1)])  # to read, into all levels, data
+        return context.get_dummy_value()
+
+    return types.none(array, types.intp), codegen
+
+
 def rows_like(arrays: Any, shape: Any) -> Any:
     """As many new arrays as ``arrays`` has, of its type and a shape, uninitialised."""
     return tuple(np.empty(shape, array.dtype) for array in arrays)

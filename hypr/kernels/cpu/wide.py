@@ -12,20 +12,25 @@ import numpy as np
 
 from hypr.kernels.cpu.compile import compiled, inlined
 from hypr.kernels.cpu.scan import OWN, backward
-from hypr.kernels.cpu.vectors import WIDTH, add_scaled_rows, copy_row, load, padded, rows_like, store
+from hypr.kernels.cpu.vectors import WIDTH, add_scaled_rows, copy_row, load, padded, prefetch, rows_like, store
 from hypr.kernels.cpu.window import add_products, filter_errors, unit_adjoints
 
-TILE_NUMBERS = 2**18
-"""Products of one tile at most, 1 MiB of float32: what a level-2 cache holds."""
+TILE_NUMBERS = 2**19
+"""Products of one tile at most, 2 MiB of float32: the fastest of 2**16 to 2**22 with a level-2 cache of 1 MiB."""
 
-_STEPS = 256  # per block: its dL/dI waits in memory
+BLOCK = 256
+"""Steps of a window whose dL/dI waits in memory."""
+
+_AHEAD, _LINE = 8, 16  # rows asked for ahead of their use; numbers of a cache line, at least
 
 
 @compiled
 def credit_wide(  # type: ignore[no-untyped-def]
     numbers, window, pre, dz, has_bias, ends, down, whole, adjoint_start, gradient, first, last
 ):  # fmt: skip
-    """Arguments as of :func:`hypr.kernels.cpu.window.credit_window`; ``ends.after`` is needed."""
+    """Arguments as of :func:`hypr.kernels.cpu.window.credit_window`; ``ends.after`` is needed, and may be the array
+    ``ends.before`` where the window is one block.
+    """
     steps, neurons, count = pre.shape[0], gradient.shape[1], 1 + ends.after.shape[2]
     low, size = first * neurons, (last - first) * neurons
     adjoints = unit_adjoints(window.states, count, size)
@@ -33,7 +38,7 @@ def credit_wide(  # type: ignore[no-untyped-def]
     later, sums = np.zeros((count, size), dz.dtype), rows_like(numbers.mixing, (count, size))
     for k in range(len(sums)):
         sums[k][:] = 0
-    block = -(-steps // -(-steps // _STEPS))
+    block = -(-steps // -(-steps // BLOCK))
     scratch = np.zeros(count * block * size + WIDTH, dz.dtype)  # whole vectors are read at its end
     latest = (steps - 1) // block * block
     for begin in range(latest, -1, -block):
@@ -75,9 +80,17 @@ def _add_tiles(  # type: ignore[no-untyped-def]
                     add_scaled_rows(products, (inputs + feedback) * width, width, rows, (t * width,), (one,))
             if begin == 0:
                 _add_own(numbers.mixing, sums, place, left, products, inputs + feedback + has_bias, n)
-                if ends.before.shape[0] > 0:
-                    _cross_tile(adjoints, later, all_steps, ends, gradient, products, b, place, left, n)
-            _leave(products, gradient, ends.after, b, left, n, fresh)
+            if begin == 0 and ends.before.shape[0] > 0:
+                m, onward, acts = _passing(adjoints, later, all_steps, ends, b, place, left, n)
+                for k in range(rows_k):
+                    _ask_ahead(ends.before, b, k, left, n)
+                    _ask_ahead(ends.after, b, k, left, n)
+                    _cross(ends.before, m, onward, acts, gradient, products, b, k, left, n)
+                    _leave(products, gradient, ends.after, b, k, left, n, fresh)
+            else:
+                for k in range(rows_k):
+                    _ask_ahead(ends.after, b, k, left, n)
+                    _leave(products, gradient, ends.after, b, k, left, n, fresh)
 
 
 @inlined
@@ -91,13 +104,24 @@ def _add_own(mixing, sums, place, left, products, row, n):  # type: ignore[no-un
 
 
 @inlined
-def _cross_tile(adjoints, later, steps, ends, gradient, products, b, place, left, n):  # type: ignore[no-untyped-def]
-    """What the eligibility of before gives to the gradient and to the one after, of n neurons from ``left`` on."""
-    before, states, carried = ends.before, len(adjoints), ends.after.shape[2]
-    rows, components, neurons = before.shape[1:]
-    m, onward = np.zeros((components, n), before.dtype), np.zeros((carried, components, n), before.dtype)
-    acts = np.zeros((carried, components), np.bool_)
-    here = b * neurons + left
+def _ask_ahead(values, b, k, left, n):  # type: ignore[no-untyped-def]
+    """A tile's part of a row is too short for the processor to see a pattern in the addresses."""
+    rows, components, neurons = values.shape[1:]
+    at = (b * rows + k + _AHEAD) * components * neurons + left
+    for c in range(components):
+        for i in range(0, n, _LINE):
+            prefetch(values, at + c * neurons + i)
+
+
+@inlined
+def _passing(adjoints, later, steps, ends, b, place, left, n):  # type: ignore[no-untyped-def]
+    """What multiplies the eligibility of before, of sample b and n neurons from ``left`` on: m (S, n) in the gradient,
+    onward (carried, S, n) in the eligibility of after; acts (carried, S), where that is not zero.
+    """
+    states, components, carried = len(adjoints), ends.before.shape[2], ends.after.shape[2]
+    m = np.zeros((components, n), ends.before.dtype)
+    onward, acts = np.zeros((carried, components, n), m.dtype), np.zeros((carried, components), np.bool_)
+    here = b * ends.before.shape[3] + left
     for c in range(components):
         if c < states:
             m[c] = adjoints[c][0, place : place + n]
@@ -112,36 +136,41 @@ def _cross_tile(adjoints, later, steps, ends, gradient, products, b, place, left
                 onward[s, c], acts[s, c] = later[1 + s, place : place + n], ends.paths[1] == OWN
             elif s == c:
                 onward[s, c], acts[s, c] = ends.kappas[c - states] ** steps, True
-    for k in range(rows):
-        at, into = (b * rows + k) * components * neurons + left, k * products.shape[1]
-        for c in range(components):
-            source = at + c * neurons
-            for i in range(n):
-                gradient[k, left + i] += load(m, c * n + i) * load(before, source + i)
-            for s in range(carried):
-                if not acts[s, c]:
-                    continue
-                out, factor = into + (1 + s) * n, (s * components + c) * n
-                for i in range(n):
-                    gained = load(onward, factor + i) * load(before, source + i)
-                    store(products, out + i, load(products, out + i) + gained)
+    return m, onward, acts
 
 
 @inlined
-def _leave(products, gradient, new, b, left, n, fresh):  # type: ignore[no-untyped-def]
-    """Adjoint 0 makes the gradient, the others the eligibility of sample b; products are zero afterwards."""
-    rows, components, neurons = new.shape[1:]
-    for k in range(rows):
-        at, out = k * products.shape[1], (b * rows + k) * components * neurons + left
+def _cross(before, m, onward, acts, gradient, products, b, k, left, n):  # type: ignore[no-untyped-def]
+    """Row k of the eligibility of before gives to the gradient, and to the products what goes on."""
+    rows, components, neurons = before.shape[1:]
+    at, into = (b * rows + k) * components * neurons + left, k * products.shape[1]
+    for c in range(components):
+        source = at + c * neurons
         for i in range(n):
-            gradient[k, left + i] += load(products, at + i)
-        for s in range(components):
-            source, target = at + (1 + s) * n, out + s * neurons
-            if fresh:
-                for i in range(n):
-                    store(new, target + i, load(products, source + i))
-            else:
-                for i in range(n):
-                    store(new, target + i, load(new, target + i) + load(products, source + i))
-        for i in range(products.shape[1]):
-            products[k, i] = 0
+            gradient[k, left + i] += load(m, c * n + i) * load(before, source + i)
+        for s in range(onward.shape[0]):
+            if not acts[s, c]:
+                continue
+            out, factor = into + (1 + s) * n, (s * components + c) * n
+            for i in range(n):
+                gained = load(onward, factor + i) * load(before, source + i)
+                store(products, out + i, load(products, out + i) + gained)
+
+
+@inlined
+def _leave(products, gradient, new, b, k, left, n, fresh):  # type: ignore[no-untyped-def]
+    """Row k: adjoint 0 makes the gradient, the others the eligibility of sample b; products are zero afterwards."""
+    rows, components, neurons = new.shape[1:]
+    at, out = k * products.shape[1], (b * rows + k) * components * neurons + left
+    for i in range(n):
+        gradient[k, left + i] += load(products, at + i)
+    for s in range(components):
+        source, target = at + (1 + s) * n, out + s * neurons
+        if fresh:
+            for i in range(n):
+                store(new, target + i, load(products, source + i))
+        else:
+            for i in range(n):
+                store(new, target + i, load(new, target + i) + load(products, source + i))
+    for i in range(products.shape[1]):
+        products[k, i] = 0
