@@ -7,14 +7,18 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from hardware.mapping.demand import Needs
+from hardware.mapping.prices import price_bound
 from hardware.populations import Population
 
 
-def core_bound(needs: Needs, names: Collection[str] | None = None) -> dict[str, int]:
+def core_bound(
+    needs: Needs, names: Collection[str] | None = None, known: Mapping[str, int] | None = None
+) -> dict[str, int]:
     """Limit -> cores that it asks for at least; the largest is the bound.
 
     Args:
         names: populations that count; None: all. What cannot be placed at all has no number of cores.
+        known: slices that a population has at least, where more is known than :func:`population_bound` finds.
 
     Slices of one population share nothing but parameter sets, so its own bound says how many slices it has, and each
     slice needs all of the axons that no slicing avoids.
@@ -25,10 +29,12 @@ def core_bound(needs: Needs, names: Collection[str] | None = None) -> dict[str, 
         return {"one": 0}
     bits = {item.name: population_bits(needs, item) for item in chosen}
     slices = {item.name: population_bound(needs, item, bits[item.name]) for item in chosen}
-    axons = {item.name: _axons(needs, item, slices[item.name]) for item in chosen}
+    slices = {name: max(number, (known or {}).get(name, 1)) for name, number in slices.items()}
+    axons = [one for item in chosen for one in [_everywhere(needs, item)] * slices[item.name]]
+    loose = sum(sum(_reached(needs, item)) - _everywhere(needs, item) for item in chosen)
     neurons = sum(item.size for item in chosen)
     memory = sum(bits.values()) + neurons * target.number("neuron_bits")
-    memory += target.number("axon_bits") * sum(sum(each) for each in axons.values())
+    memory += target.number("axon_bits") * (sum(axons) + loose)
     amounts = {
         "neurons_per_core": neurons,
         "synapse_bits_per_core": sum(bits.values()),
@@ -46,8 +52,21 @@ def core_bound(needs: Needs, names: Collection[str] | None = None) -> dict[str, 
             found[name] = -(-amount // most)
     most = target.most("input_axons_per_core")
     if most:
-        found["input_axons_per_core"] = bins_bound([one for each in axons.values() for one in each], most)
+        found["input_axons_per_core"] = max(bins_bound(axons, most), -(-(sum(axons) + loose) // most))
     return found
+
+
+def stronger_bound(needs: Needs, names: Collection[str], found: Mapping[str, int], cores: int) -> dict[str, int]:
+    """The same, with prices (:mod:`hardware.mapping.prices`): seconds for a large network, so for a plan only that has
+    more cores than ``found`` asks for.
+
+    Args:
+        found: by :func:`core_bound`. cores: of the best plan.
+    """
+    if not names or cores <= max(found.values()):
+        return dict(found)
+    most, slices = price_bound(needs, names, cores)
+    return {**core_bound(needs, names, slices), "all populations together": most}
 
 
 def population_bits(needs: Needs, population: Population) -> int:
@@ -72,7 +91,7 @@ def population_bound(needs: Needs, population: Population, bits: int) -> int:
         most = target.most(name)
         if most:
             found = max(found, -(-amount // most))
-    fixed = sum(_reached(needs, population, everywhere=True)) * target.number("axon_bits")
+    fixed = _everywhere(needs, population) * target.number("axon_bits")
     memory = target.most("memory_bits_per_core")
     if memory and memory > fixed:  # every slice pays for the axons that each of its neurons needs
         found = max(found, -(-amounts["memory_bits_per_core"] // (memory - fixed)))
@@ -148,13 +167,9 @@ def _reached(needs: Needs, population: Population, everywhere: bool = False) -> 
     return found
 
 
-def _axons(needs: Needs, population: Population, slices: int) -> list[int]:
-    """Input axons of each slice at least; what dense synapses do not need is counted once, in the first."""
-    each = sum(_reached(needs, population, everywhere=True))
-    once = sum(_reached(needs, population)) - each
-    most = needs.target.most("input_axons_per_core") or 2**62
-    half = max(most // 2, 1)  # what may lie anywhere is cut into pieces that never need a core of their own
-    return [each] * slices + [half] * (once // half) + ([once % half] if once % half else [])
+def _everywhere(needs: Needs, population: Population) -> int:
+    """Input axons that each slice needs; what else the population needs may be spread over its slices as one likes."""
+    return sum(_reached(needs, population, everywhere=True))
 
 
 def _output_axons(needs: Needs, slices: Mapping[str, int]) -> int:

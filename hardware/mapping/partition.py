@@ -90,7 +90,7 @@ def filled(needs: Needs, orders: Orders, sequence: Sequence[Population], early: 
                     cores = trial
                     break
             cores.append(Core())
-            cores[-1].add(_slice(needs, population, order[start:stop]))
+            cores[-1].add(placed(needs, population, order[start:stop]))
             start = stop
     return cores
 
@@ -175,7 +175,7 @@ def counted_again(needs: Needs, core: Core) -> Core:
     """The same slices, their demands as :class:`Needs` tells them now."""
     result = Core()
     for piece in core.slices:
-        result.add(_slice(needs, needs.program.population(piece.population), piece.neurons))
+        result.add(placed(needs, needs.program.population(piece.population), piece.neurons))
     return result
 
 
@@ -185,7 +185,7 @@ def equal_slices(needs: Needs, population: Population, order: np.ndarray) -> lis
     while count < len(order):
         pieces = []
         for part in np.array_split(order, count):
-            pieces.append(_slice(needs, population, part))
+            pieces.append(placed(needs, population, part))
             if not needs.fits(pieces[-1].demand):
                 break
         else:
@@ -256,14 +256,14 @@ def _into_gaps(
         if any(piece.population == population.name for piece in core.slices):
             continue
         if whole:
-            piece = _slice(needs, population, order[start:])
+            piece = placed(needs, population, order[start:])
             if needs.fits(core.demand + piece.demand):
                 core.add(piece)
                 return len(order)
             continue
         stop = extend(needs, population, order, start, core.demand)
         if stop > start:
-            core.add(_slice(needs, population, order[start:stop]))
+            core.add(placed(needs, population, order[start:stop]))
             start = stop
     return start
 
@@ -278,12 +278,13 @@ def _fill(needs: Needs, demand: Demand) -> float:
     return max(shares)
 
 
-def _slice(needs: Needs, population: Population, neurons: np.ndarray) -> Slice:
+def placed(needs: Needs, population: Population, neurons: np.ndarray) -> Slice:
+    """These neurons, and what they need."""
     return Slice(population.name, neurons, needs.of(population, neurons))
 
 
 def _equal(needs: Needs, population: Population, order: np.ndarray, count: int) -> list[Slice]:
-    return [_slice(needs, population, part) for part in np.array_split(order, count)]
+    return [placed(needs, population, part) for part in np.array_split(order, count)]
 
 
 def _placeable(needs: Needs, orders: Orders) -> list[Population]:

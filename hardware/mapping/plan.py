@@ -11,7 +11,8 @@ import numpy as np
 from hardware.errors import HardwareError
 from hardware.mapping import partition, placement, routes
 from hardware.mapping.activity import Activity
-from hardware.mapping.bounds import core_bound, message_bound
+from hardware.mapping.bounds import core_bound, message_bound, stronger_bound
+from hardware.mapping.by_parameters import by_parameters
 from hardware.mapping.demand import Needs
 from hardware.mapping.limits import Limit, Target
 from hardware.mapping.orders import best_orders
@@ -106,6 +107,8 @@ def make_plan(
     orders = best_orders(needs, names)
     bounds = core_bound(needs, names)
     chosen, problem = _settled(needs, orders, cores, way, activity, max(bounds.values()))
+    if chosen and cores is None and way == "fewest":
+        bounds = stronger_bound(needs, names, bounds, len(chosen))
     plain_ways = (0, 0)
     if not stuck and not problem:
         plain_ways = len(partition.layer_by_layer(needs, orders)), len(partition.merged(needs, orders))
@@ -180,7 +183,11 @@ def _settled(
 def _chosen(needs: Needs, orders: Orders, cores: int | None, way: str, activity: Activity, bound: int) -> list[Core]:
     if cores is None:
         plain = {"layers": partition.layer_by_layer, "merged": partition.merged}
-        return plain[way](needs, orders) if way in plain else partition.fewest(needs, orders, bound)
+        if way in plain:
+            return plain[way](needs, orders)
+        found = partition.fewest(needs, orders, bound)
+        other = by_parameters(needs, orders) if len(found) > bound else None
+        return other if other is not None and len(other) < len(found) else found
     rates = {name: activity.rate(name, size) for name, size in needs.program.sizes.items()}
 
     def load(piece: partition.Slice) -> float:

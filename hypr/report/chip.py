@@ -104,9 +104,9 @@ def _sentences(plan: Plan) -> str:
 
 def _why(plan: Plan) -> str:
     limit = max(plan.bounds, key=plan.bounds.__getitem__)
-    if limit == "one":
-        return ""
-    return ", as one population alone needs" if limit not in LIMITS else f", because of {_words(limit)}"
+    if limit in LIMITS:
+        return f", because of {_words(limit)}"
+    return ", as one population alone needs" if limit == "a population's slices" else ""
 
 
 def _messages(plan: Plan) -> str:

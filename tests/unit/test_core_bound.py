@@ -7,10 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from hardware import ProgramBuilder, Sparse
+from hardware import Convolution, ProgramBuilder, Sparse
 from hardware.mapping import make_plan
-from hardware.mapping.bounds import core_bound
+from hardware.mapping.bounds import core_bound, stronger_bound
 from hardware.mapping.demand import Needs, total
+from hardware.mapping.prices import price_bound
+from hardware.mapping.slices import least_needs, most_neurons
 from hypr.mapping import load_target
 from tests.mapping_networks import PARAMETERS, ones
 
@@ -111,6 +113,9 @@ def test_no_partition_of_a_tiny_network_needs_fewer_cores_than_the_bound(target)
         if best is None:
             continue
         bound = max(core_bound(needs).values())
+        names = [item.name for item in program.populations]
+        stronger = max(stronger_bound(needs, names, core_bound(needs), best + 1).values())
+        bound = max(bound, stronger, price_bound(needs, names, 99)[0])
         assert bound <= best, f"seed {seed}: bound {bound}, but {best} cores are enough"
         found, reached = found + 1, reached + (bound == best)
         plan = make_plan(program, chip)
@@ -118,3 +123,63 @@ def test_no_partition_of_a_tiny_network_needs_fewer_cores_than_the_bound(target)
             assert len(plan.cores) >= best, f"seed {seed}"
             planned += len(plan.cores) <= best + 1
     assert found >= 15 and reached >= found // 2 and planned >= found // 2, (found, reached, planned)
+
+
+def kinds(rng: np.random.Generator):
+    """A population of twelve neurons by dense, by sparse or by convolutional synapses, another one beside it."""
+    graph, kind = ProgramBuilder(), ("dense", "sparse", "convolution")[int(rng.integers(3))]
+    picture = (int(rng.integers(1, 3)), 3, 4)
+    channels = int(np.prod(picture)) if kind == "convolution" else int(rng.integers(2, 200))
+    graph.input("in", picture if kind == "convolution" else (channels,))
+    parameters: dict[str, object] = dict(PARAMETERS["cuba_lif"])
+    parameters["du"], parameters["vth"] = rng.integers(0, 7, 12), rng.integers(1, 4, 12)
+    synapses: object = ones(12, channels)
+    if kind == "convolution":
+        synapses = Convolution.of(rng.integers(-3, 4, (1, picture[0], 3, 3)).astype(np.int8), picture, (1, 1), (1, 1))
+    elif kind == "sparse":
+        density = np.where(np.arange(channels) % 3 == 0, rng.uniform(0, 1), rng.uniform(0, 0.5))
+        synapses = Sparse.from_matrix((rng.random((12, channels)) < density).astype(np.int8), int(rng.integers(2, 9)))
+    graph.population("mine", (1, 3, 4) if kind == "convolution" else 12, "cuba_lif", parameters)  # type: ignore[arg-type]
+    graph.project("in", "mine", synapses, weight_bits=int(rng.integers(2, 9)))  # type: ignore[arg-type]
+    graph.project("mine", "mine", Sparse.from_matrix((rng.random((12, 12)) < 0.3).astype(np.int8), 8), delay=1)
+    graph.population("other", 3, "cuba_lif", dict(PARAMETERS["cuba_lif"], du=rng.integers(0, 4, 3)))  # type: ignore[arg-type]
+    graph.project("mine", "other", ones(3, 12))
+    return graph.build()
+
+
+@pytest.mark.parametrize("target", ["loihi1", "loihi2"])
+def test_no_slice_of_n_neurons_needs_less_than_the_least(target):
+    """All 4,095 slices of twelve neurons, of 12 networks."""
+    chip = load_target(target, ["parameter_sets_per_core=3", "thresholds_per_core=2"])
+    reached = 0
+    for seed in range(12):
+        program = kinds(np.random.default_rng(seed))
+        needs, mine = Needs(program, chip), program.population("mine")
+        least, most = least_needs(needs, mine), most_neurons(needs, mine)
+        others = [needs.sets["other"][which] for which in range(2)]
+        for number in range(1, 4096):
+            neurons = np.flatnonzero(number >> np.arange(12) & 1)
+            demand = needs.of(mine, neurons)
+            amounts = demand.amounts()
+            amounts["parameter_sets_per_core"] = len(demand.parameter_sets - set(others[0].tolist()))
+            amounts["thresholds_per_core"] = len(demand.thresholds - set(others[1].tolist()))
+            for name, amount in least.items():
+                assert amount[len(neurons)] <= amounts[name] + 1e-9, (seed, name, neurons)
+                reached += amount[len(neurons)] == amounts[name]
+            assert needs.fits(demand) <= (len(neurons) <= most)
+    assert reached > 12 * 4095
+
+
+def test_overlaps_say_more_than_the_number_of_synapses():
+    """Sources that 60 of 400 random neurons reach: nearly all; the synapses of one source could lie on the 60."""
+    rng = np.random.default_rng(0)
+    graph = ProgramBuilder()
+    graph.input("in", 500)
+    graph.population("mine", 400, "cuba_lif", dict(PARAMETERS["cuba_lif"]))  # type: ignore[arg-type]
+    matrix = (rng.random((400, 500)) < 0.3).astype(np.int8)
+    graph.project("in", "mine", Sparse.from_matrix(matrix, 8))
+    needs = Needs(graph.build(), load_target("loihi1"))
+    least = least_needs(needs, needs.program.populations[0])["input_axons_per_core"]
+    alike = np.argsort(matrix @ matrix[0].astype(np.int64))[-60:]  # those that share most sources with the first
+    for chosen in (alike, *(rng.choice(400, 60, replace=False) for _ in range(50))):
+        assert 400 < least[60] <= int(matrix[chosen].any(axis=0).sum())

@@ -103,7 +103,7 @@ def test_no_plan_exceeds_a_limit_and_every_violation_is_real(seed, target, neuro
 
 
 def test_cores_stay_near_the_bound_on_most_random_networks():
-    """Of 200 larger ones 190 on Loihi 2 and 151 on Loihi 1 are as near; docs/mapping.md."""
+    """Of 200 larger ones more are; docs/mapping.md."""
     chip, near = load_target("loihi2"), []
     for seed in range(30):
         plan = make_plan(random_network(np.random.default_rng(seed), largest=500), chip)
