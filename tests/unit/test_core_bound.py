@@ -142,7 +142,7 @@ def kinds(rng: np.random.Generator):
     graph.population("mine", (1, 3, 4) if kind == "convolution" else 12, "cuba_lif", parameters)  # type: ignore[arg-type]
     graph.project("in", "mine", synapses, weight_bits=int(rng.integers(2, 9)))  # type: ignore[arg-type]
     graph.project("mine", "mine", Sparse.from_matrix((rng.random((12, 12)) < 0.3).astype(np.int8), 8), delay=1)
-    graph.population("other", 3, "cuba_lif", dict(PARAMETERS["cuba_lif"], du=rng.integers(0, 4, 3)))  # type: ignore[arg-type]
+    graph.population("other", 3, "cuba_lif", dict(PARAMETERS["cuba_lif"], du=rng.integers(0, 4, 3)))
     graph.project("mine", "other", ones(3, 12))
     return graph.build()
 
@@ -175,7 +175,7 @@ def test_overlaps_say_more_than_the_number_of_synapses():
     rng = np.random.default_rng(0)
     graph = ProgramBuilder()
     graph.input("in", 500)
-    graph.population("mine", 400, "cuba_lif", dict(PARAMETERS["cuba_lif"]))  # type: ignore[arg-type]
+    graph.population("mine", 400, "cuba_lif", dict(PARAMETERS["cuba_lif"]))
     matrix = (rng.random((400, 500)) < 0.3).astype(np.int8)
     graph.project("in", "mine", Sparse.from_matrix(matrix, 8))
     needs = Needs(graph.build(), load_target("loihi1"))

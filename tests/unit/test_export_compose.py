@@ -16,8 +16,7 @@ SIZE = 120
 
 def convolution(rng, in_shape, channels, groups, kernel=3, stride=1, padding=0, dilation=1):
     weights = rng.normal(size=(channels, in_shape[0] // groups, kernel, kernel))
-    pairs = ((side, side) for side in (stride, padding, dilation))
-    return ConvolutionWeights.of(weights, in_shape, *pairs, groups)
+    return ConvolutionWeights.of(weights, in_shape, (stride, stride), (padding, padding), (dilation, dilation), groups)
 
 
 def dense(rng, targets, sources):

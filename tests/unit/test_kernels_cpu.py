@@ -13,6 +13,7 @@ from hypr.errors import HyprError
 from hypr.kernels import composed, dispatch, reference
 from hypr.kernels.cpu import operations as cpu
 from hypr.kernels.cpu import threads as cpu_threads
+from hypr.kernels.cpu.eligibility import PackedEligibility
 from hypr.kernels.derived import constant_parameters, derived
 from hypr.kernels.types import Boundary, LayerGradient
 from hypr.learning import BPTT, HYPR, HYPRWindow
@@ -133,10 +134,12 @@ def test_an_eligibility_that_nobody_reads_again_is_overwritten_by_the_next_one(k
             gradient = LayerGradient()
             boundary = Boundary(before, filters, filtered, True, own_spike, overwritable)
             credit = cpu.credit_window(layer, trajectory, dz, gradient, "full", boundary, "nothing")
+            assert isinstance(credit.after, PackedEligibility)
             return credit.after.packed, gradient.array
 
         start_of_all = Boundary(None, filters, filtered, True, own_spike)
         first = cpu.credit_window(layer, trajectory, dz, LayerGradient(), "full", start_of_all, "nothing").after
+        assert isinstance(first, PackedEligibility)
         kept = first.packed.copy()
         after, gradient = window(first, overwritable=False)
         assert after is not first.packed and np.array_equal(first.packed, kept)
