@@ -89,13 +89,13 @@ def stored_on(notebook: Any) -> str | None:
 
 
 def outline(text: str) -> list[str]:
-    """What training decides nothing of: the heads of a table and its counts of differing integers, or the words of
+    """What training decides nothing of: the heads of a table and in which rows no integer differs, or the words of
     printed lines."""
     if "<table>" not in text:
         return [re.sub(r"\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?", "#", text)]
     heads = re.findall(r"<th>(.*?)</th>", text)
     rows = [re.findall(r"<td>(.*?)</td>", row) for row in text.split("<tr>")]
-    counts = [row[heads.index("differing")] for row in rows if row] if "differing" in heads else []
+    counts = [str(row[heads.index("differing")] == "0") for row in rows if row] if "differing" in heads else []
     return [*heads, *counts]
 
 
