@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from hardware.mapping.demand import Needs
-from hardware.mapping.partition import Core, Orders, extend, placed
+from hardware.mapping.partition import Core, Orders, extend, into_cores, placed
 from hardware.populations import Population
 
 LIMITS = ("parameter_sets_per_core", "thresholds_per_core")
@@ -34,7 +34,7 @@ def by_parameters(needs: Needs, orders: Orders) -> list[Core] | None:
         parts = [(item, orders[item.name][keys[item.name][orders[item.name]] == key]) for item in populations]
         here: list[Core] = []
         for item, part in sorted(parts, key=lambda pair: len(pair[1]), reverse=True):
-            start = _into(needs, item, part, 0, [*here, *cores])
+            start = into_cores(needs, item, part, 0, [*here, *cores])
             while start < len(part):
                 stop = extend(needs, item, part, start)
                 here.append(Core())
@@ -54,17 +54,3 @@ def _blocks(needs: Needs, populations: list[Population], which: int) -> np.ndarr
     blocks = np.zeros(int(names.max()) + 1, np.int64)
     blocks[names[np.argsort(-shared, kind="stable")]] = np.arange(len(names)) // most
     return blocks
-
-
-def _into(needs: Needs, population: Population, part: np.ndarray, start: int, cores: list[Core]) -> int:
-    """Neurons into gaps, the first ones first; end of what found a place."""
-    for core in cores:
-        if start == len(part):
-            break
-        if any(piece.population == population.name for piece in core.slices):
-            continue
-        stop = extend(needs, population, part, start, core.demand)
-        if stop > start:
-            core.add(placed(needs, population, part[start:stop]))
-            start = stop
-    return start

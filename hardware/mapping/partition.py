@@ -250,16 +250,23 @@ def _into_gaps(
         whole: all of them on one core or none, the fullest that has room.
     """
     by_fill = sorted(cores, key=lambda core: _fill(needs, core.demand), reverse=whole)
+    if not whole:
+        return into_cores(needs, population, order, start, by_fill)
+    piece = placed(needs, population, order[start:])
     for core in by_fill:
+        mine = any(other.population == population.name for other in core.slices)
+        if not mine and needs.fits(core.demand + piece.demand):
+            core.add(piece)
+            return len(order)
+    return start
+
+
+def into_cores(needs: Needs, population: Population, order: np.ndarray, start: int, cores: Sequence[Core]) -> int:
+    """Put neurons from ``start`` on into what is free on cores, the first ones first; end of what found a place."""
+    for core in cores:
         if start == len(order):
             break
         if any(piece.population == population.name for piece in core.slices):
-            continue
-        if whole:
-            piece = placed(needs, population, order[start:])
-            if needs.fits(core.demand + piece.demand):
-                core.add(piece)
-                return len(order)
             continue
         stop = extend(needs, population, order, start, core.demand)
         if stop > start:

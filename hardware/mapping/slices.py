@@ -38,7 +38,7 @@ def least_needs(needs: Needs, population: Population) -> dict[str, np.ndarray]:
 
 
 def most_neurons(needs: Needs, population: Population) -> int:
-    """Neurons that fewest sets and thresholds together let onto a core."""
+    """Neurons on a core at most, by its number of parameter sets and of thresholds."""
     sets, thresholds = needs.sets[population.name]
     most = [needs.target.most(name) for name in ("parameter_sets_per_core", "thresholds_per_core")]
     found = population.size
