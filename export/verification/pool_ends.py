@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import synchronize
 from pathlib import Path
+from types import FrameType
 from typing import TypeVar
 
 from hardware import aside
@@ -56,9 +57,9 @@ def initialise(parent: int) -> None:
         os._exit(1)
 
 
-def _end(number: int, _: object) -> None:
+def _end(number: int, frame: FrameType | None) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    ask(number)
+    ask(number, frame)
 
 
 def run(call: Callable[[], Result]) -> Result:

@@ -99,11 +99,11 @@ class LavaNetwork:
         self._ran = True
         last = max(self.recorders, key=lambda name: self.network.starts[name])
         config = run_config(self.processes, self.network.arithmetic)
-        supervisor = Supervisor(self.processes[0], config, self.recorders[last].progress)
+        supervisor = Supervisor(self.processes[0], config, self.recorders[last].progress, stall_s)
         started = time.perf_counter()
         supervisor.start()
         compiled = time.perf_counter()
-        supervisor.run(RunSteps(num_steps=self.lava_steps, blocking=False), self.lava_steps, stall_s, progress)
+        supervisor.run(RunSteps(num_steps=self.lava_steps, blocking=False), self.lava_steps, progress)
         self.startup_s, self.run_s = compiled - started, time.perf_counter() - compiled
         return self._trace()
 

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from multiprocessing import resource_tracker
 from pathlib import Path
+from types import CodeType, FrameType
 
 ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 
@@ -46,13 +47,14 @@ def ending_raises() -> Iterator[None]:
     ours = [number for number in ENDING if signal.getsignal(number) is signal.SIG_DFL]
     interrupt = signal.getsignal(signal.SIGINT)
 
-    def end(number: int, _: object) -> None:
+    def end(number: int, frame: FrameType | None) -> None:
         for each in ours:
             signal.signal(each, signal.SIG_IGN)
-        ask(number)
+        ask(number, frame)
 
     def unraisable(lost: sys.UnraisableHookArgs) -> None:
-        if not (_asked and isinstance(lost.exc_value, Ended | KeyboardInterrupt)):  # those are raised again
+        again = _asked and isinstance(lost.exc_value, Ended | KeyboardInterrupt)
+        if not again and not any(lost.exc_value is each for each in _seen):
             hook(lost)
 
     for number in ours:
@@ -60,10 +62,12 @@ def ending_raises() -> Iterator[None]:
     if interrupt is signal.default_int_handler:
         signal.signal(signal.SIGINT, end)
     hook, sys.unraisablehook = sys.unraisablehook, unraisable
+    _hooks.append(unraisable.__code__)
     try:
         yield
     finally:
         sys.unraisablehook = hook
+        _hooks.pop()
         for number in ours:
             signal.signal(number, signal.SIG_DFL)
         if interrupt is signal.default_int_handler:
@@ -72,17 +76,32 @@ def ending_raises() -> Iterator[None]:
             _asked.clear()
 
 
-def ask(number: int) -> None:
+def ask(number: int, frame: FrameType | None) -> None:
     """What the handler of a signal that ends this process does: it raises, at once or at the end of what is
     :func:`held`.
     """
     _asked.append(number)
-    if not _held:
+    if not _held and not _lost_in(frame):
         raise_if_asked()
+
+
+def _lost_in(frame: FrameType | None) -> bool:
+    """Whether Python is telling of an exception that it could not raise; another one would be lost as well, and told
+    of on standard error.
+    """
+    while frame is not None and frame.f_code not in _hooks:
+        frame = frame.f_back
+    return frame is not None
 
 
 _asked: list[int] = []
 """Signals that came."""
+
+_hooks: list[CodeType] = []
+"""What tells of exceptions that could not be raised."""
+
+_seen: list[BaseException] = []
+"""What a look raised: where it is lost, the next look raises it once more."""
 
 _held: list[None] = []
 """Not empty where what is done must come to its end first."""
@@ -121,13 +140,23 @@ def looked_at(look: Callable[[], None], every_s: float = 0.25) -> Iterator[None]
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGALRM, lambda *_: look())
+
+    def handler(_: int, frame: FrameType | None) -> None:
+        if not _lost_in(frame):
+            try:
+                look()
+            except BaseException as error:
+                _seen.append(error)
+                raise
+
+    before = signal.signal(signal.SIGALRM, handler)
     signal.setitimer(signal.ITIMER_REAL, every_s, every_s)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        _seen.clear()
 
 
 def children_end_with_us() -> None:

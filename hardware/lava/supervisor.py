@@ -27,6 +27,9 @@ from hardware.lava.stall import Stall
 
 POLL_S = 0.005
 
+START_GRACE_S = 3.0
+"""The start of a network takes longer than a step, however short the time that the caller gives to a step."""
+
 
 class Supervisor:
     """One run of one network: :meth:`start`, then :meth:`run`, which also stops it.
@@ -35,18 +38,24 @@ class Supervisor:
         process: any Process of the network; Lava finds the others.
         config: how Lava selects ProcessModels.
         progress: shared array whose first element is the last finished Lava step.
+        stall_s: seconds without a finished step after which the run is given up; None: as :mod:`hardware.lava.stall`
+            says. The start has :data:`START_GRACE_S` more.
     """
 
-    def __init__(self, process: AbstractProcess, config: RunConfig, progress: np.ndarray) -> None:
+    def __init__(
+        self, process: AbstractProcess, config: RunConfig, progress: np.ndarray, stall_s: float | None = None
+    ) -> None:
         self._process, self._config, self._progress = process, config, progress
+        self._stall_s, self._starting = stall_s, Stall(stall_s, START_GRACE_S)
         self._runtime: Any = None
 
     def start(self) -> None:
         """Compile and fork the processes.
 
         Raises:
-            LavaError: a process could not be built.
+            LavaError: a process could not be built, died or stood still.
         """
+        self._starting.starting()
         try:
             with looked_at(self._look):
                 self._process.create_runtime(run_cfg=self._config, compile_config={"pypy_channel_size": CHANNEL_SIZE})
@@ -56,9 +65,7 @@ class Supervisor:
             self._kill()
             raise
 
-    def run(
-        self, condition: RunSteps, total: int, stall_s: float | None, report: Callable[[int, int], None] | None
-    ) -> None:
+    def run(self, condition: RunSteps, total: int, report: Callable[[int, int], None] | None) -> None:
         """Run to the end and stop.
 
         Raises:
@@ -67,15 +74,15 @@ class Supervisor:
         try:
             with looked_at(self._look):
                 self._runtime.start(condition)
-            self._watch(total, stall_s, report)
+            self._watch(total, report)
             self._runtime.wait()
         except BaseException:
             self._kill()
             raise
         self._process.stop()
 
-    def _watch(self, total: int, stall_s: float | None, report: Callable[[int, int], None] | None) -> None:
-        done, stall = -1, Stall(stall_s)
+    def _watch(self, total: int, report: Callable[[int, int], None] | None) -> None:
+        done, stall = -1, Stall(self._stall_s)
         while not all(port.probe() for port in self._runtime.service_to_runtime):
             time.sleep(POLL_S)
             raise_if_asked()
@@ -87,20 +94,19 @@ class Supervisor:
                     report(min(done, total), total)
             self._raise_failure()
             if stall.over():
-                raise LavaError(
-                    f"no time step finished for {stall.limit_s:.3g} s (at step {max(done, 0)} of {total}); the run "
-                    "was stopped, --timeout gives it longer"
-                )
+                raise _stood_still(stall, f"at step {max(done, 0)} of {total}")
         self._raise_failure()
 
     def _look(self) -> None:
-        """While Lava starts, which waits for ever for a process that died meanwhile."""
+        """While Lava starts, which waits for ever for a process that died or stands still."""
         raise_if_asked()
         infrastructure = getattr(self._process.runtime, "_messaging_infrastructure", None)
         for actor in list(getattr(infrastructure, "actors", ())):
             if actor.exitcode:
                 code = actor.exitcode
                 raise LavaError(f"a Lava process died with exit code {code} during the start{MEANINGS.get(code, '')}")
+        if self._starting.over():
+            raise _stood_still(self._starting, "during the start")
 
     def _raise_failure(self) -> None:
         for actor in self._actors():
@@ -131,3 +137,9 @@ class Supervisor:
             runtime._messaging_infrastructure.stop()  # joins the processes and unlinks the shared memory
         with contextlib.suppress(Exception):
             runtime._watchdog_manager.stop()
+
+
+def _stood_still(stall: Stall, where: str) -> LavaError:
+    return LavaError(
+        f"no time step finished for {stall.limit_s:.3g} s ({where}); the run was stopped, --timeout gives it longer"
+    )

@@ -107,7 +107,7 @@ def run_to_end(command: Sequence[str], place: Place, within_s: float = 60.0, **e
 def disturb(
     command: Sequence[str], place: Place, action: Callable[[int], None], within_s: float = 60.0, **environment: str
 ) -> Outcome:
-    """Start a command, wait until Lava runs its steps, act on it, wait for its end."""
+    """Start a command, wait until Lava runs its steps or is about to, act on it, wait for its end."""
     main = subprocess.Popen(
         command,
         env=place.environment(**environment),

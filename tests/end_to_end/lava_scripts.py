@@ -88,6 +88,22 @@ def failing_build() -> None:
         print(type(error).__name__, error)
 
 
+def standing_start() -> None:
+    """Lava side: a ProcessModel that stands still while it is built."""
+    from hardware.lava.builder import LavaNetwork
+    from hardware.lava.processes.brf import PyBRFFixed
+    from hardware.lava.request import LavaError
+
+    def stand(self, proc_params):
+        signal.pause()
+
+    setattr(PyBRFFixed, "__init__", stand)  # noqa: B010
+    try:
+        LavaNetwork(*brf_network()).run(stall_s=1.0)
+    except LavaError as error:
+        print(error)
+
+
 def plain_lif() -> None:
     """Lava side: Lava's untouched LIF and Dense, states read after every step, against this project's CubaLIF."""
     from lava.magma.core.run_conditions import RunSteps

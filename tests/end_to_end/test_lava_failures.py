@@ -183,3 +183,8 @@ def test_a_second_run_of_a_network_is_refused_and_says_what_to_do(python):
 
 def test_a_process_that_cannot_be_built_is_an_error_and_no_hang(python):
     assert "MemoryError injected fault" in in_runtime(python, "failing_build")
+
+
+def test_a_process_that_stands_still_while_it_is_built_is_an_error_and_no_hang(python):
+    lines = in_runtime(python, "standing_start").splitlines()
+    assert lines[-1].startswith("no time step finished for 4 s (during the start)")
