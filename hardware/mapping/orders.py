@@ -13,18 +13,20 @@ from hardware.synapses import Convolution, Sparse
 
 def best_orders(needs: Needs, names: list[str]) -> dict[str, np.ndarray]:
     """For each of these populations the order with the fewest slices, the program's own where it is as good."""
-    return {name: _best(needs, needs.program.population(name)) for name in names}
+    return {name: best_order(needs, needs.program.population(name)) for name in names}
 
 
-def _best(needs: Needs, population: Population) -> np.ndarray:
-    own = np.arange(population.size, dtype=np.int64)
-    if extend(needs, population, own, 0) == population.size:
+def best_order(needs: Needs, population: Population, neurons: np.ndarray | None = None) -> np.ndarray:
+    """The order of a population, or of some of its neurons (int64 (n,)), with the fewest slices."""
+    own = np.arange(population.size, dtype=np.int64) if neurons is None else neurons
+    if extend(needs, population, own, 0) == len(own):
         return own
     best, fewest = own, _key(needs, population, own)
-    bound = population_bound(needs, population, population_bits(needs, population))
+    bound = population_bound(needs, population, population_bits(needs, population)) if neurons is None else 1
     for order in _candidates(needs, population):
         if fewest[0] <= bound and not _has_places(needs, population):
             break
+        order = order if neurons is None else order[np.isin(order, neurons)]
         found = _key(needs, population, order)
         if found < fewest:
             best, fewest = order, found

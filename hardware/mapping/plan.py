@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,11 +12,12 @@ from hardware.errors import HardwareError
 from hardware.mapping import partition, placement, routes
 from hardware.mapping.activity import Activity
 from hardware.mapping.bounds import core_bound, message_bound, stronger_bound
-from hardware.mapping.by_parameters import by_parameters
 from hardware.mapping.demand import Needs
 from hardware.mapping.limits import Limit, Target
 from hardware.mapping.orders import best_orders
 from hardware.mapping.partition import Core, Orders
+from hardware.mapping.parts import blocks, whole
+from hardware.mapping.patterns import Packing
 from hardware.mapping.placement import Placement
 from hardware.mapping.violations import FIXES, Violation, all_violations, blocked, too_many_cores
 from hardware.program import Program
@@ -24,7 +25,8 @@ from hardware.program import Program
 WAYS = ("fewest", "merged", "layers")
 ASSUMED_RATE = 0.1
 ASSUMED_STEPS = 100
-_TRIES = 30
+_TRIES, _FREE_TRIES = 30, 7  # of plans with output axons
+_LARGEST, _MOST_PARTS = 20_000, 40  # neurons and parts that are packed by patterns
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,37 +159,80 @@ def with_activity(plan: Plan, activity: Activity) -> Plan:
 def _settled(
     needs: Needs, orders: Orders, cores: int | None, way: str, activity: Activity, bound: int
 ) -> tuple[list[Core], list[Violation]]:
-    """The plan, made again with what its neurons were seen to send until output axons suffice; and what stands against
-    it. How many cores a neuron sends to is known only when its targets lie on cores."""
-    most = needs.target.most("output_axons_per_core")
-    worst = 0
-    for _ in range(_TRIES):
-        chosen = _chosen(needs, orders, cores, way, activity, bound)
-        sent = routes.destinations(needs, chosen)
-        worst = int(routes.output_axons(chosen, sent).max(initial=0))
-        if most is None or worst <= most:
-            for name in needs.sent:
-                needs.sent[name] = sent[name]
-            return [partition.counted_again(needs, core) for core in chosen], []
-        for name, before in needs.sent.items():
-            needs.sent[name] = np.maximum(before, sent[name])
-        if any((needs.sent[name] > most).any() for name in needs.sent):
-            break
+    """The plan, and what stands against it."""
+    first = _planner(needs, orders, cores, way, activity, bound)
+    best, worst = _with_output_axons(needs, first, None)
+    if cores is None and way == "fewest":
+        for make in _packings(needs, orders):
+            if best is not None and len(best) <= bound:
+                break
+            other, _ = _with_output_axons(needs, make, best)
+            best = other or best
+    if best is not None:
+        _tell(needs, best)
+        return [partition.counted_again(needs, core) for core in best], []
     limit = needs.target.limits["output_axons_per_core"]
-    where = "the fullest core of the best plan"
+    where, most = "the fullest core of the best plan", needs.target.most("output_axons_per_core") or 0
     return [], [
-        Violation(limit.name, where, most or 0, worst, limit.unit, limit.source, limit.confidence, FIXES[limit.name])
+        Violation(limit.name, where, most, worst, limit.unit, limit.source, limit.confidence, FIXES[limit.name])
     ]
 
 
-def _chosen(needs: Needs, orders: Orders, cores: int | None, way: str, activity: Activity, bound: int) -> list[Core]:
+def _with_output_axons(
+    needs: Needs, make: Callable[[], list[Core]], best: list[Core] | None
+) -> tuple[list[Core] | None, int]:
+    """The plan, made again with what its neurons were seen to send until output axons suffice: how many cores a neuron
+    sends to is known only when its targets lie on cores. None where that does not happen, or with no fewer cores than
+    ``best``; and the most output axons of a core.
+    """
+    most = needs.target.most("output_axons_per_core")
+    for name in needs.sent:
+        needs.sent[name] = np.zeros_like(needs.sent[name])
+    worst = 0
+    for attempt in range(_TRIES):
+        chosen = make()
+        if best is not None and len(chosen) >= len(best):
+            break
+        before = dict(needs.sent)
+        worst = _tell(needs, chosen)
+        if most is None or worst <= most:
+            return chosen, worst
+        if attempt >= _FREE_TRIES:  # it goes in circles
+            for name, sent in before.items():
+                needs.sent[name] = np.maximum(sent, needs.sent[name])
+        if any((sent > most).any() for sent in needs.sent.values()):
+            break
+    return None, worst
+
+
+def _tell(needs: Needs, cores: list[Core]) -> int:
+    """Needs know from now on what neurons send on these cores; the most output axons of a core."""
+    sent = routes.destinations(needs, cores)
+    for name in needs.sent:
+        needs.sent[name] = sent[name]
+    return int(routes.output_axons(cores, sent).max(initial=0))
+
+
+def _packings(needs: Needs, orders: Orders) -> Iterator[Callable[[], list[Core]]]:
+    """Ways to fill cores by patterns, for networks that are not too large for it."""
+    if not orders or sum(len(order) for order in orders.values()) > _LARGEST:
+        return
+    tried = []
+    for parts in (whole(needs, orders), blocks(needs, orders, even=False), blocks(needs, orders, even=True)):
+        cut = [part.order.tolist() for part in parts]
+        if cut not in tried and len(parts) <= _MOST_PARTS:
+            tried.append(cut)
+            yield Packing(needs, parts).plan
+
+
+def _planner(
+    needs: Needs, orders: Orders, cores: int | None, way: str, activity: Activity, bound: int
+) -> Callable[[], list[Core]]:
     if cores is None:
         plain = {"layers": partition.layer_by_layer, "merged": partition.merged}
         if way in plain:
-            return plain[way](needs, orders)
-        found = partition.fewest(needs, orders, bound)
-        other = by_parameters(needs, orders) if len(found) > bound else None
-        return other if other is not None and len(other) < len(found) else found
+            return lambda: plain[way](needs, orders)
+        return lambda: partition.fewest(needs, orders, bound)
     rates = {name: activity.rate(name, size) for name, size in needs.program.sizes.items()}
 
     def load(piece: partition.Slice) -> float:
@@ -197,7 +242,7 @@ def _chosen(needs: Needs, orders: Orders, cores: int | None, way: str, activity:
             found += float(rates[wiring.projection.source] @ wiring.counts(piece.neurons))
         return found
 
-    return partition.spread(needs, orders, cores, load) or partition.fewest(needs, orders, bound)
+    return lambda: partition.spread(needs, orders, cores, load) or partition.fewest(needs, orders, bound)
 
 
 def _room(needs: Needs, used: int, cores: int | None, chips: int | None) -> list[Violation]:

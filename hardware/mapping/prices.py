@@ -3,8 +3,8 @@
 All neurons together are then worth no more than the cores that hold them. Any prices give a bound once they are divided
 by the worth of the best core; better ones are found by lowering the price of what that core holds (the multiplicative
 weights of Plotkin, Shmoys and Tardos, 1995, for fractional covering). What a core can hold is judged by the least that
-slices need (:mod:`hardware.mapping.slices`) and by one limit, or the mean of two, at a time, which lets it hold more
-than it could: so the bound stays one.
+slices need (:mod:`hardware.mapping.slices`) and by one or two limits at a time, which lets it hold more than it could:
+so the bound stays one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from hardware.mapping.demand import Needs
 from hardware.mapping.slices import least_needs, most_neurons
 
-_CELLS = 512  # of a limit, in which what slices need is counted, rounded down
+_CELLS, _COARSE = 512, 32  # of a limit and of a second one, in which what slices need is counted, rounded down
 _ROUNDS, _PATIENCE = 24, 8  # of new prices; as many without a better bound end the search
 _PAIRS_OF = 4  # scarcest limits that are looked at in pairs, too
 _POPULATIONS = 24  # above this many the simple bounds must do
@@ -57,41 +57,50 @@ def price_bound(needs: Needs, names: Collection[str] | None, enough: int) -> tup
 
 
 def _costs(shares: list[dict[str, np.ndarray]], slices: np.ndarray) -> list[list[np.ndarray]]:
-    """Of single limits and pairs of them the cells of each population; without those that all together take up once."""
+    """Of single limits and pairs of them the cells of each population, int64 (2, n + 1); without limits that all
+    together take up once.
+    """
 
-    def taken(mix: tuple[str, ...]) -> float:
-        ends = [np.mean([share[name][-1] for name in mix]) for share in shares]
-        return float(np.array(ends) @ slices)
+    def taken(name: str) -> float:
+        return float(np.array([share[name][-1] for share in shares]) @ slices)
 
-    limits = sorted(shares[0], key=lambda name: taken((name,)), reverse=True)
-    mixes = [(name,) for name in limits] + list(combinations(limits[:_PAIRS_OF], 2))
-    return [[_cells(share, mix) for share in shares] for mix in mixes if taken(mix) > 1.0]
+    limits = sorted(shares[0], key=taken, reverse=True)
+    scarce = [name for name in limits if taken(name) > 1.0]
+    found = []
+    for first, second in [(name, None) for name in scarce] + list(combinations(limits[:_PAIRS_OF], 2)):
+        if first in scarce:
+            found.append([_cells(share, first, second) for share in shares])
+    return found
 
 
-def _cells(share: dict[str, np.ndarray], mix: tuple[str, ...]) -> np.ndarray:
-    """int64 (n + 1,): cells of a limit, or of the mean of several, that n neurons take, rounded down."""
-    mean = np.mean([share[name] for name in mix], axis=0)
-    result: np.ndarray = np.floor(mean * _CELLS + 1e-9).astype(np.int64)
+def _cells(share: dict[str, np.ndarray], first: str, second: str | None) -> np.ndarray:
+    """int64 (2, n + 1): cells of two limits that n neurons take, rounded down."""
+    rest = np.zeros_like(share[first]) if second is None else share[second]
+    result: np.ndarray = np.floor(np.stack([share[first] * _CELLS, rest * _COARSE]) + 1e-9).astype(np.int64)
     return result
 
 
 def _best_core(costs: list[np.ndarray], prices: np.ndarray) -> tuple[float, np.ndarray]:
-    """Worth of the most valuable core and its neurons of each population, by one kind of cells."""
-    value = np.zeros(_CELLS + 1)
+    """Worth of the most valuable core and its neurons of each population, by two kinds of cells."""
+    coarse = _COARSE if any(cost[1].any() for cost in costs) else 0
+    value = np.zeros((_CELLS + 1, coarse + 1))
     choices = []
     for cost, price in zip(costs, prices, strict=True):
-        most = np.searchsorted(cost, np.arange(_CELLS + 1), side="right") - 1  # neurons that so many cells hold
-        places = np.flatnonzero(np.diff(np.concatenate([[-1], most])))  # where one more cell holds more
-        better, chosen = value.copy(), np.zeros(_CELLS + 1, np.int64)
-        for place in places:
-            found = value[: _CELLS + 1 - place] + price * most[place]
-            improved = found > better[place:]
-            better[place:][improved] = found[improved]
-            chosen[place:][improved] = most[place]
+        last = np.flatnonzero(np.append(np.diff(cost, axis=1).any(axis=0), True))  # most neurons in as many cells
+        better, chosen = value.copy(), np.zeros(value.shape, np.int64)
+        for n in last[last > 0]:
+            fine, rough = cost[:, n]
+            if fine > _CELLS or rough > coarse:
+                break
+            found = value[: _CELLS + 1 - fine, : coarse + 1 - rough] + price * n
+            place = better[fine:, rough:]
+            improved = found > place
+            place[improved] = found[improved]
+            chosen[fine:, rough:][improved] = n
         choices.append(chosen)
         value = better
-    held, left = np.zeros(len(costs)), int(np.argmax(value))
+    held, left = np.zeros(len(costs)), np.array(value.shape) - 1
     for k in range(len(costs) - 1, -1, -1):
-        held[k] = choices[k][left]
-        left -= int(costs[k][int(held[k])])
-    return float(value.max()), held
+        held[k] = choices[k][left[0], left[1]]
+        left = left - costs[k][:, int(held[k])]
+    return float(value[-1, -1]), held
