@@ -155,6 +155,22 @@ class _Leaves(_Engine):
         raise SystemExit(0)
 
 
+class _Exits(_Engine):
+    def run(self, program: Any, inputs: Any, record: Any) -> Any:
+        os._exit(0)
+
+
+class _Forks(_Engine):
+    """Right; its own process ends as forked ones do."""
+
+    def run(self, program: Any, inputs: Any, record: Any) -> Any:
+        child = os.fork()
+        if child == 0:
+            os._exit(7)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+        return super().run(program, inputs, record)
+
+
 class _Other(_Engine):
     def run(self, program: Any, inputs: Any, record: Any) -> Any:
         return {"output": emulate(program, inputs, record).output}
@@ -213,6 +229,7 @@ nothing, lists, masked, agreeable, objects, floats = (
     _Floats(),
 )
 one_step, raises, leaves, other, stateless = _OneStep(), _Raises(), _Leaves(), _Other(), _Stateless()
+exits, forks = _Exits(), _Forks()
 writes_inputs, writes_program, liar = _WritesInputs(), _WritesProgram(), _Liar()
 no_run, text = object(), "emulator"
 generator_exit, own_kind, speechless = _RaisesKind(GeneratorExit()), _RaisesKind(_Own("x")), _RaisesKind(_Speechless())
@@ -221,7 +238,7 @@ no_attributes, run_raises, shy, chatty, terminated = _NoAttributes(), _RunRaises
 REFUSED = (
     *("nothing", "lists", "masked", "agreeable", "objects", "floats", "one_step", "raises", "leaves", "other"),
     *("stateless", "no_run", "text", "missing", "generator_exit", "own_kind", "speechless", "no_attributes"),
-    *("run_raises", "shy"),
+    *("run_raises", "shy", "exits"),
 )
 """Answered with one line and exit code 2."""
 
@@ -236,5 +253,5 @@ DIFFERENT = (
 )
 """Run and found wrong, under the name of the module."""
 
-HARMLESS = ("writes_inputs", "writes_program", "Sound", "chatty")
+HARMLESS = ("writes_inputs", "writes_program", "Sound", "chatty", "forks")
 """Run and right; what they do besides reaches nobody else."""

@@ -11,9 +11,9 @@ import copy
 import os
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
@@ -51,6 +51,7 @@ def called(engine: Engine, call: Callable[[], Result]) -> Result:
         ExportError: it raises anything. KeyboardInterrupt, Ended: it was the process that was to end.
     """
     with contextlib.ExitStack() as kept:
+        kept.enter_context(_no_silent_exit())
         if threading.current_thread() is threading.main_thread():  # both belong to the whole process
             kept.enter_context(contextlib.redirect_stdout(sys.stderr))
             with contextlib.suppress(OSError):
@@ -61,6 +62,25 @@ def called(engine: Engine, call: Callable[[], Result]) -> Result:
             raise
         except BaseException as error:
             raise ExportError(failed(engine, error)) from error
+
+
+@contextlib.contextmanager
+def _no_silent_exit() -> Iterator[None]:
+    """``os._exit`` ends the process with any exit code and not a word: a verification would have succeeded. Here it
+    raises, but in processes that the engine forked.
+    """
+    process, before = os.getpid(), os._exit
+
+    def refused(status: int) -> NoReturn:
+        if os.getpid() != process:
+            before(status)
+        raise SystemExit(f"os._exit({status})")
+
+    os._exit = refused
+    try:
+        yield
+    finally:
+        os._exit = before
 
 
 def plain_trace(engine: Engine, program: Program, found: Any, shape: tuple[int, ...], output: bool = True) -> Trace:

@@ -7,6 +7,7 @@ import numpy as np
 from hardware.mapping.bounds import population_bits, population_bound
 from hardware.mapping.demand import Needs
 from hardware.mapping.partition import cuts, extend
+from hardware.mapping.scattered import covering_blocks
 from hardware.populations import Population
 from hardware.synapses import Convolution, Sparse
 
@@ -76,7 +77,8 @@ def _by_parameters(needs: Needs, population: Population) -> list[np.ndarray]:
     if not all(many):
         return [np.argsort(sets if many[0] else thresholds, kind="stable")]
     blocks = [rank // max(most or 1, 1) for rank, most in zip(ranks, limits, strict=True)]
-    return [np.lexsort((sets, blocks[1])), np.lexsort((thresholds, blocks[0]))]
+    covering = covering_blocks(sets, thresholds, *(most or 1 for most in limits))
+    return [np.lexsort((sets, blocks[1])), np.lexsort((thresholds, blocks[0])), np.concatenate(covering)]
 
 
 def _by_place(shape: tuple[int, int, int]) -> list[np.ndarray]:

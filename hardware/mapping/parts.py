@@ -1,7 +1,8 @@
 """Neurons that may share a core: whole populations, or blocks of parameters where a core holds few different ones.
 
 Parameter sets are cut into as many blocks as cores hold, the same blocks for all populations, thresholds likewise; a
-core takes neurons of one block of each. Populations of few parameters belong to every block, which leave room for them.
+core takes neurons of one block of each. Populations of few parameters belong to every block, which leave room for them;
+those of many sets and many thresholds are cut into blocks of their own.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 from hardware.mapping.demand import Needs
 from hardware.mapping.orders import best_order
 from hardware.mapping.partition import Orders
+from hardware.mapping.scattered import covering_blocks
 from hardware.populations import Population
 
 LIMITS = ("parameter_sets_per_core", "thresholds_per_core")
@@ -46,9 +48,16 @@ def blocks(needs: Needs, orders: Orders, *, even: bool) -> list[Part]:
     """
     populations = [item for item in needs.program.populations if item.name in orders]
     cut = [_cut(needs, populations, which, even) for which in range(2)]
-    found = []
+    found: list[Part] = []
     for item in populations:
-        keys = np.stack([block[needs.sets[item.name][which]] for which, block in enumerate(cut)])
+        keys = np.stack([block[needs.sets[item.name][which]] for which, (block, _) in enumerate(cut)])
+        if all(len(np.unique(key)) > 1 for key in keys):  # pairs of many: blocks of their own
+            covering = covering_blocks(*needs.sets[item.name], cut[0][1], cut[1][1])
+            own = [-2 - len(found) - number for number in range(len(covering))]
+            found += [
+                Part(item, best_order(needs, item, here), (key, key)) for key, here in zip(own, covering, strict=True)
+            ]
+            continue
         for key in np.unique(keys, axis=1).T:
             here = np.flatnonzero((keys == key[:, None]).all(axis=0))
             order = orders[item.name] if len(here) == item.size else best_order(needs, item, here)
@@ -57,24 +66,26 @@ def blocks(needs: Needs, orders: Orders, *, even: bool) -> list[Part]:
     return found
 
 
-def _cut(needs: Needs, populations: list[Population], which: int, even: bool) -> np.ndarray:
-    """Number of each set -> its block, -1 for those that every block has room for."""
+def _cut(needs: Needs, populations: list[Population], which: int, even: bool) -> tuple[np.ndarray, int]:
+    """Number of each set -> its block, -1 for those that every block has room for; and how many a block has room for
+    beside these.
+    """
     each = [np.unique(needs.sets[item.name][which]) for item in populations]
     names, shared = np.unique(np.concatenate(each), return_counts=True)
     result = np.full(int(names.max()) + 1, -1, np.int64)
     most = needs.target.most(LIMITS[which])
     if not most or len(names) <= most:
-        return result
+        return result, len(names)
     everywhere: set[int] = set()
     for few in sorted(each, key=len):
         if len(few) <= most // 4 and len(everywhere.union(few.tolist())) <= most // 2:
             everywhere.update(few.tolist())
     free = np.isin(names, list(everywhere))
     cut = names[~free][np.argsort(-shared[~free], kind="stable")]
-    count = -(-len(cut) // (most - len(everywhere)))
-    each_has = -(-len(cut) // count) if even else most - len(everywhere)
+    room = most - len(everywhere)
+    each_has = -(-len(cut) // -(-len(cut) // room)) if even else room
     result[cut] = np.arange(len(cut)) // each_has
-    return result
+    return result, room
 
 
 def groups(parts: list[Part]) -> list[list[int]]:

@@ -14,9 +14,9 @@ from itertools import combinations, permutations
 import numpy as np
 
 from hardware.mapping.demand import Demand, Needs
-from hardware.mapping.partition import Core, extend, placed
+from hardware.mapping.gaps import given_up, put
+from hardware.mapping.partition import Core, extend
 from hardware.mapping.parts import Part, groups
-from hardware.populations import Population
 
 _FINE, _COARSE = 192, 32  # cells of two limits, in which what neurons need is counted, rounded up
 _WIDTHS = 256  # numbers of neurons of a part that are looked at, at most
@@ -30,11 +30,11 @@ class Packing:
     """Plans by patterns for parts of a network.
 
     Args:
-        parts: neurons that lie somewhere in the end.
+        parts: neurons that lie somewhere in the end. enough: cores that no plan beats.
     """
 
-    def __init__(self, needs: Needs, parts: list[Part]) -> None:
-        self._needs, self._parts = needs, parts
+    def __init__(self, needs: Needs, parts: list[Part], enough: int = 0) -> None:
+        self._needs, self._parts, self._enough = needs, parts, enough
         self._sizes = np.array([len(part.order) for part in parts], np.int64)
         self._groups = groups(parts)
         self._limits = [name for name in Demand().amounts() if needs.target.most(name)]
@@ -61,7 +61,7 @@ class Packing:
         good = [row for row in self._patterns if self._fits(row)]
         self._patterns = np.unique(np.array([*np.diag(alone), *good]), axis=0)
         plans = [self._filled(sequence) for sequence in self._sequences()]
-        return min(plans, key=len)
+        return given_up(self._needs, min(plans, key=len), self._enough)
 
     def _solved(self, left: np.ndarray, scarce: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Patterns for so many neurons, int64 (patterns, parts), how often each is used, and prices: of the linear
@@ -181,23 +181,21 @@ class Packing:
 
     def _filled(self, sequence: list[np.ndarray]) -> list[Core]:
         """Cores with real neurons, by the patterns; what is left goes into gaps, then onto cores of its own."""
-        starts = [0] * len(self._parts)
+        needs, left = self._needs, [part.order for part in self._parts]
         cores: list[Core] = []
         for pattern in sequence:
             core = Core()
             for k in np.argsort(-pattern)[: np.count_nonzero(pattern)]:
-                asked = self._parts[k].order[: starts[k] + int(pattern[k])]
-                starts[k] = _put(self._needs, self._parts[k].population, asked, starts[k], core)
+                asked, later = left[k][: pattern[k]], left[k][pattern[k] :]
+                left[k] = np.concatenate([put(needs, self._parts[k].population, asked, core), later])
             if core.slices:
                 cores.append(core)
-        left = [(part.population, part.order[start:]) for part, start in zip(self._parts, starts, strict=True)]
-        for population, order in sorted(left, key=lambda one: len(one[1]), reverse=True):
-            start = 0
+        for k in sorted(range(len(left)), key=lambda k: len(left[k]), reverse=True):
             for core in cores:
-                start = _put(self._needs, population, order, start, core)
-            while start < len(order):
+                left[k] = put(needs, self._parts[k].population, left[k], core)
+            while len(left[k]):
                 cores.append(Core())
-                start = _put(self._needs, population, order, start, cores[-1])
+                left[k] = put(needs, self._parts[k].population, left[k], cores[-1])
         return cores
 
 
@@ -243,24 +241,3 @@ def _by_worth(patterns: np.ndarray, sizes: np.ndarray, prices: np.ndarray) -> li
         found += [most] * times
         left = left - most * times
     return found
-
-
-def _put(needs: Needs, population: Population, order: np.ndarray, start: int, core: Core) -> int:
-    """Put neurons from ``start`` on onto a core, next to those of the same population; end of what found a place."""
-    if start == len(order):
-        return start
-    mine = [piece.neurons for piece in core.slices if piece.population == population.name]
-    others = [piece for piece in core.slices if piece.population != population.name]
-    base = sum((piece.demand for piece in others), Demand())
-    neurons = np.concatenate([*mine, order[start:]])
-    before = len(neurons) - (len(order) - start)
-    low, high = before, len(neurons)
-    while low < high:
-        middle = high if low == before and high == len(neurons) else (low + high + 1) // 2  # all of them, mostly
-        fits = needs.fits(base + needs.of(population, neurons[:middle]))
-        low, high = (middle, high) if fits else (low, middle - 1)
-    if low > before:
-        core.slices, core.demand = [], Demand()
-        for piece in [*others, placed(needs, population, neurons[:low])]:
-            core.add(piece)
-    return start + low - before

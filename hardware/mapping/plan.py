@@ -163,7 +163,7 @@ def _settled(
     first = _planner(needs, orders, cores, way, activity, bound)
     best, worst = _with_output_axons(needs, first, None)
     if cores is None and way == "fewest":
-        for make in _packings(needs, orders):
+        for make in _packings(needs, orders, bound):
             if best is not None and len(best) <= bound:
                 break
             other, _ = _with_output_axons(needs, make, best)
@@ -213,7 +213,7 @@ def _tell(needs: Needs, cores: list[Core]) -> int:
     return int(routes.output_axons(cores, sent).max(initial=0))
 
 
-def _packings(needs: Needs, orders: Orders) -> Iterator[Callable[[], list[Core]]]:
+def _packings(needs: Needs, orders: Orders, bound: int) -> Iterator[Callable[[], list[Core]]]:
     """Ways to fill cores by patterns, for networks that are not too large for it."""
     if not orders or sum(len(order) for order in orders.values()) > _LARGEST:
         return
@@ -222,7 +222,7 @@ def _packings(needs: Needs, orders: Orders) -> Iterator[Callable[[], list[Core]]
         cut = [part.order.tolist() for part in parts]
         if cut not in tried and len(parts) <= _MOST_PARTS:
             tried.append(cut)
-            yield Packing(needs, parts).plan
+            yield Packing(needs, parts, bound).plan
 
 
 def _planner(

@@ -13,6 +13,8 @@ import http.client
 import io
 import os
 import shutil
+import threading
+import time
 import urllib.request
 import zipfile
 import zlib
@@ -51,6 +53,8 @@ class RemoteFile:
 
 
 MOST_DOWNLOADED, MOST_UNPACKED = 2**32, 2**32
+SLOW_S, SLOW_BYTES = 60.0, 60 * 1024
+"""A download of fewer bytes in so many seconds is given up."""
 
 
 def root() -> Path:
@@ -167,23 +171,61 @@ def _download(folder: Path, file: RemoteFile, report: Report | None) -> None:
 
 
 def _read_url(url: str, target: Path, report: Report | None) -> bytes:
-    chunks = io.BytesIO()
-    try:
-        with urllib.request.urlopen(url, timeout=30) as response:
-            length = response.headers.get("Content-Length") or ""
-            total = int(length) if length.isdecimal() and len(length) < 16 else 0
-            while chunk := response.read(1 << 18):
-                chunks.write(chunk)
-                if chunks.tell() > MOST_DOWNLOADED:
-                    raise HyprError(f"cannot fetch {url} (more than {MOST_DOWNLOADED:,} bytes came)")
-                if report is not None:
-                    report(target.name, chunks.tell(), total)
-    except (OSError, http.client.HTTPException, ValueError) as error:  # no network, a cut connection, odd answers
+    answer, since, before = _Answer(url), time.monotonic(), 0
+    while answer.coming():
+        if report is not None and answer.count:
+            report(target.name, answer.count, answer.total)
+        if time.monotonic() - since > SLOW_S:
+            if answer.count - before < SLOW_BYTES:
+                raise HyprError(
+                    f"cannot fetch {url} ({answer.count - before:,} bytes in {SLOW_S:g} s); try again later"
+                )
+            since, before = time.monotonic(), answer.count
+    error, content, total = answer.error, answer.content, answer.total
+    if error is not None:
         reason = getattr(error, "reason", None) or " ".join(str(error).split())[:100] or type(error).__name__
-        raise HyprError(f"cannot fetch {url} ({reason}); without network, copy the file to {target}") from None
-    if total and chunks.tell() != total:
-        raise HyprError(f"cannot fetch {url} ({chunks.tell():,} of {total:,} bytes came); try again")
-    return chunks.getvalue()
+        raise HyprError(f"cannot fetch {url} ({reason}); without network, copy the file to {target}")
+    if len(content) > MOST_DOWNLOADED:
+        raise HyprError(f"cannot fetch {url} (more than {MOST_DOWNLOADED:,} bytes came)")
+    if total and len(content) != total:
+        raise HyprError(f"cannot fetch {url} ({len(content):,} of {total:,} bytes came); try again")
+    if report is not None:
+        report(target.name, len(content), total)
+    return content
+
+
+class _Answer:
+    """What a server sends, read by a thread of its own: a server can hold up every read, that of the header too, by a
+    byte now and then, and whoever waits here looks at the clock.
+
+    Attributes:
+        count: bytes so far. total: bytes that the server promised, 0 where it did not. content: all of it in the end.
+        error: what went wrong, None where nothing did.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.count, self.total, self.content = 0, 0, b""
+        self.error: Exception | None = None
+        self._thread = threading.Thread(target=self._read, args=(url,), daemon=True)
+        self._thread.start()
+
+    def coming(self) -> bool:
+        """Whether more may come; waits a little."""
+        self._thread.join(0.05)
+        return self._thread.is_alive()
+
+    def _read(self, url: str) -> None:
+        chunks = io.BytesIO()
+        try:
+            with urllib.request.urlopen(url, timeout=30) as response:
+                length = response.headers.get("Content-Length") or ""
+                self.total = int(length) if length.isdecimal() and len(length) < 16 else 0
+                while self.count <= MOST_DOWNLOADED and (chunk := response.read1(1 << 18)):
+                    chunks.write(chunk)
+                    self.count = chunks.tell()
+            self.content = chunks.getvalue()
+        except (OSError, http.client.HTTPException, ValueError) as error:  # no network, a cut connection, odd answers
+            self.error = error
 
 
 def _check_unpacked(content: bytes, file: RemoteFile) -> None:
