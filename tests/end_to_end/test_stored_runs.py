@@ -86,3 +86,5 @@ def test_training_on_integers_starts_from_a_stored_run(hypr_json, tmp_path):
     assert code == 0 and answer["epochs"] == 1
     code, answer = hypr_json("export", tmp_path / "new", "--out", tmp_path / "bundle")
     assert code == 0 and answer["trained_on_integers"]
+    assert hypr_json("report", tmp_path / "bundle", "--out", tmp_path / "page.html")[0] == 0
+    assert "trained and deployed on integers" in (tmp_path / "page.html").read_text()
