@@ -8,8 +8,8 @@ from hypr import data
 from tests.paths import cases_folder, data_folder
 
 
-def test_an_imported_network_with_data_has_every_section(hypr, tmp_path):
-    data_folder("braille")
+def test_an_imported_network_with_data_has_every_section(hypr, tmp_path, monkeypatch):
+    monkeypatch.setenv("HYPR_DATA", str(data_folder("braille").parent))
     network = cases_folder("nir") / "braille_noDelay_bias_zero.nir"
     inputs = data.load("braille", "train").dense(slice(0, 64)).transpose(1, 0, 2)
     np.savez(tmp_path / "inputs.npz", input_spikes=inputs)

@@ -80,7 +80,7 @@ def exceeded(program, plan):
     return problems
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.integers(0, 10_000), st.sampled_from(["loihi1", "loihi2"]), st.integers(3, 11), st.integers(6, 12))
 def test_no_plan_exceeds_a_limit_and_every_violation_is_real(seed, target, neurons, axons):
     program = random_network(np.random.default_rng(seed), largest=300)
