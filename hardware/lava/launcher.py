@@ -175,6 +175,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--timeout",
         type=_seconds,
-        help="seconds without a finished step before giving up; default: 15, or 50 times the slowest step seen",
+        help="seconds without a finished step before giving up, 3 more for the start; default: 12, or 50 times the "
+        "slowest step seen, and 63 for the start",
     )
     return parser

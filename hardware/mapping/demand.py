@@ -18,6 +18,9 @@ from hardware.start_steps import NoSchedule, line_steps, start_steps
 THRESHOLDS = ("TH", "vth", "B0")
 """Names of threshold parameters in the models."""
 
+PARAMETER_LIMITS = ("parameter_sets_per_core", "thresholds_per_core")
+"""Limits of different names on a core, in the order of :attr:`Needs.sets`."""
+
 SMALLEST_DELAY_SLOTS = 8
 Names = frozenset[int]
 
@@ -161,10 +164,9 @@ class Needs:
         return found
 
     def _names(self, population: Population, neurons: np.ndarray) -> tuple[Names, Names]:
-        limits = ("parameter_sets_per_core", "thresholds_per_core")
         sets, thresholds = (
             frozenset(np.unique(numbers[neurons]).tolist()) if self.target.most(limit) is not None else frozenset()
-            for limit, numbers in zip(limits, self.sets[population.name], strict=True)
+            for limit, numbers in zip(PARAMETER_LIMITS, self.sets[population.name], strict=True)
         )
         return sets, thresholds
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hardware.mapping.bounds import population_bits, population_bound
-from hardware.mapping.demand import Needs
+from hardware.mapping.demand import PARAMETER_LIMITS, Needs
 from hardware.mapping.partition import cuts, extend
 from hardware.mapping.scattered import covering_blocks
 from hardware.populations import Population
@@ -68,7 +68,7 @@ def _candidates(needs: Needs, population: Population) -> list[np.ndarray]:
 def _by_parameters(needs: Needs, population: Population) -> list[np.ndarray]:
     """Neurons of equal parameters together; where both sets and thresholds are too many for a core, blocks of one and
     within them the other."""
-    limits = [needs.target.most(name) for name in ("parameter_sets_per_core", "thresholds_per_core")]
+    limits = [needs.target.most(name) for name in PARAMETER_LIMITS]
     ranks = [np.unique(numbers, return_inverse=True)[1].reshape(-1) for numbers in needs.sets[population.name]]
     many = [most is not None and int(rank.max()) >= most for most, rank in zip(limits, ranks, strict=True)]
     if not any(many):

@@ -12,13 +12,11 @@ from itertools import product
 
 import numpy as np
 
-from hardware.mapping.demand import Needs
+from hardware.mapping.demand import PARAMETER_LIMITS, Needs
 from hardware.mapping.orders import best_order
 from hardware.mapping.partition import Orders
 from hardware.mapping.scattered import covering_blocks
 from hardware.populations import Population
-
-LIMITS = ("parameter_sets_per_core", "thresholds_per_core")
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +71,7 @@ def _cut(needs: Needs, populations: list[Population], which: int, even: bool) ->
     each = [np.unique(needs.sets[item.name][which]) for item in populations]
     names, shared = np.unique(np.concatenate(each), return_counts=True)
     result = np.full(int(names.max()) + 1, -1, np.int64)
-    most = needs.target.most(LIMITS[which])
+    most = needs.target.most(PARAMETER_LIMITS[which])
     if not most or len(names) <= most:
         return result, len(names)
     everywhere: set[int] = set()

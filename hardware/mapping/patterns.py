@@ -15,6 +15,7 @@ import numpy as np
 
 from hardware.mapping.demand import Demand, Needs
 from hardware.mapping.gaps import given_up, put
+from hardware.mapping.knapsack import most_valuable
 from hardware.mapping.partition import Core, extend
 from hardware.mapping.parts import Part, groups
 
@@ -43,11 +44,10 @@ class Packing:
         for part in parts:
             longest = max(extend(needs, part.population, part.order, 0), 1)
             widths = np.unique(np.linspace(1, longest, min(longest, _WIDTHS)).astype(np.int64))
-            amounts = [list(needs.of(part.population, part.order[:n]).amounts().values()) for n in widths]
-            kept = [list(Demand().amounts()).index(name) for name in self._limits]
-            shares = np.array(amounts, np.float64)[:, kept] / self._capacity
+            amounts = [needs.of(part.population, part.order[:n]).amounts() for n in widths]
+            taken = np.array([[amount[name] for name in self._limits] for amount in amounts], np.float64)
             self._widths.append(widths)
-            self._shares.append(np.maximum.accumulate(shares, axis=0))
+            self._shares.append(np.maximum.accumulate(taken / self._capacity, axis=0))
         self._patterns = np.zeros((0, len(parts)), np.int64)
 
     def plan(self) -> list[Core]:
@@ -97,29 +97,12 @@ class Packing:
         return []
 
     def _best(self, members: list[int], prices: np.ndarray, left: np.ndarray, pair: tuple[int, ...]) -> np.ndarray:
-        """int64 (parts,): the most valuable pattern of neurons that are left, by two limits, by dynamic programming
-        over their cells.
-        """
-        values, options = [np.zeros((_FINE + 1, _COARSE + 1))], []
-        for k in members:
-            cost = np.ceil(self._shares[k][:, list(pair)] * [_FINE, _COARSE] - 1e-9).astype(np.int64)
-            last = np.append(np.diff(cost, axis=0).any(axis=1), True)  # most neurons in as many cells
-            here = last & (cost <= [_FINE, _COARSE]).all(axis=1) & (self._widths[k] <= left[k])
-            taken = [(*cost[at].tolist(), int(self._widths[k][at])) for at in np.flatnonzero(here)]
-            before, value = values[-1], values[-1].copy()
-            for fine, rough, width in taken:
-                place = value[fine:, rough:]
-                np.maximum(place, before[: _FINE + 1 - fine, : _COARSE + 1 - rough] + prices[k] * width, out=place)
-            options.append(taken)
-            values.append(value)
-        row, fine_left, rough_left = np.zeros(len(self._parts), np.int64), _FINE, _COARSE
-        for k, taken, before, value in zip(members[::-1], options[::-1], values[-2::-1], values[:0:-1], strict=True):
-            best = value[fine_left, rough_left]
-            for fine, rough, width in taken if best > before[fine_left, rough_left] else []:
-                fits = fine <= fine_left and rough <= rough_left
-                if fits and before[fine_left - fine, rough_left - rough] + prices[k] * width == best:
-                    row[k], fine_left, rough_left = width, fine_left - fine, rough_left - rough
-                    break
+        """int64 (parts,): the most valuable pattern of neurons that are left, by two limits."""
+        counts = [self._widths[k][self._widths[k] <= left[k]] for k in members]
+        shares = [self._shares[k][: len(count), list(pair)] for k, count in zip(members, counts, strict=True)]
+        cells = [np.ceil(share * [_FINE, _COARSE] - 1e-9).astype(np.int64) for share in shares]
+        row = np.zeros(len(self._parts), np.int64)
+        row[members] = most_valuable(cells, counts, prices[members], (_FINE, _COARSE))[1]
         return row
 
     def _fits(self, row: np.ndarray) -> bool:
@@ -221,7 +204,7 @@ def solved(patterns: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndar
         if gains[entering] < 1e-9:
             break
         change = np.linalg.solve(matrix, columns[entering])
-        falling = np.flatnonzero(change > 1e-9)
+        falling = np.flatnonzero(change > 1e-7)
         leaving = falling[np.argmin(used[falling] / change[falling])]
         step = used[leaving] / change[leaving]
         used = np.maximum(used - step * change, 0.0)

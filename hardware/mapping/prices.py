@@ -16,6 +16,7 @@ from itertools import combinations
 import numpy as np
 
 from hardware.mapping.demand import Needs
+from hardware.mapping.knapsack import most_valuable
 from hardware.mapping.slices import least_needs, most_neurons
 
 _CELLS, _COARSE = 512, 32  # of a limit and of a second one, in which what slices need is counted, rounded down
@@ -49,7 +50,7 @@ def price_bound(needs: Needs, names: Collection[str] | None, enough: int) -> tup
         for turn in range(_ROUNDS):
             if math.ceil(best - 1e-6) >= enough or since >= _PATIENCE:
                 break
-            worth, held = _best_core(cost, prices)
+            worth, held = most_valuable(cost, [np.arange(len(cells)) for cells in cost], prices, (_CELLS, _COARSE))
             found = float(prices @ sizes) / worth
             best, since = (found, 0) if found > best else (best, since + 1)
             prices = prices * np.exp(-held / np.array(widest) / (1.0 + 0.5 * turn))
@@ -57,7 +58,7 @@ def price_bound(needs: Needs, names: Collection[str] | None, enough: int) -> tup
 
 
 def _costs(shares: list[dict[str, np.ndarray]], slices: np.ndarray) -> list[list[np.ndarray]]:
-    """Of single limits and pairs of them the cells of each population, int64 (2, n + 1); without limits that all
+    """Of single limits and pairs of them the cells of each population, int64 (n + 1, 2); without limits that all
     together take up once.
     """
 
@@ -74,33 +75,7 @@ def _costs(shares: list[dict[str, np.ndarray]], slices: np.ndarray) -> list[list
 
 
 def _cells(share: dict[str, np.ndarray], first: str, second: str | None) -> np.ndarray:
-    """int64 (2, n + 1): cells of two limits that n neurons take, rounded down."""
+    """int64 (n + 1, 2): cells of two limits that n neurons take, rounded down."""
     rest = np.zeros_like(share[first]) if second is None else share[second]
-    result: np.ndarray = np.floor(np.stack([share[first] * _CELLS, rest * _COARSE]) + 1e-9).astype(np.int64)
+    result: np.ndarray = np.floor(np.stack([share[first] * _CELLS, rest * _COARSE], axis=1) + 1e-9).astype(np.int64)
     return result
-
-
-def _best_core(costs: list[np.ndarray], prices: np.ndarray) -> tuple[float, np.ndarray]:
-    """Worth of the most valuable core and its neurons of each population, by two kinds of cells."""
-    coarse = _COARSE if any(cost[1].any() for cost in costs) else 0
-    value = np.zeros((_CELLS + 1, coarse + 1))
-    choices = []
-    for cost, price in zip(costs, prices, strict=True):
-        last = np.flatnonzero(np.append(np.diff(cost, axis=1).any(axis=0), True))  # most neurons in as many cells
-        better, chosen = value.copy(), np.zeros(value.shape, np.int64)
-        for n in last[last > 0]:
-            fine, rough = cost[:, n]
-            if fine > _CELLS or rough > coarse:
-                break
-            found = value[: _CELLS + 1 - fine, : coarse + 1 - rough] + price * n
-            place = better[fine:, rough:]
-            improved = found > place
-            place[improved] = found[improved]
-            chosen[fine:, rough:][improved] = n
-        choices.append(chosen)
-        value = better
-    held, left = np.zeros(len(costs)), np.array(value.shape) - 1
-    for k in range(len(costs) - 1, -1, -1):
-        held[k] = choices[k][left[0], left[1]]
-        left = left - costs[k][:, int(held[k])]
-    return float(value[-1, -1]), held

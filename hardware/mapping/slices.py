@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hardware.mapping.demand import Needs
+from hardware.mapping.demand import PARAMETER_LIMITS, Needs
 from hardware.mapping.wiring import Wiring
 from hardware.populations import Population
 from hardware.synapses import Convolution, Sparse
@@ -40,7 +40,7 @@ def least_needs(needs: Needs, population: Population) -> dict[str, np.ndarray]:
 def most_neurons(needs: Needs, population: Population) -> int:
     """Neurons on a core at most, by its number of parameter sets and of thresholds."""
     sets, thresholds = needs.sets[population.name]
-    most = [needs.target.most(name) for name in ("parameter_sets_per_core", "thresholds_per_core")]
+    most = [needs.target.most(name) for name in PARAMETER_LIMITS]
     found = population.size
     for numbers, limit in zip((sets, thresholds), most, strict=True):
         if limit:

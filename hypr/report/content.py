@@ -118,8 +118,8 @@ def of_bundle(bundle: Bundle, name: str | None, target: Target) -> Page:
     parts.append(_provenance(bundle, notes, proof))
     name = str(notes.get("run") or bundle.path.name)
     config = notes.get("config")
-    whole = isinstance(config, Mapping) and config.get("quantization") is not None
-    subtitle = "trained and deployed on integers" if whole else "trained in float, deployed as integers"
+    on_integers = isinstance(config, Mapping) and config.get("quantization") is not None
+    subtitle = "trained and deployed on integers" if on_integers else "trained in float, deployed as integers"
     subtitle += f" on {data.description}" if data is not None else ""
     return Page(f"Deployment report: {name}", subtitle, headline(found), _cards(program, steps, proof), parts, left_out)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ from scipy.optimize import linprog
 from hardware import ProgramBuilder
 from hardware.mapping import make_plan, partition
 from hardware.mapping.demand import Needs, total
+from hardware.mapping.knapsack import most_valuable
 from hardware.mapping.orders import best_orders
 from hardware.mapping.parts import blocks, groups, whole
 from hardware.mapping.patterns import Packing, solved
@@ -103,3 +104,22 @@ def test_patterns_need_fewer_cores_than_one_population_after_the_other(target, s
     needs = Needs(program, load_target(target))
     orders = best_orders(needs, [item.name for item in program.populations])
     assert plan.bound <= len(plan.cores) < len(partition.layer_by_layer(needs, orders))
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_the_most_valuable_core_is_found_as_by_trying_all(seed):
+    rng = np.random.default_rng(seed)
+    kinds, room = int(rng.integers(1, 4)), (int(rng.integers(3, 20)), int(rng.integers(0, 6)))
+    counts = [np.unique(rng.integers(0, 12, int(rng.integers(1, 7)))) for _ in range(kinds)]
+    cells = [np.cumsum(rng.integers(0, 4, (len(number), 2)), axis=0) for number in counts]
+    prices = rng.random(kinds)
+    worth, held = most_valuable(cells, counts, prices, room)
+    best = 0.0
+    for choice in product(*(range(-1, len(number)) for number in counts)):  # -1: none of a kind
+        taken = [(cells[kind][at], prices[kind] * counts[kind][at]) for kind, at in enumerate(choice) if at >= 0]
+        if (sum((cost for cost, _ in taken), np.zeros(2)) <= room).all():
+            best = max(best, sum(value for _, value in taken))
+    assert worth == pytest.approx(best, rel=1e-12)
+    assert held @ prices == pytest.approx(best, rel=1e-12)
+    used = sum((cells[kind][list(counts[kind]).index(n)] for kind, n in enumerate(held) if n), np.zeros(2))
+    assert (used <= room).all()
